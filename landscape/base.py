@@ -1,0 +1,375 @@
+"""The contracts that every diagnostic signs: a frozen question, a frozen answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from landscape.encode import Schema, decode_fields, encode, schema_of, schema_of_fields
+from landscape.errors import SettingError
+from landscape.estimate import Status, worst
+from landscape.subject.cost import measuring
+from landscape.subject.subject import Subject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+Question = Literal["convergence", "speed", "quality", "weights"]
+Severity = Literal["critical", "warning", "notable"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a setting is explained and bounded, once, for library, command line and schema."""
+
+    help: str
+    at_least: float | None = None
+    at_most: float | None = None
+    above: float | None = None
+
+    @property
+    def bounds(self) -> str:
+        """Return the allowed range in words, empty when there is none."""
+        parts = (
+            ("at least", self.at_least),
+            ("above", self.above),
+            ("at most", self.at_most),
+        )
+        return " and ".join(f"{word} {bound:g}" for word, bound in parts if bound is not None)
+
+    def admits(self, value: Any) -> bool:
+        """Return whether a value lies inside the bounds."""
+        if value is None:
+            return True
+        return not (
+            (self.at_least is not None and value < self.at_least)
+            or (self.above is not None and value <= self.above)
+            or (self.at_most is not None and value > self.at_most)
+        )
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a subject must have before a diagnostic can be asked.
+
+    `checkpoints` is the smallest and largest number (None: no limit); `each` says that they are
+    studied one by one, as a series, rather than together.
+    """
+
+    model: bool = True
+    data: bool = True
+    checkpoints: tuple[int, int | None] = (1, None)
+    each: bool = True
+
+    def missing(self, subject: Subject) -> tuple[str, str] | None:
+        """Return (what is missing, which flag unlocks it), or None when nothing is."""
+        if self.model and subject.model is None:
+            return "no model was given", "--model" + (" and --data" if self.data else "")
+        if self.data and subject.batches is None:
+            return "no data were given", "--data"
+        least, most = self.checkpoints
+        count = len(subject.checkpoints)
+        if count < least:
+            return f"{least} checkpoints are needed, {count} given", "another checkpoint"
+        if most is not None and count > most:
+            return f"at most {most} checkpoints can be studied, {count} given", "fewer checkpoints"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What an answer cost: seconds, operator products, bytes at the peak, samples in the data."""
+
+    seconds: float = 0.0
+    products: int = 0
+    peak_memory_bytes: int = 0
+    samples: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One sentence that a reader should not miss, with its evidence and what to do about it."""
+
+    severity: Severity
+    sentence: str
+    evidence: str
+    advice: str
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells for terminal, Markdown and HTML; numbers stay numbers so that they can be sorted."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(ABC):
+    """A frozen answer on the CPU: what `Diagnostic.run` returns.
+
+    A subclass adds the fields of its answer. When several checkpoints were studied one by one,
+    the fields are those of the last, and `series` holds all of them in order.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    status: Status = Status.CONVERGED
+    message: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    seed: int = 0
+    cost: Cost = Cost()
+    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    series: tuple[Self, ...] = ()
+
+    @classmethod
+    def schema_name(cls) -> str:
+        """Return the name that stands in `schema` of the document."""
+        return f"landscape/{cls.name}/{cls.version}"
+
+    @classmethod
+    def answer_fields(cls) -> list[str]:
+        """Return the names of the fields that make up `answer`."""
+        envelope = {f.name for f in dataclasses.fields(Result)}
+        return [f.name for f in dataclasses.fields(cls) if f.name not in envelope]
+
+    def answer(self) -> dict[str, Any]:
+        """Return the JSON form of the answer alone."""
+        return {name: encode(getattr(self, name)) for name in self.answer_fields()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the whole JSON document."""
+        answer = {"series": [one.answer() for one in self.series]} if self.series else self.answer()
+        return {
+            "schema": self.schema_name(),
+            "status": self.status.value,
+            "message": self.message,
+            "settings": encode(self.settings),
+            "seed": self.seed,
+            "cost": encode(self.cost),
+            "answer": answer,
+            "provenance": encode(self.provenance),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Return the result whose document is given."""
+        keys = ("status", "message", "settings", "seed", "cost", "provenance")
+        envelope = {key: document[key] for key in keys}
+        answers = document["answer"].get("series") or [document["answer"]]
+        results = [decode_fields(cls, {**envelope, **answer}) for answer in answers]
+        series = tuple(results) if "series" in document["answer"] else ()
+        return dataclasses.replace(results[-1], series=series)
+
+    @classmethod
+    def schema(cls) -> Schema:
+        """Return the JSON Schema of the document."""
+        answer = schema_of_fields(cls, cls.answer_fields())
+        series = {
+            "type": "object",
+            "properties": {"series": {"type": "array", "items": answer}},
+            "required": ["series"],
+        }
+        properties: Schema = {
+            "schema": {"const": cls.schema_name()},
+            "status": schema_of(Status),
+            "message": {"type": "string"},
+            "settings": {"type": "object"},
+            "seed": {"type": "integer"},
+            "cost": schema_of(Cost),
+            "answer": {"anyOf": [answer, series]},
+            "provenance": {"type": "object"},
+        }
+        return {
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    @abstractmethod
+    def summary(self) -> str:
+        """Return the answer in one or two lines."""
+
+    @abstractmethod
+    def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
+        """Draw the answer on axes; a label and a colour tell overlaid answers apart."""
+
+    @abstractmethod
+    def tables(self) -> tuple[Table, ...]:
+        """Return the tables of the answer."""
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what a reader should not miss, gravest first."""
+        return ()
+
+    def trust(self) -> tuple[tuple[str, str], ...]:
+        """Return what the numbers rest on, as rows (name, value)."""
+        return ()
+
+    def caption(self) -> str:
+        """Return the line under the figure: method and cost."""
+        return f"{self.cost.products} products, {self.cost.seconds:.1f} s, seed {self.seed}"
+
+    def plot(self, path: str | Path) -> None:
+        """Write the figure; the suffix of the path (.png, .svg, .pdf) decides the format."""
+        from landscape.figures.canvas import overlay, save
+
+        save(overlay([self], [None]), path)
+
+    def _repr_html_(self) -> str:
+        from landscape.figures.canvas import notebook
+
+        return notebook(self)
+
+
+R = TypeVar("R", bound=Result)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagnostic(ABC, Generic[R]):
+    """A frozen question about a subject.
+
+    A subclass declares annotated settings and `measure`; `run` checks what the question needs,
+    guards the subject, and seals the answer with settings, seed, cost and provenance.
+    """
+
+    name: ClassVar[str]
+    result: ClassVar[type[Result]]
+    question: ClassVar[Question]
+    needs: ClassVar[Needs] = Needs()
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    seed: Annotated[int, Option("seed of every random draw", at_least=0)] = 0
+
+    def __post_init__(self) -> None:
+        for key, (kind, option) in self.options().items():
+            _check_setting(type(self), key, kind, option, getattr(self, key))
+
+    @classmethod
+    def options(cls) -> dict[str, tuple[Any, Option]]:
+        """Return type and explanation of every setting, by name."""
+        hints = get_type_hints(cls, include_extras=True)
+        return {
+            f.name: (
+                get_args(hints[f.name])[0],
+                next(a for a in get_args(hints[f.name]) if isinstance(a, Option)),
+            )
+            for f in dataclasses.fields(cls)
+        }
+
+    @classmethod
+    def preset(cls, name: str, **settings: Any) -> Self:
+        """Return the question with the settings of a preset, some of them replaced."""
+        return cls(**{**cls.presets.get(name, {}), **settings})
+
+    @abstractmethod
+    def measure(self, subject: Subject) -> R:
+        """Return the answer for a subject that satisfies `needs`; the envelope is filled in later."""
+
+    def run(self, subject: Subject) -> R:
+        """Answer the question, leaving the subject as it was.
+
+        With `needs.each`, every checkpoint is studied by itself, and `series` holds the answers.
+
+        Raises:
+            SettingError: The subject lacks what the question needs.
+        """
+        if (missing := self.needs.missing(subject)) is not None:
+            raise SettingError(
+                f"{self.name} cannot be answered: {missing[0]}",
+                where=f"{type(self).__name__}.run",
+                hint=f"give {missing[1]}",
+            )
+        if not self.needs.each or len(subject.checkpoints) == 1:
+            return self._sealed(subject)
+        answers = [self._sealed(subject.at(checkpoint)) for checkpoint in subject.checkpoints]
+        return dataclasses.replace(
+            answers[-1],
+            series=tuple(answers),
+            status=worst(*(a.status for a in answers)),
+            cost=_total([a.cost for a in answers]),
+            provenance=subject.provenance(),
+        )
+
+    def _sealed(self, subject: Subject) -> R:
+        started = time.perf_counter()
+        with subject.undisturbed(self.seed), measuring(subject.device) as meter:
+            answer = self.measure(subject)
+        cost = Cost(
+            seconds=time.perf_counter() - started,
+            products=meter.products,
+            peak_memory_bytes=meter.peak_memory_bytes(),
+            samples=subject.batches.samples if subject.batches is not None else 0,
+        )
+        settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return dataclasses.replace(
+            answer,
+            message=answer.message or answer.status.sentence,
+            settings=settings,
+            seed=self.seed,
+            cost=cost,
+            provenance=subject.provenance(),
+        )
+
+
+def _total(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        seconds=sum(cost.seconds for cost in costs),
+        products=sum(cost.products for cost in costs),
+        peak_memory_bytes=max(cost.peak_memory_bytes for cost in costs),
+        samples=max(cost.samples for cost in costs),
+    )
+
+
+def _check_setting(owner: type, key: str, kind: Any, option: Option, value: Any) -> None:
+    where = f"{owner.__name__}.{key}"
+    default = next(f.default for f in dataclasses.fields(owner) if f.name == key)
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            choices = ", ".join(get_args(kind))
+            raise SettingError(f"{where} must be one of {choices}, got {value!r}", where=where)
+        return
+    if not _is_of(kind, value):
+        expected = getattr(kind, "__name__", str(kind))
+        raise SettingError(
+            f"{where} must be of type {expected}, got {value!r}",
+            where=where,
+            hint=f"the default is {default!r}",
+        )
+    if not option.admits(value):
+        raise SettingError(
+            f"{where} must be {option.bounds}, got {value!r}",
+            where=where,
+            why=option.help,
+            hint=f"the default is {default!r}",
+        )
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    kinds = get_args(kind) or (kind,)
+    if isinstance(value, bool):
+        return bool in kinds
+    return any(isinstance(value, (int, float) if one is float else one) for one in kinds)

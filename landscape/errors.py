@@ -1,0 +1,132 @@
+"""Everything that landscape raises on purpose.
+
+    LandscapeError
+    ├── SettingError          exit 2   a setting or an option outside its bounds
+    ├── SpecError             exit 2   a spec string that does not parse
+    ├── InputError            exit 3   something given cannot be used
+    │   ├── CheckpointError            a file that holds no usable weights
+    │   ├── ModelError                 a factory or network that cannot be used
+    │   ├── DataError                  data that cannot be used
+    │   ├── DeviceError                a device that is not there
+    │   └── OutputError                a place that cannot be written
+    ├── UnsafeError           exit 4   a file that would run code, or hide what it holds
+    ├── NumericalError        exit 5   non-finite or unconverged numbers
+    └── ResourceError         exit 6   memory, disk or time
+
+Each class has a searchable code; each error has four parts: what, where, why, next.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+DEFECT_EXIT = 70
+
+
+class LandscapeError(Exception):
+    """Root of the tree: an error whose cause lies outside landscape.
+
+    Args:
+        what: What went wrong, in one sentence.
+        where: The file, setting, tensor or batch concerned.
+        why: The cause: what was expected and what was got.
+        hint: The next step to take.
+    """
+
+    code: ClassVar[str] = "L100"
+    exit: ClassVar[int] = DEFECT_EXIT
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        parts = (self.what, self.where, self.why, self.hint)
+        return "\n".join(part for part in parts if part)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the document that `--json` prints for a failure."""
+        return {
+            "schema": "landscape/error/1",
+            "code": self.code,
+            "exit": self.exit,
+            "what": self.what,
+            "where": self.where,
+            "why": self.why,
+            "next": self.hint,
+        }
+
+
+class SettingError(LandscapeError, ValueError):
+    """A setting outside its bounds."""
+
+    code = "L200"
+    exit = 2
+
+
+class SpecError(LandscapeError, ValueError):
+    """A spec string that does not follow `scheme:rest[,key=value...]`."""
+
+    code = "L210"
+    exit = 2
+
+
+class InputError(LandscapeError):
+    """Something that was given cannot be used."""
+
+    code = "L300"
+    exit = 3
+
+
+class CheckpointError(InputError):
+    """A file that holds no usable weights."""
+
+    code = "L310"
+
+
+class ModelError(InputError):
+    """A factory or network that cannot be used."""
+
+    code = "L320"
+
+
+class DataError(InputError):
+    """Data that cannot be used."""
+
+    code = "L330"
+
+
+class DeviceError(InputError):
+    """A device that is not there."""
+
+    code = "L340"
+
+
+class OutputError(InputError):
+    """A place that cannot be written."""
+
+    code = "L350"
+
+
+class UnsafeError(LandscapeError):
+    """A file that would run code, or that hides what it holds."""
+
+    code = "L400"
+    exit = 4
+
+
+class NumericalError(LandscapeError):
+    """Non-finite numbers, or unconverged ones where that is forbidden."""
+
+    code = "L500"
+    exit = 5
+
+
+class ResourceError(LandscapeError):
+    """Memory, disk or time ran out."""
+
+    code = "L600"
+    exit = 6

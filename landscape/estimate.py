@@ -1,0 +1,144 @@
+"""Numbers that carry their own doubt."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import numpy as np
+from scipy.special import stdtrit
+
+Kind = Literal["exact", "estimate", "upper_bound", "lower_bound"]
+Interval = tuple[float, float]
+
+
+class Status(StrEnum):
+    """How a computation ended."""
+
+    CONVERGED = "converged"
+    BUDGET_SPENT = "budget_spent"
+    INVARIANT_SUBSPACE = "invariant_subspace"
+    NOT_FINITE = "not_finite"
+    SKIPPED = "skipped"
+
+    @property
+    def sentence(self) -> str:
+        """Return what the status means to the reader."""
+        return _SENTENCES[self]
+
+    @property
+    def settled(self) -> bool:
+        """Return whether the number can be read without a warning."""
+        return self in (Status.CONVERGED, Status.INVARIANT_SUBSPACE)
+
+
+_SENTENCES = {
+    Status.CONVERGED: "The asked-for accuracy was reached.",
+    Status.BUDGET_SPENT: "The budget was spent before the asked-for accuracy was reached.",
+    Status.INVARIANT_SUBSPACE: "The iteration ended early and exactly: nothing more was to be found.",
+    Status.NOT_FINITE: "A number was NaN or infinite.",
+    Status.SKIPPED: "This was not computed.",
+}
+
+_GRAVITY = (
+    Status.CONVERGED,
+    Status.INVARIANT_SUBSPACE,
+    Status.SKIPPED,
+    Status.BUDGET_SPENT,
+    Status.NOT_FINITE,
+)
+
+
+def worst(*statuses: Status) -> Status:
+    """Return the gravest of some statuses; `converged` when there are none."""
+    return max(statuses, key=_GRAVITY.index, default=Status.CONVERGED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A number, its interval and what kind of claim it makes.
+
+    `interval` is the total; `solver` (probes, iteration) and `sampling` (data) are its parts.
+    `residual` is absolute. A number that is not finite says why in `reason`.
+    """
+
+    value: float
+    kind: Kind
+    interval: Interval
+    level: float = 0.95
+    solver: Interval | None = None
+    sampling: Interval | None = None
+    samples: int = 1
+    residual: float | None = None
+    status: Status = Status.CONVERGED
+    method: str = ""
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value) and self.reason is None:
+            object.__setattr__(self, "reason", f"the value is {self.value}")
+            object.__setattr__(self, "status", Status.NOT_FINITE)
+
+    @classmethod
+    def exact(cls, value: float, method: str = "") -> Estimate:
+        """Return a number that has no doubt beyond rounding."""
+        return cls(value=value, kind="exact", interval=(value, value), level=1.0, method=method)
+
+    @classmethod
+    def mean(
+        cls,
+        draws: np.ndarray,  # (p,)
+        *,
+        method: str,
+        level: float = 0.95,
+        status: Status = Status.CONVERGED,
+    ) -> Estimate:
+        """Return the mean of independent draws with Student's t interval.
+
+        Args:
+            draws: Independent, identically distributed numbers (p,), p ≥ 2.
+            method: What drew them.
+            level: Probability that the interval covers the expectation.
+            status: How the drawing ended.
+        """
+        value, half = float(np.mean(draws)), t_half_width(draws, level)
+        interval = (value - half, value + half)
+        return cls(
+            value=value,
+            kind="estimate",
+            interval=interval,
+            level=level,
+            solver=interval,
+            samples=len(draws),
+            status=status,
+            method=method,
+        )
+
+    @property
+    def half_width(self) -> float:
+        """Return half the length of the interval."""
+        return (self.interval[1] - self.interval[0]) / 2
+
+    def __format__(self, spec: str) -> str:
+        """Format as `1.53 ± 0.02`, or the bare value when the interval is a point."""
+        spec = spec or ".4g"
+        if not math.isfinite(self.value):
+            return str(self.value)
+        sign = {"upper_bound": "≤ ", "lower_bound": "≥ "}.get(self.kind, "")
+        text = f"{sign}{self.value:{spec}}"
+        if self.kind == "estimate" and math.isfinite(self.half_width):
+            text += f" ± {self.half_width:.1g}"
+        return text if self.status.settled else f"{text} ({self.status.value})"
+
+    def __str__(self) -> str:
+        return format(self, "")
+
+
+def t_half_width(draws: np.ndarray, level: float = 0.95) -> float:
+    """Return the half-width of Student's t interval of a mean of independent draws (p,)."""
+    if len(draws) < 2:
+        return math.inf
+    quantile = float(stdtrit(len(draws) - 1, (1 + level) / 2))
+    return quantile * float(np.std(draws, ddof=1)) / math.sqrt(len(draws))

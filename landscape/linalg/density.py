@@ -1,0 +1,190 @@
+"""The spectral density by stochastic Lanczos quadrature, with bands.
+
+F(t) is the fraction of eigenvalues ≤ t. For a start vector uniform on the sphere, the weight that
+it gives to the eigenvalues ≤ t is Beta(nF/2, n(1−F)/2) distributed, whatever the eigenvectors are.
+So the mean over p probes deviates from F like the empirical distribution of p(n+2)/2 samples, and
+Kolmogorov's law gives a simultaneous band. What s Lanczos steps leave open is bounded by the
+Chebyshev-Markov-Stieltjes inequalities, and added.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.special import chdtri, kolmogi
+
+from landscape.estimate import Estimate, t_half_width
+from landscape.linalg.lanczos import Quadrature, gauss_quadratures
+from landscape.linalg.operator import LinearOperator
+from landscape.linalg.probes import spherical
+
+GRID_POINTS = 400
+KERNEL_WIDTH = 0.005  # of the range
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A cumulative distribution of eigenvalues with a simultaneous band."""
+
+    grid: np.ndarray  # (g,)
+    value: np.ndarray  # (g,)
+    lower: np.ndarray  # (g,)
+    upper: np.ndarray  # (g,)
+
+
+@dataclass(frozen=True)
+class Density:
+    """A density of eigenvalues, smoothed by a Gaussian kernel, with a pointwise interval."""
+
+    grid: np.ndarray  # (g,)
+    value: np.ndarray  # (g,)
+    lower: np.ndarray  # (g,)
+    upper: np.ndarray  # (g,)
+    width: float  # standard deviation of the kernel, in units of the eigenvalues
+
+
+@dataclass(frozen=True)
+class SpectralMeasure:
+    """Quadratures of p probes on the sphere of an n × n operator."""
+
+    quadratures: tuple[Quadrature, ...]
+    size: int
+
+    @property
+    def probes(self) -> int:
+        """Return the number of probes."""
+        return len(self.quadratures)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Return the smallest and the largest node."""
+        nodes = np.concatenate([q.nodes for q in self.quadratures])
+        return float(nodes.min()), float(nodes.max())
+
+    def moment(self, function: np.ufunc | None = None, power: int = 1) -> np.ndarray:  # (p,)
+        """Return Σ f(λ)^power / n as each probe estimates it."""
+        return np.array(
+            [
+                np.sum(q.weights * (function(q.nodes) if function else q.nodes) ** power)
+                for q in self.quadratures
+            ]
+        )
+
+    def distribution(self, grid: np.ndarray, level: float = 0.95) -> Distribution:
+        """Return F on a grid (g,) with a simultaneous band of the given level.
+
+        Source: Chen, Trogdon & Ubaru 2021, arXiv 2105.06595 (quadrature bounds); the law of the
+        probes is that of Dirichlet(½, …, ½) sums.
+        """
+        parts = [_stieltjes(q, grid) for q in self.quadratures]
+        value, lower, upper = (np.mean([part[i] for part in parts], axis=0) for i in range(3))
+        half = float(kolmogi(1 - level)) * math.sqrt(2 / (self.probes * (self.size + 2)))
+        if self.size == 1:
+            half = 0.0
+        return Distribution(grid, value, np.clip(lower - half, 0, 1), np.clip(upper + half, 0, 1))
+
+    def density(self, grid: np.ndarray, width: float, level: float = 0.95) -> Density:
+        """Return the smoothed density on a grid (g,) with pointwise intervals.
+
+        A smoothed value is a weighted sum of χ²₁ variables; its interval is that of the scaled χ²
+        with the same mean and variance (Satterthwaite 1946).
+        """
+        nodes = np.concatenate([q.nodes for q in self.quadratures])
+        weights = np.concatenate([q.weights for q in self.quadratures]) / self.probes
+        scaled = (grid[:, None] - nodes[None, :]) / width
+        kernel = np.exp(-0.5 * scaled**2) / (width * math.sqrt(2 * math.pi))
+        value, square = kernel @ weights, kernel**2 @ weights
+        with np.errstate(divide="ignore", invalid="ignore"):
+            freedom = self.probes * self.size * value**2 / square
+        freedom = np.nan_to_num(np.clip(freedom, 1e-3, 1e12), nan=1e-3)
+        tail = (1 - level) / 2
+        lower = value * freedom / chdtri(freedom, tail)
+        upper = value * freedom / np.maximum(chdtri(freedom, 1 - tail), 1e-300)
+        return Density(grid, value, lower, np.minimum(upper, 1e300), width)
+
+    def effective_rank(self, level: float = 0.95) -> Estimate:
+        """Return (Σ|λ|)² / Σλ²: how many equal eigenvalues would spread as much.
+
+        The interval is Student's on the jackknife over probes of the logarithm.
+        """
+        absolute, square = self.moment(np.absolute), self.moment(power=2)
+        if not square.any() or self.probes < 2:
+            return Estimate(
+                value=0.0 if not square.any() else math.nan,
+                kind="estimate",
+                interval=(0.0, float(self.size)),
+                samples=self.probes,
+                method="stochastic Lanczos quadrature",
+            )
+
+        def log_rank(keep: np.ndarray) -> float:
+            return math.log(self.size * absolute[keep].mean() ** 2 / square[keep].mean())
+
+        index = np.arange(self.probes)
+        value = log_rank(index >= 0)
+        left_out = np.array([log_rank(index != i) for i in index])
+        half = t_half_width(self.probes * value - (self.probes - 1) * left_out, level)
+        interval = (math.exp(value - half), min(math.exp(value + half), float(self.size)))
+        return Estimate(
+            value=math.exp(value),
+            kind="estimate",
+            interval=interval,
+            level=level,
+            solver=interval,
+            samples=self.probes,
+            method="stochastic Lanczos quadrature, jackknife over probes",
+        )
+
+    def quantile_of_magnitude(self, fraction: float, level: float = 0.95) -> tuple[float, float]:
+        """Return an interval for a quantile of |λ|, from the simultaneous band of its distribution."""
+        magnitudes = SpectralMeasure(tuple(_folded(q) for q in self.quadratures), self.size)
+        points = np.unique(np.concatenate([q.nodes for q in magnitudes.quadratures]))
+        band = magnitudes.distribution(points, level)
+        low = points[np.searchsorted(band.upper, fraction)] if band.upper[0] < fraction else 0.0
+        reached = np.searchsorted(band.lower, fraction)
+        return float(low), float(points[min(reached, len(points) - 1)])
+
+
+def spectral_measure(
+    operator: LinearOperator, *, probes: int, steps: int, generator: torch.Generator
+) -> SpectralMeasure:
+    """Return the spectral measure of an operator from random probes.
+
+    Args:
+        operator: Symmetric, n × n.
+        probes: Start vectors p, uniform on the sphere.
+        steps: Lanczos steps s for each.
+        generator: Draws the probes.
+
+    Cost: p·s products.
+    """
+    size = operator.shape[0]
+    like = torch.empty(size, dtype=operator.dtype, device=operator.device)
+    starts = spherical(probes, size, like=like, generator=generator)
+    return SpectralMeasure(gauss_quadratures(operator, starts, steps), size)
+
+
+def even_grid(measure: SpectralMeasure) -> tuple[np.ndarray, float]:
+    """Return an even grid that covers the spectrum and its kernel tails, and the kernel's width."""
+    low, high = measure.range
+    extent = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-30)
+    width = KERNEL_WIDTH * extent
+    return np.linspace(low - 5 * width, high + 5 * width, GRID_POINTS), width
+
+
+def _stieltjes(q: Quadrature, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the quadrature's distribution on a grid, and its Chebyshev-Markov-Stieltjes bounds."""
+    sums = np.concatenate([[0.0], np.cumsum(q.weights)])
+    below = np.searchsorted(q.nodes, grid, side="right")  # nodes ≤ t
+    lower = sums[np.maximum(below - 1, 0)]
+    upper = sums[np.minimum(below + 1, len(q.nodes))]
+    return sums[below], lower, upper
+
+
+def _folded(q: Quadrature) -> Quadrature:
+    order = np.argsort(np.abs(q.nodes))
+    return Quadrature(np.abs(q.nodes)[order], q.weights[order])
+

@@ -1,0 +1,1 @@
+"""Curvature of a subject's loss as linear operators."""

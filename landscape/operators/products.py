@@ -1,0 +1,62 @@
+"""Products of a batch's Hessian with vectors, in the differentiation modes that PyTorch offers.
+
+No mode exists for every operation: a double backward may be missing, or a forward derivative.
+Each way is exact; whichever exists is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad, jvp
+
+Way = Literal["reverse", "forward", "reverse-over-forward"]
+Objective = Callable[[Tensor], Tensor]  # (n,) -> scalar
+
+
+def reverse_over_reverse(objective: Objective, theta: Tensor, rows: Tensor) -> Tensor:
+    """Return H V by differentiating the gradient's graph; built once for all rows (k, n)."""
+    theta = theta.detach().requires_grad_()
+    value = objective(theta)
+    if not value.requires_grad:
+        return torch.zeros_like(rows)
+    (gradient,) = torch.autograd.grad(value, theta, create_graph=True)
+    return vector_products(gradient, theta, rows)
+
+
+def forward_over_reverse(objective: Objective, theta: Tensor, rows: Tensor) -> Tensor:
+    """Return H V as directional derivatives of the gradient."""
+    gradient = grad(objective)
+    return torch.stack([jvp(gradient, (theta,), (row,))[1] for row in rows])
+
+
+def reverse_over_forward(objective: Objective, theta: Tensor, rows: Tensor) -> Tensor:
+    """Return H V as gradients of directional derivatives."""
+
+    def slope(point: Tensor, row: Tensor) -> Tensor:
+        return jvp(objective, (point,), (row,))[1]
+
+    return torch.stack([grad(slope)(theta, row) for row in rows])
+
+
+WAYS: dict[Way, Callable[[Objective, Tensor, Tensor], Tensor]] = {
+    "reverse": reverse_over_reverse,
+    "forward": forward_over_reverse,
+    "reverse-over-forward": reverse_over_forward,
+}
+
+
+def vector_products(outputs: Tensor, inputs: Tensor, rows: Tensor) -> Tensor:
+    """Return the transposed Jacobian of outputs (m,) in inputs (n,) applied to rows (k, m)."""
+    if not outputs.requires_grad:
+        return rows.new_zeros(len(rows), inputs.numel())
+    found = []
+    for row in rows:
+        (product,) = torch.autograd.grad(
+            outputs, inputs, row.view_as(outputs), retain_graph=True, allow_unused=True
+        )
+        found.append(torch.zeros_like(inputs) if product is None else product)
+    return torch.stack(found)

@@ -1,0 +1,73 @@
+"""What the user gives (objects or spec strings) becomes what a subject holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from landscape.errors import ModelError
+from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.data import DataSource, load_data
+from landscape.subject.factory import load_attribute
+from landscape.subject.losses import BUILT_IN, CustomLoss, Loss
+from landscape.subject.models import load_model
+from landscape.subject.schemes import LOSS_SCHEMES
+from landscape.subject.spec import parse_spec
+
+
+def attach_model(model: nn.Module | str) -> tuple[nn.Module, str]:
+    """Return a module and what to call it in a report."""
+    if isinstance(model, str):
+        return load_model(model), model
+    if isinstance(model, nn.Module):
+        return model, type(model).__name__
+    raise ModelError(
+        f"model must be a torch.nn.Module or a spec string, got {type(model).__name__}",
+        where="Subject.model",
+        hint="give the module itself, or a string such as 'nets.py:cnn'",
+    )
+
+
+def attach_data(data: object) -> DataSource | None:
+    """Return where the data come from; None when there are none."""
+    if data is None or isinstance(data, DataSource):
+        return data
+    if isinstance(data, str):
+        return load_data(data)
+    parts = data if isinstance(data, Mapping) and "train" in data else {"train": data}
+    return DataSource(
+        source=parts["train"],
+        held_out=parts.get("held_out"),
+        synthetic=False,
+        description=type(parts["train"]).__name__,
+        text="",
+    )
+
+
+def attach_loss(loss: Loss | str | Callable[[Any, Any], Tensor]) -> Loss | None:
+    """Return the loss; None for `auto`, which the first batch decides."""
+    if isinstance(loss, Loss) or loss == "auto":
+        return loss if isinstance(loss, Loss) else None
+    if isinstance(loss, str):
+        if loss in BUILT_IN:
+            return BUILT_IN[loss]()
+        loss = load_attribute(parse_spec(loss, schemes=LOSS_SCHEMES, what="loss"))
+    if not callable(loss):
+        raise ModelError(
+            f"the loss is a {type(loss).__name__}, expected a function of outputs and targets",
+            where="--loss",
+            hint="one of auto, ce, mse, bce, hf, or file.py:fn",
+        )
+    return CustomLoss(loss)
+
+
+def attach_checkpoint(
+    checkpoint: Checkpoint | str | Path, **reading: Any
+) -> Checkpoint:
+    """Return a checkpoint, read from its file when a path is given."""
+    if isinstance(checkpoint, Checkpoint):
+        return checkpoint
+    return Checkpoint.read(checkpoint, **reading)

@@ -1,0 +1,192 @@
+"""What could be the weights in a loaded file, and which of it is meant.
+
+The same search runs over loaded objects and over the stubs of a file that is only inspected,
+so tensors and modules are told by the names of their classes and torch is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from landscape.errors import CheckpointError
+from landscape.subject.stubs import Stub, TensorStub
+from landscape.subject.wording import cut, listed
+
+MODEL_KEYS = (
+    "state_dict",
+    "model_state_dict",
+    "model",
+    "net",
+    "network",
+    "module",
+    "params",
+    "weights",
+)
+EMA_KEYS = ("ema", "ema_state_dict", "state_dict_ema", "model_ema", "ema_model")
+OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optim", "optimizer_states")
+DEPTH = 3
+_UNUSUAL = 99
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """Something in the file that could be the weights."""
+
+    path: tuple[str, ...]
+    weights: Mapping[Any, Any]
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+    @property
+    def is_ema(self) -> bool:
+        return any(key in EMA_KEYS for key in self.path)
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """The place among the usual names of a model; unusual names come last."""
+        return tuple(MODEL_KEYS.index(key) if key in MODEL_KEYS else _UNUSUAL for key in self.path)
+
+
+def is_tensor(value: object) -> bool:
+    """Return whether something is a torch tensor, or the stub of one."""
+    return isinstance(value, TensorStub) or _is_a(value, "torch.Tensor")
+
+
+def _is_a(value: object, name: str) -> bool:
+    return any(f"{kind.__module__}.{kind.__qualname__}" == name for kind in type(value).__mro__)
+
+
+def _weights(value: Any) -> Mapping[Any, Any] | None:
+    """Return the state dict that a value is, or that a module has."""
+    if (isinstance(value, Stub) and value.is_module) or _is_a(
+        value, "torch.nn.modules.module.Module"
+    ):
+        value = value.state_dict()
+    if not isinstance(value, Mapping):
+        return None
+    tensors = [entry for entry in value.values() if is_tensor(entry)]
+    arrays = any(entry.ndim > 0 for entry in tensors)
+    return value if arrays or (tensors and len(tensors) == len(value)) else None
+
+
+def find_candidates(raw: object) -> Iterator[Candidate]:
+    """Yield what could be the weights, the outermost first; each object is looked at once."""
+    level: list[tuple[tuple[str, ...], Any]] = [((), raw)]
+    seen: set[int] = set()
+    for _ in range(DEPTH + 1):
+        below: list[tuple[tuple[str, ...], Any]] = []
+        for path, value in level:
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
+            weights = _weights(value)
+            if weights is not None:
+                yield Candidate(path=path, weights=weights)
+            if isinstance(value, Mapping) and (weights is None or not path):
+                below += [
+                    ((*path, key), child)
+                    for key, child in value.items()
+                    if isinstance(key, str) and key not in OPTIMIZER_KEYS
+                ]
+        level = below
+
+
+def choose(
+    raw: object, candidates: list[Candidate], ema: bool | None, where: str
+) -> tuple[Candidate, tuple[str, ...]]:
+    averaged = [c for c in candidates if c.is_ema]
+    models = sorted(
+        (c for c in candidates if c.path and not c.is_ema and _UNUSUAL not in c.rank),
+        key=lambda c: (c.rank, c.path),
+    )
+    others = [c for c in candidates if not c.is_ema and (not c.path or _UNUSUAL in c.rank)]
+    whole = [c for c in others if not c.path]
+    plain = models or whole or others
+    if ema:
+        if not averaged:
+            raise _no_ema(candidates, where)
+        return averaged[0], (f"averaged weights `{cut(averaged[0].name)}` are used",)
+    if not plain and averaged and ema is None:
+        return averaged[0], (f"only averaged weights are there: `{cut(averaged[0].name)}` is used",)
+    if not plain:
+        raise _no_weights(raw, where)
+    if not models and not whole and len(others) > 1:
+        raise CheckpointError(
+            "several sets of weights could be meant",
+            where=where,
+            why=f"candidates: {listed([c.name for c in others])}",
+            hint=f"name one: --state-key {cut(others[0].name)}",
+        )
+    chosen, *rest = plain
+    notes: tuple[str, ...] = ()
+    if rest and models:
+        notes += (
+            f"`{cut(chosen.name)}` is used; also there: {listed([c.name for c in rest])} (--state-key)",
+        )
+    if averaged and ema is None:
+        name = chosen.name or "the plain weights"
+        notes += (
+            f"`{name}` is used; averaged weights `{cut(averaged[0].name)}` are there too (--ema)",
+        )
+    return chosen, notes
+
+
+def by_key(raw: object, key: str, candidates: list[Candidate], where: str) -> Candidate:
+    for value in _at(raw, key):
+        weights = _weights(value)
+        if weights is not None:
+            return Candidate(path=(key,), weights=weights)
+    names = [c.name for c in candidates if c.path]
+    raise CheckpointError(
+        f"no weights at `{cut(key)}`",
+        where=where,
+        why=f"weights are at: {listed(names)}" if names else f"keys: {_keys(raw)}",
+        hint=f"try --state-key {cut(names[0])}" if names else "leave out --state-key",
+    )
+
+
+def _at(value: Any, key: str) -> Iterator[Any]:
+    """Yield what a dotted path may mean; a key may itself hold dots."""
+    if isinstance(value, list | tuple) and key.partition(".")[0].isdecimal():
+        index, _, rest = key.partition(".")
+        if int(index[:9]) < len(value):
+            yield from _at(value[int(index[:9])], rest) if rest else (value[int(index[:9])],)
+    if not isinstance(value, Mapping):
+        return
+    if key in value:
+        yield value[key]
+    parts = key.split(".")
+    for count in range(1, min(len(parts), 16)):
+        head = ".".join(parts[:count])
+        if head in value:
+            yield from _at(value[head], ".".join(parts[count:]))
+
+
+def _keys(raw: object) -> str:
+    if isinstance(raw, Mapping):
+        return listed([str(key) for key in raw]) or "none"
+    return f"none, the file holds a {type(raw).__name__}"
+
+
+def _no_weights(raw: object, where: str) -> CheckpointError:
+    return CheckpointError(
+        f"no model weights found; keys: {_keys(raw)}",
+        where=where,
+        why="expected a mapping of names to tensors, or one under "
+        f"{', '.join(MODEL_KEYS + EMA_KEYS)}",
+        hint='save them: torch.save({"state_dict": model.state_dict()}, "weights.pt")',
+    )
+
+
+def _no_ema(candidates: list[Candidate], where: str) -> CheckpointError:
+    names = [c.name or "(the file itself)" for c in candidates]
+    return CheckpointError(
+        "no averaged (EMA) weights found",
+        where=where,
+        why=f"looked for {', '.join(EMA_KEYS)}; weights are at: {listed(names) or 'none'}",
+        hint="leave out --ema, or name them with --state-key",
+    )

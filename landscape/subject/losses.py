@@ -1,0 +1,278 @@
+"""Losses as sums over what counts, so that ragged batches add up exactly.
+
+The loss of a dataset is the sum over what counts, divided by the count: samples for `ce` on one
+label per sample, tokens that are not ignored for `ce` on sequences, elements for `mse` and `bce`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from landscape.errors import DataError, ModelError
+
+IGNORED = -100
+
+
+class Loss(ABC):
+    """A sum over what counts, and the count."""
+
+    name: ClassVar[str]
+    separable: ClassVar[bool] = True  # a function of outputs and targets alone
+
+    @abstractmethod
+    def total(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the summed loss of a batch, a scalar."""
+
+    @abstractmethod
+    def count(self, outputs: Any, targets: Any) -> int:
+        """Return how many items the sum runs over."""
+
+    def check(self, outputs: Any, targets: Any) -> None:
+        """Raise `DataError` when outputs and targets do not fit together."""
+        del outputs, targets
+
+
+class CrossEntropy(Loss):
+    """−log softmax at the label; classes on dimension 1, or last for sequences; −100 ignored."""
+
+    name = "ce"
+
+    def total(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the summed cross-entropy."""
+        logits, labels = _classes_second(logits_of(outputs), targets)
+        return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+
+    def count(self, outputs: Any, targets: Any) -> int:
+        """Return the number of labels that are not ignored."""
+        del outputs
+        if targets.is_floating_point():  # class probabilities: one distribution per sample
+            return targets.numel() // targets.shape[1]
+        return int((targets != IGNORED).sum())
+
+    def check(self, outputs: Any, targets: Any) -> None:
+        """Raise `DataError` for labels that no output stands for."""
+        logits = logits_of(outputs)
+        if targets.is_floating_point():
+            if targets.shape != logits.shape:
+                raise _mismatch("ce", logits, targets)
+            return
+        if logits.dim() < 2 or targets.dtype == torch.bool:
+            raise _mismatch("ce", logits, targets)
+        last = logits.shape[:-1] == targets.shape
+        if not last and logits.shape[:1] + logits.shape[2:] != targets.shape:
+            raise _mismatch("ce", logits, targets)
+        classes = logits.shape[-1] if last and targets.dim() > 1 else logits.shape[1]
+        kept = targets[targets != IGNORED]
+        if kept.numel() and (kept.min() < 0 or kept.max() >= classes):
+            worst = int(kept.min() if kept.min() < 0 else kept.max())
+            raise DataError(
+                f"label {worst} but the model has {classes} outputs",
+                where="data: targets",
+                why=f"labels must lie in 0 … {classes - 1} (−100 is ignored)",
+                hint="check the number of classes of the model and the labels of the data",
+            )
+
+
+class MeanSquaredError(Loss):
+    """(output − target)², mean over all elements."""
+
+    name = "mse"
+
+    def total(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the summed squared error."""
+        values = logits_of(outputs)
+        return (values - targets.to(values.dtype).view_as(values)).square().sum()
+
+    def count(self, outputs: Any, targets: Any) -> int:
+        """Return the number of elements."""
+        return logits_of(outputs).numel()
+
+    def check(self, outputs: Any, targets: Any) -> None:
+        """Raise `DataError` when the shapes differ by more than an axis of length one."""
+        values = logits_of(outputs)
+        if _squeezed(values.shape) != _squeezed(targets.shape):
+            raise _mismatch("mse", values, targets)
+
+
+class BinaryCrossEntropy(Loss):
+    """Cross-entropy of logits against labels in [0, 1], mean over all elements."""
+
+    name = "bce"
+
+    def total(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the summed binary cross-entropy of logits."""
+        values = logits_of(outputs)
+        labels = targets.to(values.dtype).view_as(values)
+        return F.binary_cross_entropy_with_logits(values, labels, reduction="sum")
+
+    def count(self, outputs: Any, targets: Any) -> int:
+        """Return the number of elements."""
+        return logits_of(outputs).numel()
+
+    def check(self, outputs: Any, targets: Any) -> None:
+        """Raise `DataError` for other shapes or labels outside [0, 1]."""
+        values = logits_of(outputs)
+        if _squeezed(values.shape) != _squeezed(targets.shape):
+            raise _mismatch("bce", values, targets)
+        if targets.min() < 0 or targets.max() > 1:
+            raise DataError(
+                f"bce needs labels in [0, 1], got {float(targets.min()):g} … "
+                f"{float(targets.max()):g}",
+                where="data: targets",
+                hint="use --loss ce for class indices, --loss mse for regression",
+            )
+
+
+class ModelLoss(Loss):
+    """The loss that the model computes itself, as Hugging Face models do (`outputs.loss`).
+
+    It is a mean; the count that undoes it (all labels, or labels shifted by one) is the one that
+    reproduces it from the logits, found once per batch.
+    """
+
+    name = "hf"
+    separable = False
+
+    def total(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the model's mean loss times the count."""
+        return _member(outputs, "loss") * self.count(outputs, targets)
+
+    def count(self, outputs: Any, targets: Any) -> int:
+        """Return the number of labels behind the model's mean."""
+        if targets is None or targets.is_floating_point() or targets.dim() < 2:
+            return len(targets) if targets is not None else 1
+        whole, shifted = (int((part != IGNORED).sum()) for part in (targets, targets[:, 1:]))
+        logits = _member(outputs, "logits")
+        if logits.shape[:2] != targets.shape:
+            return whole
+        with torch.no_grad():
+            mean = F.cross_entropy(
+                logits[:, :-1].flatten(0, 1).float(),
+                targets[:, 1:].flatten(),
+                ignore_index=IGNORED,
+            )
+        agrees = torch.isclose(mean, _member(outputs, "loss").float(), rtol=1e-3)
+        return shifted if bool(agrees) else whole
+
+    def check(self, outputs: Any, targets: Any) -> None:
+        """Raise `ModelError` when the model returns no loss."""
+        del targets
+        if _member(outputs, "loss") is None:
+            raise ModelError(
+                "the model returned no loss",
+                where="loss: hf",
+                why="with --loss hf the model is called with the labels and must return .loss",
+                hint="use --loss ce, or check the key of the labels in the batch",
+            )
+
+
+@dataclass(frozen=True)
+class CustomLoss(Loss):
+    """A user's function of outputs and targets: one loss per item, or the batch mean."""
+
+    function: Callable[[Any, Any], Tensor]
+    name = "custom"
+
+    def total(self, outputs: Any, targets: Any) -> Tensor:
+        """Return the sum of what the function returns, a mean times the samples."""
+        value = self._value(outputs, targets)
+        return value.sum() if value.dim() else value * self.count(outputs, targets)
+
+    def count(self, outputs: Any, targets: Any) -> int:
+        """Return the number of losses, or of samples when the function returns their mean."""
+        with torch.no_grad():
+            value = self._value(outputs, targets)
+        return value.numel() if value.dim() else len(targets)
+
+    def _value(self, outputs: Any, targets: Any) -> Tensor:
+        value = self.function(outputs, targets)
+        if not isinstance(value, Tensor):
+            raise ModelError(
+                f"the loss function returned {type(value).__name__}, expected a tensor",
+                where=f"loss: {getattr(self.function, '__name__', self.function)}",
+                hint="return one loss per sample, or their mean as a scalar tensor",
+            )
+        return value
+
+
+BUILT_IN: Mapping[str, type[Loss]] = {
+    "ce": CrossEntropy,
+    "mse": MeanSquaredError,
+    "bce": BinaryCrossEntropy,
+    "hf": ModelLoss,
+}
+
+
+def choose_loss(outputs: Any, targets: Any) -> tuple[Loss, str]:
+    """Return the loss that outputs and targets call for, and the reason.
+
+    Raises:
+        DataError: Nothing fits; the loss must be named.
+    """
+    if _member(outputs, "loss") is not None:
+        return ModelLoss(), "the model returns its own loss"
+    values = logits_of(outputs)
+    if isinstance(targets, Tensor) and not targets.is_floating_point():
+        return CrossEntropy(), f"the targets are integers ({targets.dtype})"
+    if isinstance(targets, Tensor) and _squeezed(values.shape) == _squeezed(targets.shape):
+        return MeanSquaredError(), "the targets are real numbers in the shape of the outputs"
+    raise DataError(
+        "no loss fits the outputs and the targets",
+        where="loss: auto",
+        why=f"outputs {_shape(values)}, targets {_shape(targets)}",
+        hint="name one: --loss ce|mse|bce|hf|file.py:fn",
+    )
+
+
+def logits_of(outputs: Any) -> Tensor:
+    """Return the tensor that a loss applies to: the output itself, its logits, or its first part."""
+    if isinstance(outputs, Tensor):
+        return outputs
+    if (logits := _member(outputs, "logits")) is not None:
+        return logits
+    if isinstance(outputs, tuple | list) and outputs and isinstance(outputs[0], Tensor):
+        return outputs[0]
+    raise ModelError(
+        f"the model returned {type(outputs).__name__}, and no tensor could be found in it",
+        where="model output",
+        why="expected a tensor, something with .logits, or a tuple whose first part is a tensor",
+        hint="give your own loss: --loss file.py:fn",
+    )
+
+
+def _member(outputs: Any, name: str) -> Any:
+    if isinstance(outputs, Mapping):
+        return outputs.get(name)
+    return None if isinstance(outputs, Tensor) else getattr(outputs, name, None)
+
+
+def _classes_second(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    if targets.dim() > 1 and not targets.is_floating_point() and logits.shape[:-1] == targets.shape:
+        return logits.flatten(0, -2), targets.flatten()
+    return logits, targets.to(logits.dtype) if targets.is_floating_point() else targets.long()
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"{'×'.join(map(str, value.shape)) or 'scalar'} {value.dtype}"
+    return type(value).__name__
+
+
+def _mismatch(loss: str, outputs: Tensor, targets: Tensor) -> DataError:
+    return DataError(
+        f"outputs and targets do not fit the loss {loss}",
+        where="data: targets",
+        why=f"outputs {_shape(outputs)}, targets {_shape(targets)}",
+        hint="choose another loss (--loss ce|mse|bce|hf|file.py:fn) or fix the data",
+    )

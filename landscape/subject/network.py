@@ -1,0 +1,146 @@
+"""The user's network as a pure function of its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.parameter import UninitializedTensorMixin
+
+from landscape.errors import DataError, LandscapeError, ModelError
+from landscape.subject.batch import Batch
+from landscape.subject.losses import Loss, ModelLoss
+from landscape.subject.parameters import Parameters
+from landscape.subject.point import Point
+
+
+class Network:
+    """A module that is never touched, and the coordinates of it that are studied.
+
+    Args:
+        model: The module; wrappers (data parallel, compiled) are looked through.
+        params: Which parameters are studied, as `Parameters` takes it.
+        mask: Which coordinates of them, as `Parameters` takes it.
+    """
+
+    def __init__(
+        self, model: nn.Module, params: str | None = None, mask: Mapping[str, Tensor] | None = None
+    ) -> None:
+        self.model = _unwrapped(model)
+        self.own = _tensors_of(self.model)
+        self.parameters = Parameters(self.model, params, mask)
+
+    @property
+    def parameter_names(self) -> list[str]:
+        """Return the names of all parameters, tied ones once."""
+        return [name for name, _ in self.model.named_parameters()]
+
+    def saved_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of every tensor that a state dict holds, tied ones under each name."""
+        state = self.model.state_dict()
+        return {name: tuple(t.shape) for name, t in state.items() if isinstance(t, Tensor)}
+
+    @cached_property
+    def aliases(self) -> dict[str, set[str]]:
+        """Return, for every parameter, the other names by which it is reachable (tied weights)."""
+        names: dict[int, list[str]] = {}
+        for name, tensor in self.model.named_parameters(remove_duplicate=False):
+            names.setdefault(id(tensor), []).append(name)
+        return {same[0]: set(same[1:]) for same in names.values()}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many coordinates are studied, trainable, frozen and tied."""
+        tensors = dict(self.model.named_parameters())
+        return {
+            "studied": self.parameters.size,
+            "trainable": sum(t.numel() for t in tensors.values() if t.requires_grad),
+            "frozen": sum(t.numel() for t in tensors.values() if not t.requires_grad),
+            "tied": sum(tensors[name].numel() * len(more) for name, more in self.aliases.items()),
+        }
+
+    def point(self, values: Mapping[str, Tensor]) -> Point:
+        """Return the point at which the network's tensors have the given values."""
+        theta = self.parameters.flatten(values)
+        whole = {block.name for block in self.parameters.blocks if block.kept is None}
+        return Point(theta, {name: t for name, t in values.items() if name not in whole})
+
+    def tensors(self, point: Point) -> dict[str, Tensor]:
+        """Return every tensor of the network at a point, by name."""
+        return {**point.rest, **self.parameters.unflatten(point.theta, point.rest)}
+
+    def outputs(self, point: Point, batch: Batch, loss: Loss | None) -> Any:
+        """Return the model's outputs for a batch at a point.
+
+        Raises:
+            DataError: The batch does not fit the model's forward.
+        """
+        kwargs = dict(batch.kwargs)
+        if isinstance(loss, ModelLoss) and batch.target_key is not None:
+            kwargs[batch.target_key] = batch.targets
+        try:
+            return functional_call(self.model, self.tensors(point), batch.args, kwargs)
+        except (LandscapeError, NotImplementedError):
+            raise
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            if "memory" in str(error):
+                raise
+            raise DataError(
+                f"the model could not be called on a batch: {first_line(error)}",
+                where=f"{type(self.model).__name__}.forward",
+                why=f"the batch holds {batch.described}",
+                hint="check that the data yield what forward expects, in that shape and dtype",
+            ) from error
+
+    def first_non_finite_module(self, point: Point, batch: Batch, loss: Loss) -> str | None:
+        """Return the name of the module whose output is first not finite, by one forward pass."""
+        found: list[str] = []
+
+        def watch(name: str) -> Any:
+            def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+                del module, inputs
+                bad = isinstance(output, Tensor) and output.is_floating_point()
+                if bad and not found and not bool(output.isfinite().all()):
+                    found.append(name)
+
+            return hook
+
+        leaves = [(n, m) for n, m in self.model.named_modules() if not list(m.children())]
+        handles = [module.register_forward_hook(watch(name)) for name, module in leaves]
+        try:
+            self.outputs(point, batch, loss)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return found[0] if found else None
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text."""
+    return (str(error).strip() or type(error).__name__).split("\n")[0]
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    while True:
+        if isinstance(model, DataParallel | DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
+            model = inner
+        else:
+            return model
+
+
+def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    for name, tensor in found.items():
+        if isinstance(tensor, UninitializedTensorMixin) or tensor.is_meta:
+            raise ModelError(
+                f"{name} has no values yet",
+                where="model",
+                why="lazy modules and the meta device get shapes or values only in a first use",
+                hint="call the model once in the factory, or build it on the CPU",
+            )
+    return {name: tensor.detach() for name, tensor in found.items()}

@@ -1,0 +1,368 @@
+"""What is studied, frozen: a network, its data and loss, and the checkpoints training visited."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from landscape import progress
+from landscape.errors import DataError, NumericalError, SettingError
+from landscape.subject.attach import attach_checkpoint, attach_data, attach_loss, attach_model
+from landscape.subject.batch import Batch
+from landscape.subject.batches import Batches
+from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.device import choose_device, choose_dtype, working_dtype
+from landscape.subject.fingerprint import fingerprint
+from landscape.subject.losses import Loss, choose_loss
+from landscape.subject.memory import Memory, returned_kind
+from landscape.subject.names import match_names
+from landscape.subject.network import Network
+from landscape.subject.parameters import Parameters
+from landscape.subject.point import Point
+from landscape.subject.provenance import environment
+from landscape.subject.undisturbed import undisturbed
+
+T = TypeVar("T")
+
+
+class Subject:
+    """A network, its loss and data, and ordered checkpoints; nothing of the user's is changed.
+
+    Args:
+        model: A module, or a spec string such as `"nets.py:cnn"`. None: the weights alone.
+        loss: `"auto"`, `"ce"`, `"mse"`, `"bce"`, `"hf"`, a spec string, or a function
+            `fn(outputs, targets)` that returns one loss per sample or their mean.
+        data: What `Batches` reads, a spec string, or `{"train": ..., "held_out": ...}`.
+        checkpoints: Paths or `Checkpoint`s in the order of training; none: the model as it is.
+        params: Which parameters are studied: None (trainable), `"all"`, or globs.
+        mask: Boolean tensors by parameter name; false coordinates are held fixed.
+        device: `"auto"` (CUDA where there is one), or a PyTorch device.
+        dtype: `"auto"` (the checkpoint's, half precision raised to float32), or a name.
+        max_samples: Keep only the first samples of the data.
+        seed: Fixes the order of shuffled data.
+        folder: Where shared work is remembered across runs; None: in memory only.
+        reading: `state_key`, `ema`, `trust_pickle`, as `Checkpoint.read` takes them.
+
+    Raises:
+        InputError: Something given cannot be used.
+        UnsafeError: A checkpoint would run code.
+    """
+
+    def __init__(  # noqa: PLR0913 - the one place where everything meets
+        self,
+        model: nn.Module | str | None = None,
+        loss: Loss | str | Callable[[Any, Any], Tensor] = "auto",
+        data: object = None,
+        checkpoints: Sequence[Checkpoint | str | Path] = (),
+        *,
+        params: str | None = None,
+        mask: Mapping[str, Tensor] | None = None,
+        device: str | torch.device = "auto",
+        dtype: str = "auto",
+        max_samples: int | None = None,
+        seed: int = 0,
+        folder: Path | None = None,
+        **reading: Any,
+    ) -> None:
+        self.device = choose_device(device)
+        self._dtype = choose_dtype(dtype)
+        self.checkpoints = tuple(attach_checkpoint(one, **reading) for one in checkpoints)
+        self._network, self._model_name = None, None
+        if model is not None:
+            module, self._model_name = attach_model(model)
+            self._network = Network(module, params, mask)
+            self.checkpoints = self.checkpoints or (Checkpoint.of_model(self._network.model),)
+        self._loss = attach_loss(loss)
+        self._data = attach_data(data)
+        self._batching = (max_samples, seed)
+        self.memory = Memory(folder)
+        self._notes: dict[str, None] = {}
+        self._mappings = {id(one): self._map(one) for one in self.checkpoints}
+        self._points: dict[int, Point] = {}
+
+    # --- the parts -------------------------------------------------------------------------
+
+    @property
+    def model(self) -> nn.Module | None:
+        """Return the user's module; None when the weights alone are studied."""
+        return self._network.model if self._network is not None else None
+
+    @property
+    def network(self) -> Network:
+        """Return the module as a pure function.
+
+        Raises:
+            SettingError: No model was given.
+        """
+        if self._network is None:
+            raise SettingError("no model was given", where="Subject", hint="give --model")
+        return self._network
+
+    @property
+    def parameters(self) -> Parameters:
+        """Return the coordinates that are studied."""
+        return self.network.parameters
+
+    @cached_property
+    def batches(self) -> Batches | None:
+        """Return the data, read once; None when there are none."""
+        return self._read(self._data.source) if self._data is not None else None
+
+    @cached_property
+    def held_out(self) -> Batches | None:
+        """Return the held-out data, read once; None when there are none."""
+        return self._read(self._data.held_out) if self._data is not None else None
+
+    @cached_property
+    def criterion(self) -> Loss:
+        """Return the loss; with `auto`, the one that outputs and targets call for."""
+        if self._loss is not None:
+            return self._loss
+        batch = next(iter(self._on_device()))
+        with undisturbed(self.model, 0), torch.no_grad():
+            loss, reason = choose_loss(
+                self.network.outputs(self.point, batch, None), batch.targets
+            )
+        self.note(f"loss {loss.name} chosen: {reason}")
+        return loss
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Return the last checkpoint.
+
+        Raises:
+            SettingError: There is none.
+        """
+        if not self.checkpoints:
+            raise SettingError("no checkpoint was given", where="Subject", hint="give a checkpoint")
+        return self.checkpoints[-1]
+
+    @property
+    def point(self) -> Point:
+        """Return the point of the last checkpoint, on the subject's device."""
+        return self.point_of(self.checkpoint)
+
+    def point_of(self, checkpoint: Checkpoint) -> Point:
+        """Return the point of a checkpoint, on the subject's device.
+
+        Raises:
+            NumericalError: A weight is NaN or infinite.
+        """
+        if id(checkpoint) not in self._points:
+            self._points[id(checkpoint)] = self._place(checkpoint)
+        return self._points[id(checkpoint)]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the precision of every product."""
+        return self._dtype or working_dtype(self._found(self.checkpoint).values())
+
+    @property
+    def synthetic(self) -> bool:
+        """Return whether the data are random numbers."""
+        return self._data is not None and self._data.synthetic
+
+    def at(self, checkpoint: Checkpoint) -> Subject:
+        """Return the same subject with one checkpoint only; everything else is shared."""
+        _ = self.batches, self.held_out
+        one = object.__new__(Subject)
+        one.__dict__.update(self.__dict__)
+        one.checkpoints = (checkpoint,)
+        one._points = {}
+        one._notes = dict(self._notes)
+        return one
+
+    # --- pure functions of a point ---------------------------------------------------------
+
+    def outputs(self, point: Point, batch: Batch) -> Any:
+        """Return the network's outputs for a batch on the subject's device."""
+        return self.network.outputs(point, batch, self.criterion)
+
+    def objective(self, point: Point, batch: Batch) -> Callable[[Tensor], Tensor]:
+        """Return the batch's summed loss as a function of the coordinates (n,)."""
+
+        def total(theta: Tensor) -> Tensor:
+            return self.criterion.total(self.outputs(point.moved(theta), batch), batch.targets)
+
+        return total
+
+    def loss(self, point: Point) -> float:
+        """Return the mean loss over what counts. Cost: one forward pass over the data."""
+        with undisturbed(self.model, 0), torch.no_grad():
+            total = math.fsum(
+                float(self.objective(point, batch)(point.theta)) for batch in self.device_batches()
+            )
+        return total / self.count
+
+    def gradient(self, point: Point) -> Tensor:  # (n,)
+        """Return the gradient of the mean loss. Cost: one forward and backward pass."""
+        theta = point.theta.detach().requires_grad_()
+        total = torch.zeros_like(point.theta)
+        with undisturbed(self.model, 0):
+            for batch in self.device_batches():
+                loss = self.objective(point, batch)(theta)
+                if loss.requires_grad:
+                    total += torch.autograd.grad(loss, theta)[0]
+        return total / self.count
+
+    @cached_property
+    def count(self) -> int:
+        """Return the number of items that the mean loss runs over.
+
+        The pass that counts also verifies that the targets fit and that the loss is finite.
+        """
+        counted = 0
+        with (
+            undisturbed(self.model, 0),
+            torch.no_grad(),
+            progress.task("checking the loss", len(self._needed())) as task,
+        ):
+            for number, batch in enumerate(self._on_device()):
+                counted += self._count(batch, number)
+                task.advance()
+        if counted == 0:
+            raise DataError("every target is ignored: nothing counts", where="data: targets")
+        return counted
+
+    def device_batches(self) -> Iterable[Batch]:
+        """Return the batches on the device, in the model's precision, checked against the loss."""
+        _ = self.count
+        return self._on_device()
+
+    # --- shared work, guards, provenance ---------------------------------------------------
+
+    def once(self, function: Callable[..., T], **settings: Any) -> T:
+        """Return `function(self, **settings)`, computed once for these weights, data and settings.
+
+        The function's return annotation must be a dataclass, a number or an array.
+        """
+        name = f"{function.__module__}.{function.__qualname__}"
+        key = (name, settings, self.identity())
+        return self.memory.once(key, lambda: function(self, **settings), returned_kind(function))
+
+    def identity(self) -> dict[str, Any]:
+        """Return what every number about this subject depends on."""
+        network = self._network
+        return {
+            "weights": [self.weights_fingerprint(one) for one in self.checkpoints],
+            "batches": self.batches.hash if self.batches is not None else None,
+            "model": self._model_name,
+            "loss": self._loss_name(),
+            "parameters": network.parameters.described if network is not None else None,
+            "dtype": str(self._dtype),
+            "device": self.device.type,
+        }
+
+    def weights_fingerprint(self, checkpoint: Checkpoint) -> str:
+        """Return a hash of the weights that ignores container, prefixes and tied copies."""
+        found = self._found(checkpoint)
+        return fingerprint(found) if found else checkpoint.fingerprint
+
+    def undisturbed(self, seed: int) -> AbstractContextManager[None]:
+        """Return a block after which model, random state and precision flags are as before."""
+        return undisturbed(self.model, seed)
+
+    def note(self, text: str) -> None:
+        """Keep a remark for the provenance: a choice that was made, a switch that was flipped."""
+        self._notes[text] = None
+
+    def provenance(self) -> dict[str, Any]:
+        """Return what the numbers rest on: versions, devices, files, data, mapping, switches."""
+        network = self._network
+        files = [{**one.provenance(), "weights_fingerprint": print_} for one, print_ in self._prints]
+        return {
+            **environment(self.device),
+            "checkpoints": files,
+            "weights_fingerprint": files[-1]["weights_fingerprint"] if files else None,
+            "model": self._model_name,
+            "data": self._data.description if self._data is not None else None,
+            "synthetic": self.synthetic,
+            "batches_hash": self.batches.hash if self.batches is not None else None,
+            "loss": self._loss_name(),
+            "parameters": network.counts() if network is not None else None,
+            "params": network.parameters.select if network is not None else None,
+            "dtype": str(self.dtype).removeprefix("torch.") if network is not None else None,
+            "notes": [*(note for c in self.checkpoints for note in c.notes), *self._notes],
+        }
+
+    # --- inside ----------------------------------------------------------------------------
+
+    @property
+    def _prints(self) -> list[tuple[Checkpoint, str]]:
+        return [(one, self.weights_fingerprint(one)) for one in self.checkpoints]
+
+    def _loss_name(self) -> str | None:
+        known = self._loss or self.__dict__.get("criterion")
+        return known.name if known is not None and self._data is not None else None
+
+    def _read(self, source: object) -> Batches | None:
+        max_samples, seed = self._batching
+        return Batches(source, max_samples=max_samples, seed=seed) if source is not None else None
+
+    def _needed(self) -> Batches:
+        if self.batches is None:
+            raise SettingError("no data were given", where="Subject", hint="give --data")
+        return self.batches
+
+    def _on_device(self) -> Iterable[Batch]:
+        return self._needed().on(self.device, self.dtype)
+
+    def _count(self, batch: Batch, number: int) -> int:
+        outputs = self.outputs(self.point, batch)
+        self.criterion.check(outputs, batch.targets)
+        if not math.isfinite(float(self.criterion.total(outputs, batch.targets))):
+            module = self.network.first_non_finite_module(self.point, batch, self.criterion)
+            raise NumericalError(
+                f"the loss is not finite in batch {number}",
+                where=f"first non-finite output: {module or 'the loss itself'}",
+                why="the weights and the inputs are finite",
+                hint="look at that layer with `landscape weights`, and at that batch",
+            )
+        return self.criterion.count(outputs, batch.targets)
+
+    def _map(self, checkpoint: Checkpoint) -> Mapping[str, str]:
+        if self._network is None:
+            return {}
+        match = match_names(
+            {name: tuple(t.shape) for name, t in checkpoint.tensors.items()},
+            self._network.saved_shapes(),
+            required=self._network.parameter_names,
+            aliases=self._network.aliases,
+            where=checkpoint.path or checkpoint.label,
+        )
+        for text in match.notes:
+            self.note(text)
+        return {name: match.mapping[name] for name in self._network.own if name in match.mapping}
+
+    def _found(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+        mapping = self._mappings[id(checkpoint)]
+        return {name: checkpoint.tensors[mapping[name]] for name in sorted(mapping)}
+
+    def _place(self, checkpoint: Checkpoint) -> Point:
+        found = self._found(checkpoint)
+        _check_finite(found, checkpoint)
+        dtype = self._dtype or working_dtype(found.values())
+        values = {
+            name: tensor.detach().to(self.device, dtype if tensor.is_floating_point() else None)
+            for name, tensor in {**self.network.own, **found}.items()
+        }
+        return self.network.point(values)
+
+
+def _check_finite(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
+    for name, tensor in tensors.items():
+        bad = ~torch.isfinite(tensor) if tensor.is_floating_point() else torch.zeros(1)
+        if bool(bad.any()):
+            raise NumericalError(
+                f"{int(bad.sum())} non-finite values in {name} (first at {bad.nonzero()[0].tolist()})",
+                where=checkpoint.path or checkpoint.label,
+                why="curvature and gradients of such weights do not exist",
+                hint="run `landscape weights` on the file, and go back to an earlier checkpoint",
+            )

@@ -1,0 +1,97 @@
+"""Whether a torch zip is what `torch.save` writes, and whether its bytes are those it wrote."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from collections import Counter
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from landscape.errors import CheckpointError, UnsafeError
+from landscape.subject.skeleton import read_skeleton
+from landscape.subject.sniff import Container
+from landscape.subject.wording import cut
+
+CHUNK_BYTES = 2**20
+
+
+def check_zip(path: Path) -> tuple[str, ...]:
+    """Check that a torch zip is what `torch.save` writes and that every checksum holds.
+
+    Returns:
+        Notes, such as that the file carries no checksums.
+
+    Raises:
+        UnsafeError: Members that are compressed, overlap, repeat or point outside the file.
+        CheckpointError: A member whose bytes do not match their checksum.
+    """
+    with zipfile.ZipFile(path) as archive:  # sniff has opened it before
+        members = archive.infolist()
+        _check_members(path, members)
+        if not any(member.CRC for member in members):
+            return ("the file carries no checksums, so damage to it would go unseen",)
+        for member in members:
+            try:
+                with archive.open(member) as stream:
+                    while stream.read(CHUNK_BYTES):
+                        pass
+            except Exception as error:
+                raise _mismatch(path, member.filename) from error
+    return ()
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    for member in members:
+        if (why := _suspicion(member)) is not None:
+            raise UnsafeError(
+                f"zip member '{cut(member.filename)}' {why}; refusing",
+                where=str(path),
+                why="torch.save writes no such member",
+                hint="do not load this file; save the weights again, or ask for safetensors",
+            )
+    size = path.stat().st_size
+    total = sum(member.file_size for member in members)
+    (name, times), *_ = Counter(member.filename for member in members).most_common(1)
+    if times > 1 or total > size:
+        raise UnsafeError(
+            f"zip member '{cut(name)}' occurs {times} times; refusing"
+            if times > 1
+            else f"zip members overlap ({size:,} bytes -> {total:,} bytes); refusing",
+            where=str(path),
+            why="torch.save writes each member once, in its own place",
+            hint="do not load this file; save the weights again, or ask for safetensors",
+        )
+
+
+def _suspicion(member: zipfile.ZipInfo) -> str | None:
+    """Return what a member of a torch zip may not be, if it is that."""
+    posix, windows = PurePosixPath(member.filename), PureWindowsPath(member.filename)
+    if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+        return (
+            "is compressed, which torch.save never does "
+            f"({member.compress_size:,} bytes -> {member.file_size:,} bytes)"
+        )
+    if ".." in windows.parts or posix.is_absolute() or windows.drive or windows.root:
+        return "points outside the file"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "is a symbolic link"
+    if member.flag_bits & 0x1:
+        return "is encrypted"
+    return None
+
+
+def _mismatch(path: Path, member: str) -> CheckpointError:
+    folder, _, key = member.partition("/")[2].rpartition("/")
+    name = None
+    if folder == "data":
+        try:
+            name = read_skeleton(path, Container.TORCH_ZIP).tensor_names().get(key)
+        except (CheckpointError, UnsafeError):
+            name = None
+    thing = f"tensor '{cut(name)}'" if name else f"member '{cut(member)}'"
+    return CheckpointError(
+        f"CRC mismatch in {thing}",
+        where=str(path),
+        why="its bytes changed after they were saved",
+        hint="copy the file again from where it was saved",
+    )
