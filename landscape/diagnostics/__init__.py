@@ -1,0 +1,51 @@
+"""The registry: every diagnostic, in the order in which a report shows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from landscape.base import Diagnostic, Result
+from landscape.diagnostics.gradients import Gradients, GradientsResult
+from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
+from landscape.diagnostics.weights import Weights, WeightsResult
+
+DIAGNOSTICS: tuple[type[Diagnostic[Any]], ...] = (Gradients, Spectrum, Weights)
+
+
+def by_name(name: str) -> type[Diagnostic[Any]]:
+    """Return the diagnostic of a name such as `spectrum`."""
+    return next(diagnostic for diagnostic in DIAGNOSTICS if diagnostic.name == name)
+
+
+def result_of(document: dict[str, Any]) -> Result:
+    """Return the result whose JSON document is given, whichever diagnostic wrote it.
+
+    Raises:
+        InputError: No diagnostic writes such documents, or another version of it did.
+    """
+    from landscape.errors import InputError
+
+    written = document.get("schema") if isinstance(document, dict) else None
+    for diagnostic in DIAGNOSTICS:
+        if written == diagnostic.result.schema_name():
+            return diagnostic.result.from_json(document)
+    known = ", ".join(diagnostic.result.schema_name() for diagnostic in DIAGNOSTICS)
+    raise InputError(
+        f"a document of schema {written!r} cannot be read",
+        where="schema",
+        why=f"this version reads {known}",
+        hint="write it again with this version of landscape",
+    )
+
+
+__all__ = [
+    "DIAGNOSTICS",
+    "Gradients",
+    "GradientsResult",
+    "Spectrum",
+    "SpectrumResult",
+    "Weights",
+    "WeightsResult",
+    "by_name",
+    "result_of",
+]

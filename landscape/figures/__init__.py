@@ -1,0 +1,1 @@
+"""Arrays in, matplotlib artists out: the only place that knows matplotlib."""

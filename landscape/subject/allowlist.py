@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 
 _TENSOR_CLASS = re.compile(r"torch\.(cuda\.)?(sparse\.)?[A-Z]\w*(Tensor|Storage)")
-_DTYPE = re.compile(r"torch\.(bool|b?complex|b?float|bits|q?u?int)\d*\w*")
+_DTYPE = re.compile(r"torch\.(bool|(b?complex|b?float|bits|q?u?int)\d+[a-z0-9_]*)")
 _PLAIN = frozenset(
     f"{module}.{name}"
     for module, names in {

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from landscape.errors import ModelError
 from landscape.subject.checkpoint import Checkpoint
 from landscape.subject.data import DataSource, load_data
-from landscape.subject.factory import load_attribute
+from landscape.subject.attribute import load_attribute
 from landscape.subject.losses import BUILT_IN, CustomLoss, Loss
 from landscape.subject.models import load_model
-from landscape.subject.schemes import LOSS_SCHEMES
 from landscape.subject.spec import parse_spec
 
 
@@ -54,7 +53,7 @@ def attach_loss(loss: Loss | str | Callable[[Any, Any], Tensor]) -> Loss | None:
     if isinstance(loss, str):
         if loss in BUILT_IN:
             return BUILT_IN[loss]()
-        loss = load_attribute(parse_spec(loss, schemes=LOSS_SCHEMES, what="loss"))
+        loss = load_attribute(parse_spec(loss, schemes=(), what="loss"), error=ModelError)
     if not callable(loss):
         raise ModelError(
             f"the loss is a {type(loss).__name__}, expected a function of outputs and targets",

@@ -28,7 +28,7 @@ _FILE_MODULE = "landscape_file_"
 _LISTED = 8
 
 
-def load_attribute(spec: Spec, *, error: type[InputError]) -> object:
+def load_attribute(spec: Spec, *, error: type[InputError] = InputError) -> object:
     """Import the module or file of a spec and return the attribute that it names.
 
     A file is executed once per content, under a name of its own in `sys.modules`, with its folder

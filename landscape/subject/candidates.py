@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from landscape.errors import CheckpointError
 from landscape.subject.stubs import Stub, TensorStub
@@ -39,11 +39,18 @@ class Candidate:
 
     @property
     def name(self) -> str:
+        """The dotted path; empty for the file itself."""
         return ".".join(self.path)
 
     @property
     def is_ema(self) -> bool:
+        """Whether these are averaged weights."""
         return any(key in EMA_KEYS for key in self.path)
+
+    @property
+    def size(self) -> int:
+        """The number of tensors."""
+        return sum(is_tensor(value) for value in self.weights.values())
 
     @property
     def rank(self) -> tuple[int, ...]:
@@ -73,69 +80,88 @@ def _weights(value: Any) -> Mapping[Any, Any] | None:
     return value if arrays or (tensors and len(tensors) == len(value)) else None
 
 
-def find_candidates(raw: object) -> Iterator[Candidate]:
-    """Yield what could be the weights, the outermost first; each object is looked at once."""
+def find_candidates(raw: object) -> list[Candidate]:
+    """Return what could be the weights, the outermost first; each object is entered once."""
+    found: list[Candidate] = []
     level: list[tuple[tuple[str, ...], Any]] = [((), raw)]
-    seen: set[int] = set()
+    known: dict[int, Mapping[Any, Any] | None] = {}
     for _ in range(DEPTH + 1):
         below: list[tuple[tuple[str, ...], Any]] = []
         for path, value in level:
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            weights = _weights(value)
+            entered = id(value) in known
+            weights = known.setdefault(id(value), None if entered else _weights(value))
             if weights is not None:
-                yield Candidate(path=path, weights=weights)
-            if isinstance(value, Mapping) and (weights is None or not path):
+                found.append(Candidate(path=path, weights=weights))
+            if isinstance(value, Mapping) and not entered and (weights is None or not path):
                 below += [
                     ((*path, key), child)
                     for key, child in value.items()
-                    if isinstance(key, str) and key not in OPTIMIZER_KEYS
+                    if isinstance(key, str)
+                    and key not in OPTIMIZER_KEYS
+                    and not is_optimizer(child)
                 ]
         level = below
+    return found
+
+
+def is_optimizer(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether something is the state dict of a `torch.optim.Optimizer`."""
+    return isinstance(value, Mapping) and "param_groups" in value and "state" in value
 
 
 def choose(
     raw: object, candidates: list[Candidate], ema: bool | None, where: str
 ) -> tuple[Candidate, tuple[str, ...]]:
+    """Return the candidate that is meant, and notes on what was not taken.
+
+    Raises:
+        CheckpointError: There is none, or nothing tells which of several is meant.
+    """
     averaged = [c for c in candidates if c.is_ema]
-    models = sorted(
-        (c for c in candidates if c.path and not c.is_ema and _UNUSUAL not in c.rank),
-        key=lambda c: (c.rank, c.path),
-    )
-    others = [c for c in candidates if not c.is_ema and (not c.path or _UNUSUAL in c.rank)]
-    whole = [c for c in others if not c.path]
-    plain = models or whole or others
+    if ema and not averaged:
+        raise _no_ema(candidates, where)
     if ema:
-        if not averaged:
-            raise _no_ema(candidates, where)
         return averaged[0], (f"averaged weights `{cut(averaged[0].name)}` are used",)
+    plain = _plain(candidates, where)
     if not plain and averaged and ema is None:
         return averaged[0], (f"only averaged weights are there: `{cut(averaged[0].name)}` is used",)
     if not plain:
         raise _no_weights(raw, where)
-    if not models and not whole and len(others) > 1:
-        raise CheckpointError(
-            "several sets of weights could be meant",
-            where=where,
-            why=f"candidates: {listed([c.name for c in others])}",
-            hint=f"name one: --state-key {cut(others[0].name)}",
-        )
     chosen, *rest = plain
+    used = f"`{cut(chosen.name)}` is used" if chosen.name else "the plain weights are used"
     notes: tuple[str, ...] = ()
-    if rest and models:
-        notes += (
-            f"`{cut(chosen.name)}` is used; also there: {listed([c.name for c in rest])} (--state-key)",
-        )
+    if rest:
+        notes += (f"{used}; also there: {listed([c.name for c in rest])} (--state-key)",)
     if averaged and ema is None:
-        name = chosen.name or "the plain weights"
-        notes += (
-            f"`{name}` is used; averaged weights `{cut(averaged[0].name)}` are there too (--ema)",
-        )
+        notes += (f"{used}; averaged weights `{cut(averaged[0].name)}` are there too (--ema)",)
     return chosen, notes
 
 
+def _plain(candidates: list[Candidate], where: str) -> list[Candidate]:
+    """Return the weights that are no averages, those under the usual names or none other."""
+    plain = [c for c in candidates if not c.is_ema]
+    models = [c for c in plain if c.path and _UNUSUAL not in c.rank]
+    if models:
+        return sorted(models, key=lambda c: (c.rank, c.path))
+    inner = [c for c in plain if c.path]
+    largest = max((c.size for c in inner), default=0)
+    whole = [c for c in plain if not c.path and c.size >= largest]
+    if not whole and len(inner) > 1:
+        raise CheckpointError(
+            "several sets of weights could be meant",
+            where=where,
+            why=f"candidates: {listed([c.name for c in inner])}",
+            hint=f"name one: --state-key {cut(inner[0].name)}",
+        )
+    return whole or inner
+
+
 def by_key(raw: object, key: str, candidates: list[Candidate], where: str) -> Candidate:
+    """Return the weights at a dotted path.
+
+    Raises:
+        CheckpointError: There are none; the message lists where there are.
+    """
     for value in _at(raw, key):
         weights = _weights(value)
         if weights is not None:

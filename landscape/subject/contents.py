@@ -13,6 +13,7 @@ from landscape.subject.candidates import (
     by_key,
     choose,
     find_candidates,
+    is_optimizer,
     is_tensor,
 )
 from landscape.subject.wording import listed
@@ -50,7 +51,7 @@ def find_contents(
     Raises:
         CheckpointError: There are no weights, or several that could be meant.
     """
-    candidates = list(find_candidates(raw))
+    candidates = find_candidates(raw)
     if state_key is not None:
         chosen, notes = by_key(raw, state_key, candidates, where), ()
     else:
@@ -84,7 +85,7 @@ def _optimizer(top: Mapping[Any, Any]) -> Mapping[str, Any] | None:
         state = top.get(key)
         if isinstance(state, list | tuple) and state:
             state = state[0]
-        if isinstance(state, Mapping) and "param_groups" in state and "state" in state:
+        if is_optimizer(state):
             return state
     return None
 

@@ -51,7 +51,7 @@ def _bytes(tensor: Tensor) -> memoryview:
     import torch
 
     flat = tensor.cpu().contiguous().reshape(-1).view(torch.uint8)
-    return memoryview(flat.numpy())
+    return flat.numpy().data
 
 
 def _canonical(names: Mapping[str, object]) -> dict[str, str]:

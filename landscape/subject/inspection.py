@@ -127,7 +127,8 @@ def _of_torch(path: Path, container: Container, verify: bool) -> Inspection:
     contents, found = _contents(skeleton.tree, path)
     stubs = contents.tensors if contents else {}
     tensors = tuple(
-        TensorInfo(name=name, dtype=stub.dtype, shape=stub.shape) for name, stub in stubs.items()
+        TensorInfo(name=name, dtype=str(stub.dtype), shape=tuple(stub.shape))
+        for name, stub in stubs.items()
     )
     return Inspection(
         path=str(path),

@@ -68,13 +68,15 @@ def match_names(
         for other in sorted(aliases.get(name, ()))[:1_000]
         if other in fits and model[other] == model[name]
     }
-    unused = [name for name in file if name not in set(pairing.values())]
-    missing = [name for name in model if name in required and name not in fits | tied]
+    mapping = fits | tied
+    used = set(pairing.values())
+    unused = [name for name in file if name not in used]
+    missing = [name for name in model if name in required and name not in mapping]
     if missing:
         raise mismatch(file, model, missing, pairing, unused, where)
     notes = [*_renaming(fits)]
     notes += [f"tied: `{cut(name)}` takes `{cut(source)}`" for name, source in tied.items()]
-    absent = [name for name in model if name not in fits | tied]
+    absent = [name for name in model if name not in mapping]
     if absent:
         notes.append(
             f"buffers kept as the model has them ({len(absent)}): {listed(absent, MAX_SHOWN)}"
@@ -83,7 +85,7 @@ def match_names(
         notes.append(
             f"tensors of the file left unused ({len(unused)}): {listed(unused, MAX_SHOWN)}"
         )
-    return NameMatch(mapping=fits | tied, notes=tuple(notes))
+    return NameMatch(mapping=mapping, notes=tuple(notes))
 
 
 def stripped(names: Iterable[str]) -> dict[str, str]:

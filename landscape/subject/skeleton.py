@@ -111,10 +111,11 @@ def _check_members(path: Path, storages: Mapping[str, StorageStub]) -> None:
     for key, storage in storages.items():
         size = sizes.get(f"data/{key}")
         if size != storage.bytes:
+            found = "none" if size is None else f"{size:,}"
             raise CheckpointError(
                 f"storage {cut(key)} does not fit the tensors that use it",
                 where=str(path),
-                why=f"expected {storage.bytes:,} bytes, got {'none' if size is None else size:,}",
+                why=f"expected {storage.bytes:,} bytes, got {found}",
                 hint="the file is damaged: copy or save it again",
             )
 

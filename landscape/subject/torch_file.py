@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Any
 
 from landscape.errors import CheckpointError, UnsafeError
 from landscape.subject.allowlist import is_dangerous, refused
@@ -41,13 +43,19 @@ def load_torch(path: Path, container: Container, *, trust_pickle: bool = False) 
         skeleton = read_skeleton(path, container)
         refuse_globals(path, skeleton)
         _check_protocol(path, skeleton)
+    # torch hands a path of that name to safetensors, whatever the file holds
+    mapped = container is Container.TORCH_ZIP and not path.name.endswith(".safetensors")
     try:
-        with torch.serialization.safe_globals(_data_globals()):
+        with (
+            path.open("rb") as file,
+            torch.serialization.safe_globals(_data_globals()),
+            warnings.catch_warnings(action="ignore"),
+        ):
             return torch.load(
-                path,
+                path if mapped else file,
                 map_location="cpu",
                 weights_only=not trust_pickle,
-                mmap=container is Container.TORCH_ZIP,
+                mmap=mapped,
             )
     except Exception as error:  # torch, or under trust_pickle the file itself, may raise anything
         raise CheckpointError(
@@ -92,7 +100,7 @@ def _check_protocol(path: Path, skeleton: Skeleton) -> None:
         )
 
 
-def _data_globals() -> list[object]:
+def _data_globals() -> list[Any]:
     """Return the globals beyond torch's own that only hold data, under both NumPy names."""
     import argparse
 

@@ -41,6 +41,16 @@ def check_zip(path: Path) -> tuple[str, ...]:
 
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    if any(_is_compressed(member) for member in members):
+        packed = sum(member.compress_size for member in members)
+        unpacked = sum(member.file_size for member in members)
+        raise UnsafeError(
+            "compressed entries are not written by torch.save; refusing "
+            f"({packed:,} bytes -> {unpacked:,} bytes)",
+            where=str(path),
+            why="a small compressed file can unpack to more than memory holds",
+            hint="if you trust it: unzip it and zip it again without compression (zip -0 -r)",
+        )
     for member in members:
         if (why := _suspicion(member)) is not None:
             raise UnsafeError(
@@ -63,14 +73,13 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo]) -> None:
         )
 
 
+def _is_compressed(member: zipfile.ZipInfo) -> bool:
+    return member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size
+
+
 def _suspicion(member: zipfile.ZipInfo) -> str | None:
     """Return what a member of a torch zip may not be, if it is that."""
     posix, windows = PurePosixPath(member.filename), PureWindowsPath(member.filename)
-    if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-        return (
-            "is compressed, which torch.save never does "
-            f"({member.compress_size:,} bytes -> {member.file_size:,} bytes)"
-        )
     if ".." in windows.parts or posix.is_absolute() or windows.drive or windows.root:
         return "points outside the file"
     if stat.S_ISLNK(member.external_attr >> 16):

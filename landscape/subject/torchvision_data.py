@@ -42,7 +42,7 @@ def torchvision_data(spec: Spec, *, batch_size: int = 256, **options: object) ->
     kind = _class_named(spec)
     transforms = require("torchvision.transforms", install=_INSTALL, error=DataError)
     arguments = _arguments(spec, kind, options) | {"transform": transforms.ToTensor()}
-    dataset: Any = call_factory(kind, arguments, text=spec.text, error=DataError)
+    dataset = _made(spec, kind, arguments)
     return DataSource(
         source=DataLoader(dataset, batch_size=batch_size),
         synthetic=spec.rest == "FakeData",
@@ -62,6 +62,21 @@ def _class_named(spec: Spec) -> type:
         why=f"the nearest names are {', '.join(near)}" if near else "",
         hint=f"write for example {DATA_SCHEMES['torchvision'].example}",
     )
+
+
+def _made(spec: Spec, kind: type, arguments: dict[str, object]) -> Any:
+    try:
+        return call_factory(kind, arguments, text=spec.text, error=DataError)
+    except DataError as failure:
+        if isinstance(failure.__cause__, RuntimeError | OSError):
+            raise DataError(
+                f"torchvision finds no {spec.rest}",
+                where=f"root={arguments.get('root')}",
+                why=str(failure.__cause__),
+                hint="landscape downloads nothing: fetch the files once by "
+                f"torchvision.datasets.{spec.rest}(root, download=True)",
+            ) from failure
+        raise
 
 
 def _arguments(spec: Spec, kind: type, options: dict[str, object]) -> dict[str, object]:

@@ -301,7 +301,9 @@ def test_torchvision_refusals(tmp_path, monkeypatch):
     assert "CIFAR10" in refused("torchvision:CIFAR11").why
     assert "needs root" in refused("torchvision:CIFAR10").what
     absent = refused(f"torchvision:CIFAR10,root={tmp_path},split=test")
-    assert "not found" in absent.why
+    assert "finds no CIFAR10" in absent.what
+    assert "landscape downloads nothing" in absent.hint
+    assert "takes no year" in refused(f"torchvision:CIFAR10,root={tmp_path},year=1").what
     assert not list(tmp_path.iterdir())
     for options in ("split=dev", "download=True", "batch_size=x"):
         refused(f"torchvision:CIFAR10,root={tmp_path},{options}", SpecError)

@@ -59,7 +59,9 @@ def test_a_file_and_a_module_are_loaded(folder):
 def test_a_file_is_executed_once_until_it_changes(folder):
     file = folder / "once.py"
     file.write_text(
-        "import pathlib\nwith pathlib.Path('runs').open('a') as runs: runs.write('x')\na = object()\nb = 2\n"
+        "from pathlib import Path\n"
+        "with Path('runs').open('a') as runs: runs.write('x')\n"
+        "a = object()\nb = 2\n"
     )
     first = load("once.py:a")
     assert load("./once.py:b") == 2

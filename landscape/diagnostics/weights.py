@@ -1,0 +1,220 @@
+"""Norm, spectral norm and stable rank of every weight tensor; non-finite values; change."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor
+
+from landscape import progress
+from landscape.base import Diagnostic, Finding, Needs, Question, Result, Table
+from landscape.estimate import Estimate, Status
+from landscape.figures.norms import NormsInk, draw_norms
+from landscape.linalg.norm import spectral_norm
+from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.names import stripped
+from landscape.subject.subject import Subject
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorWeights:
+    """One tensor of a checkpoint. Matrices are tensors reshaped to (first axis, the rest)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    norm: Estimate  # Frobenius
+    spectral_norm: Estimate | None  # None for vectors and non-finite tensors
+    stable_rank: Estimate | None  # ‖W‖²_F / ‖W‖²₂
+    non_finite: int
+    first_non_finite: tuple[int, ...] | None
+    change: Estimate | None  # distance to the first checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsResult(Result):
+    """The weights of the last checkpoint, and their distance from the first."""
+
+    name: ClassVar[str] = "weights"
+
+    checkpoint: str
+    reference: str | None  # the first checkpoint, when there are several
+    parameters: int  # numbers in floating-point tensors
+    total_norm: Estimate
+    total_change: Estimate | None
+    tensors: tuple[TensorWeights, ...]
+
+    def summary(self) -> str:
+        """Return the answer in one line."""
+        bad = sum(one.non_finite for one in self.tensors)
+        text = f"{self.checkpoint}: {len(self.tensors)} tensors, {self.parameters:,} numbers"
+        text += f", norm {self.total_norm}" if not bad else f", {bad:,} of them not finite"
+        if self.total_change is not None:
+            text += f", {self.total_change} from {self.reference}"
+        return text
+
+    def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
+        """Draw the norms of every tensor on a log axis."""
+        ranked = [one for one in self.tensors if one.spectral_norm is not None] or self.tensors
+        series = {
+            "Frobenius norm": [one.norm.value for one in ranked],
+            "spectral norm": [_value(one.spectral_norm) for one in ranked],
+        }
+        ink = NormsInk(names=tuple(one.name for one in ranked), series=series)
+        draw_norms(axes, ink, label=label, colour=colour)
+
+    def caption(self) -> str:
+        """Return method and cost."""
+        return (
+            f"Tensors of {self.checkpoint} as matrices (first axis, the rest); for a convolution "
+            f"this is not the norm of the operator. {self.cost.seconds:.1f} s, seed {self.seed}."
+        )
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return one row per tensor."""
+        rows = tuple(
+            (
+                one.name,
+                "×".join(map(str, one.shape)) or "scalar",
+                one.dtype,
+                one.norm,
+                one.spectral_norm,
+                one.stable_rank,
+                one.non_finite,
+                one.change,
+            )
+            for one in self.tensors
+        )
+        columns = ("tensor", "shape", "dtype", "norm", "spectral", "stable rank", "NaN/Inf")
+        columns += ("change",)
+        if self.reference is None:
+            columns, rows = columns[:-1], tuple(row[:-1] for row in rows)
+        return (Table("Weights", columns, rows),)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return non-finite tensors."""
+        bad = [one for one in self.tensors if one.non_finite]
+        if not bad:
+            return ()
+        first = bad[0]
+        return (
+            Finding(
+                severity="critical",
+                sentence=f"{sum(one.non_finite for one in bad):,} weights are NaN or infinite.",
+                evidence=f"{first.non_finite} in {first.name}, first at "
+                f"{list(first.first_non_finite or ())}; {len(bad)} tensors in all.",
+                advice="Go back to an earlier checkpoint; nothing computed from these is finite.",
+            ),
+        )
+
+    def trust(self) -> tuple[tuple[str, str], ...]:
+        """Return what the numbers rest on."""
+        iterated = [
+            one
+            for one in self.tensors
+            if one.spectral_norm is not None and one.spectral_norm.kind == "estimate"
+        ]
+        exact = sum(one.spectral_norm is not None for one in self.tensors) - len(iterated)
+        return (("spectral norms", f"{exact} exact, {len(iterated)} by Lanczos with 95 % interval"),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights(Diagnostic[WeightsResult]):
+    """Norm, spectral norm and stable rank of every weight tensor; non-finite values; change."""
+
+    name: ClassVar[str] = "weights"
+    result: ClassVar[type[Result]] = WeightsResult
+    question: ClassVar[Question] = "weights"
+    needs: ClassVar[Needs] = Needs(model=False, data=False, each=False)
+
+    def measure(self, subject: Subject) -> WeightsResult:
+        """Return the weights of the last checkpoint. Needs no model and no data."""
+        last = subject.checkpoint
+        several = len(subject.checkpoints) > 1
+        reference = _numbers(subject.checkpoints[0]) if several else {}
+        numbers = _numbers(last)
+        generator = torch.Generator().manual_seed(self.seed)
+        with progress.task("spectral norms", len(numbers)) as task:
+            tensors = []
+            for name, tensor in numbers.items():
+                tensors.append(_studied(name, tensor, reference.get(name), generator))
+                task.advance()
+        bad = any(one.non_finite for one in tensors)
+        return WeightsResult(
+            status=Status.NOT_FINITE if bad else Status.CONVERGED,
+            message="Some weights are NaN or infinite." if bad else "",
+            checkpoint=last.label,
+            reference=subject.checkpoints[0].label if several else None,
+            parameters=sum(tensor.numel() for tensor in numbers.values()),
+            total_norm=_root_sum([one.norm for one in tensors]),
+            total_change=_root_sum([one.change for one in tensors]) if several else None,
+            tensors=tuple(tensors),
+        )
+
+
+def _numbers(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return the floating-point tensors by their names without wrappers."""
+    short = stripped(checkpoint.tensors)
+    return {
+        short[name]: tensor
+        for name, tensor in checkpoint.tensors.items()
+        if tensor.is_floating_point()
+    }
+
+
+def _studied(
+    name: str, tensor: Tensor, reference: Tensor | None, generator: torch.Generator
+) -> TensorWeights:
+    finite = tensor.isfinite()
+    bad = int((~finite).sum())
+    norm = _exact(tensor)
+    matrix = tensor.reshape(len(tensor), -1) if tensor.dim() > 1 and tensor.numel() else None
+    spectral = spectral_norm(matrix, generator=generator) if matrix is not None and not bad else None
+    same = reference is not None and reference.shape == tensor.shape
+    return TensorWeights(
+        name=name,
+        shape=tuple(tensor.shape),
+        dtype=str(tensor.dtype).removeprefix("torch."),
+        norm=norm,
+        spectral_norm=spectral,
+        stable_rank=_stable_rank(norm.value, spectral) if spectral is not None else None,
+        non_finite=bad,
+        first_non_finite=tuple((~finite).nonzero()[0].tolist()) if bad else None,
+        change=_exact(tensor.double() - reference.double()) if same and reference is not None else None,
+    )
+
+
+def _exact(tensor: Tensor) -> Estimate:
+    value = float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
+    return Estimate.exact(value, "float64 accumulation")
+
+
+def _stable_rank(norm: float, spectral: Estimate) -> Estimate:
+    low, high = spectral.interval
+    if spectral.value == 0:
+        return Estimate.exact(0.0, "the matrix is zero")
+    interval = ((norm / high) ** 2, (norm / low) ** 2)
+    return Estimate(
+        value=(norm / spectral.value) ** 2,
+        kind=spectral.kind,
+        interval=interval,
+        level=spectral.level,
+        solver=interval if spectral.kind == "estimate" else None,
+        status=spectral.status,
+        method=f"squared Frobenius over squared spectral norm; {spectral.method}",
+    )
+
+
+def _root_sum(parts: list[Estimate] | list[Estimate | None]) -> Estimate:
+    values = [part.value for part in parts if part is not None]
+    return Estimate.exact(math.sqrt(math.fsum(v * v for v in values)), "float64 accumulation")
+
+
+def _value(estimate: Estimate | None) -> float:
+    return estimate.value if estimate is not None else math.nan

@@ -1,0 +1,3 @@
+"""Figures as files and as text."""
+
+from __future__ import annotations

@@ -1,0 +1,76 @@
+"""The last step of the optimizer, from the state that stands beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from landscape.subject.subject import Subject
+
+
+def last_update(subject: Subject) -> dict[str, Tensor]:
+    """Return the last step of every studied parameter, by name; empty where it cannot be known.
+
+    Adam's step is η m̂ / (√v̂ + ε) with both moments corrected for their start at zero (weight
+    decay left out); that of SGD with momentum is η times the buffer.
+
+    Source: Kingma & Ba 2015, arXiv 1412.6980, algorithm 1.
+    """
+    state = subject.checkpoint.optimizer
+    if not state or not state.get("state"):
+        return {}
+    slots = _slots(state)
+    names = _names_of_slots(subject, slots)
+    if names is None:
+        subject.note("the optimizer state does not fit the parameters; update norms are left out")
+        return {}
+    updates = {}
+    for name, (entry, group) in zip(names, slots, strict=True):
+        step = _step(entry, group)
+        if step is not None and name in subject.parameters.names:
+            updates[name] = step
+    return updates
+
+
+def _slots(state: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return the state of each parameter with the settings of its group, in order."""
+    return [
+        (state["state"].get(key, {}), group)
+        for group in state["param_groups"]
+        for key in group["params"]
+    ]
+
+
+def _names_of_slots(
+    subject: Subject, slots: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> list[str] | None:
+    """Return which parameter each slot belongs to: the order that fits in number and shape."""
+    tensors = dict(subject.network.model.named_parameters())
+    trainable = [name for name, tensor in tensors.items() if tensor.requires_grad]
+    for names in (trainable, list(tensors)):
+        if len(names) == len(slots) and all(
+            _fits(entry, tensors[name]) for name, (entry, _) in zip(names, slots, strict=True)
+        ):
+            return names
+    return None
+
+
+def _fits(entry: Mapping[str, Any], tensor: Tensor) -> bool:
+    found = entry.get("exp_avg", entry.get("momentum_buffer"))
+    return found is None or tuple(found.shape) == tuple(tensor.shape)
+
+
+def _step(entry: Mapping[str, Any], group: Mapping[str, Any]) -> Tensor | None:
+    rate = float(group["lr"])
+    if "exp_avg" in entry and "exp_avg_sq" in entry:
+        first, second = group["betas"]
+        steps = float(torch.as_tensor(entry["step"]))
+        mean = entry["exp_avg"].double() / (1 - first**steps)
+        square = entry.get("max_exp_avg_sq", entry["exp_avg_sq"]).double() / (1 - second**steps)
+        return rate * mean / (square.sqrt() + group["eps"])
+    if entry.get("momentum_buffer") is not None:
+        return rate * entry["momentum_buffer"].double()
+    return None
