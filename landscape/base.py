@@ -103,6 +103,16 @@ class Cost:
     peak_memory_bytes: int = 0
     samples: int = 0
 
+    @classmethod
+    def total(cls, costs: Sequence[Cost]) -> Cost:
+        """Return the cost of several computations on the same data, one after another."""
+        return cls(
+            seconds=sum(cost.seconds for cost in costs),
+            products=sum(cost.products for cost in costs),
+            peak_memory_bytes=max((cost.peak_memory_bytes for cost in costs), default=0),
+            samples=max((cost.samples for cost in costs), default=0),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -310,7 +320,7 @@ class Diagnostic(ABC, Generic[R]):
             answers[-1],
             series=tuple(answers),
             status=worst(*(a.status for a in answers)),
-            cost=_total([a.cost for a in answers]),
+            cost=Cost.total([a.cost for a in answers]),
             provenance=subject.provenance(),
         )
 
@@ -333,15 +343,6 @@ class Diagnostic(ABC, Generic[R]):
             cost=cost,
             provenance=subject.provenance(),
         )
-
-
-def _total(costs: Sequence[Cost]) -> Cost:
-    return Cost(
-        seconds=sum(cost.seconds for cost in costs),
-        products=sum(cost.products for cost in costs),
-        peak_memory_bytes=max(cost.peak_memory_bytes for cost in costs),
-        samples=max(cost.samples for cost in costs),
-    )
 
 
 def _check_setting(owner: type, key: str, kind: Any, option: Option, value: Any) -> None:

@@ -1,0 +1,1 @@
+"""Commands written by hand: they ask nothing of a subject, or bind many answers."""

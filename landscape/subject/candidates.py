@@ -6,7 +6,7 @@ so tensors and modules are told by the names of their classes and torch is not i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -67,7 +67,7 @@ def _is_a(value: object, name: str) -> bool:
     return any(f"{kind.__module__}.{kind.__qualname__}" == name for kind in type(value).__mro__)
 
 
-def _weights(value: Any) -> Mapping[Any, Any] | None:
+def weights_of(value: Any) -> Mapping[Any, Any] | None:
     """Return the state dict that a value is, or that a module has."""
     if (isinstance(value, Stub) and value.is_module) or _is_a(
         value, "torch.nn.modules.module.Module"
@@ -89,7 +89,7 @@ def find_candidates(raw: object) -> list[Candidate]:
         below: list[tuple[tuple[str, ...], Any]] = []
         for path, value in level:
             entered = id(value) in known
-            weights = known.setdefault(id(value), None if entered else _weights(value))
+            weights = known.setdefault(id(value), None if entered else weights_of(value))
             if weights is not None:
                 found.append(Candidate(path=path, weights=weights))
             if isinstance(value, Mapping) and not entered and (weights is None or not path):
@@ -156,43 +156,8 @@ def _plain(candidates: list[Candidate], where: str) -> list[Candidate]:
     return whole or inner
 
 
-def by_key(raw: object, key: str, candidates: list[Candidate], where: str) -> Candidate:
-    """Return the weights at a dotted path.
-
-    Raises:
-        CheckpointError: There are none; the message lists where there are.
-    """
-    for value in _at(raw, key):
-        weights = _weights(value)
-        if weights is not None:
-            return Candidate(path=(key,), weights=weights)
-    names = [c.name for c in candidates if c.path]
-    raise CheckpointError(
-        f"no weights at `{cut(key)}`",
-        where=where,
-        why=f"weights are at: {listed(names)}" if names else f"keys: {_keys(raw)}",
-        hint=f"try --state-key {cut(names[0])}" if names else "leave out --state-key",
-    )
-
-
-def _at(value: Any, key: str) -> Iterator[Any]:
-    """Yield what a dotted path may mean; a key may itself hold dots."""
-    if isinstance(value, list | tuple) and key.partition(".")[0].isdecimal():
-        index, _, rest = key.partition(".")
-        if int(index[:9]) < len(value):
-            yield from _at(value[int(index[:9])], rest) if rest else (value[int(index[:9])],)
-    if not isinstance(value, Mapping):
-        return
-    if key in value:
-        yield value[key]
-    parts = key.split(".")
-    for count in range(1, min(len(parts), 16)):
-        head = ".".join(parts[:count])
-        if head in value:
-            yield from _at(value[head], ".".join(parts[count:]))
-
-
-def _keys(raw: object) -> str:
+def keys_of(raw: object) -> str:
+    """Return in words which keys a file has at its top."""
     if isinstance(raw, Mapping):
         return listed([str(key) for key in raw]) or "none"
     return f"none, the file holds a {type(raw).__name__}"
@@ -200,7 +165,7 @@ def _keys(raw: object) -> str:
 
 def _no_weights(raw: object, where: str) -> CheckpointError:
     return CheckpointError(
-        f"no model weights found; keys: {_keys(raw)}",
+        f"no model weights found; keys: {keys_of(raw)}",
         where=where,
         why="expected a mapping of names to tensors, or one under "
         f"{', '.join(MODEL_KEYS + EMA_KEYS)}",

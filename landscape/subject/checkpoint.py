@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from landscape.errors import CheckpointError
-from landscape.subject.contents import Contents, find_contents
+from landscape.subject.candidates import is_tensor
+from landscape.subject.contents import find_contents
 from landscape.subject.fingerprint import file_sha256, fingerprint, memory
 from landscape.subject.safetensors_file import load_safetensors
 from landscape.subject.sniff import Container, name_note, sniff
 from landscape.subject.torch_file import load_torch
+from landscape.subject.torch_zip import checksum_note
 from landscape.subject.wording import cut
 
 if TYPE_CHECKING:
@@ -86,7 +88,8 @@ class Checkpoint:
 
         Args:
             path: A torch.save or safetensors file, under any name.
-            state_key: Dotted path of the weights in it, where several could be meant.
+            state_key: Dotted path of the weights in it, or the prefix of their names, where
+                several could be meant.
             ema: Whether to take the averaged weights; None takes the plain ones and says so.
             trust_pickle: Run the file as a pickle, and mark the checkpoint as unsafe.
 
@@ -97,12 +100,14 @@ class Checkpoint:
         path = Path(path)
         container = sniff(path)
         notes = name_note(path, container)
+        if container is Container.TORCH_ZIP:
+            notes += checksum_note(path)
         if container is Container.SAFETENSORS:
             raw: object = load_safetensors(path)
         else:
             raw = load_torch(path, container, trust_pickle=trust_pickle)
         contents = find_contents(raw, state_key=state_key, ema=ema, where=str(path))
-        _refuse_unusable(contents, str(path))
+        _refuse_unusable(contents.tensors, str(path))
         return cls(
             label=path.name,
             tensors={name: tensor.detach() for name, tensor in contents.tensors.items()},
@@ -120,19 +125,22 @@ class Checkpoint:
 
     @classmethod
     def of_model(cls, model: nn.Module, label: str = "model") -> Self:
-        """Return a copy of a model's weights and buffers; tied tensors stay tied."""
+        """Return a copy of a model's weights and buffers; tied tensors stay tied.
+
+        Raises:
+            CheckpointError: A tensor that is quantised, sparse, complex or without numbers.
+        """
+        held = {name: value for name, value in model.state_dict().items() if is_tensor(value)}
+        _refuse_unusable(held, label)
         copies: dict[tuple[object, ...], Tensor] = {}
-        tensors: dict[str, Tensor] = {}
-        for name, value in model.state_dict().items():
-            if hasattr(value, "data_ptr"):  # extra state need not be a tensor
-                place = memory(value) if value.numel() else (name,)
-                copies.setdefault(place, value.detach().to("cpu", copy=True))
-                tensors[name] = copies[place]
-        return cls(label=label, tensors=tensors)
+        for value in held.values():
+            if memory(value) not in copies:
+                copies[memory(value)] = value.detach().to("cpu", copy=True)
+        return cls(label=label, tensors={name: copies[memory(v)] for name, v in held.items()})
 
 
-def _refuse_unusable(contents: Contents, where: str) -> None:
-    for name, tensor in contents.tensors.items():
+def _refuse_unusable(tensors: Mapping[str, Tensor], where: str) -> None:
+    for name, tensor in tensors.items():
         kind = _unusable(name, tensor)
         if kind is not None:
             raise CheckpointError(

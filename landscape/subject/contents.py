@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from landscape.subject.candidates import (
     OPTIMIZER_KEYS,
     Candidate,
-    by_key,
     choose,
     find_candidates,
     is_optimizer,
     is_tensor,
 )
+from landscape.subject.state_key import by_key
 from landscape.subject.wording import listed
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def find_contents(
 
     Args:
         raw: The object in the file.
-        state_key: Dotted path of the weights, where the search is to be overruled.
+        state_key: Dotted path of the weights, or the prefix of their names, where the search
+            is to be overruled.
         ema: Whether to take the averaged weights; None takes the plain ones and says so.
         where: The file, for messages.
 
@@ -106,7 +107,10 @@ def _count(top: Mapping[Any, Any], keys: tuple[str, ...]) -> int | None:
 def _number(value: Any) -> float | None:
     """Return a plain, NumPy or zero-dimensional number; anything else is None."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
+        try:
+            value = value.item()
+        except (RuntimeError, ValueError):  # a tensor without numbers, on the meta device
+            return None
     plain = isinstance(value, int | float) and not isinstance(value, bool)
     return value if plain and abs(value) < 2**63 else None
 

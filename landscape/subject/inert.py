@@ -17,6 +17,7 @@ from landscape.subject.rebuild import call_stub
 from landscape.subject.stubs import Stub
 
 MAX_OPERATIONS = 20_000_000
+MAX_INTEGER = 2**64
 _ATOMS = (str, int, float, bytes, type(None), Stub)
 
 
@@ -132,9 +133,13 @@ def _mapping(pairs: Any) -> dict[Any, Any]:
     entries = [tuple(pair) for pair in (pairs.items() if isinstance(pairs, dict) else pairs)]
     for key, _ in entries:
         parts = key if isinstance(key, tuple) else (key,)
-        if len(parts) > 16 or not all(isinstance(part, _ATOMS) for part in parts):
+        if len(parts) > 16 or not all(_is_atom(part) for part in parts):
             raise TypeError("a dictionary key is neither a name nor a number")
     return dict(entries)
+
+
+def _is_atom(value: Any) -> bool:
+    return isinstance(value, _ATOMS) and not (isinstance(value, int) and abs(value) >= MAX_INTEGER)
 
 
 _ACTIONS: dict[str, Callable[[PickleMachine], Any]] = {

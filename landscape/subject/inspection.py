@@ -16,10 +16,11 @@ from landscape.subject.safetensors_file import read_header
 from landscape.subject.skeleton import read_skeleton
 from landscape.subject.sniff import Container, name_note, sniff
 from landscape.subject.stubs import TensorStub
-from landscape.subject.torch_file import check_zip
+from landscape.subject.torch_zip import check_zip, checksum_note
 
 MAX_METADATA = 100
 MAX_VALUE = 200
+MAX_INTEGER = 2**64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +122,10 @@ def _of_safetensors(path: Path, verify: bool) -> Inspection:
 
 def _of_torch(path: Path, container: Container, verify: bool) -> Inspection:
     notes = name_note(path, container)
-    if container is Container.TORCH_ZIP and verify:
-        notes += check_zip(path)
+    if container is Container.TORCH_ZIP:
+        notes += checksum_note(path)
+        if verify:
+            check_zip(path)
     skeleton = read_skeleton(path, container)
     contents, found = _contents(skeleton.tree, path)
     stubs = contents.tensors if contents else {}
@@ -182,6 +185,8 @@ def _plain(tree: object) -> dict[str, str | int | float | bool | None]:
     plain = {
         key[:MAX_VALUE]: value[:MAX_VALUE] if isinstance(value, str) else value
         for key, value in pairs
-        if value is None or isinstance(value, str | int | float)
+        if value is None
+        or isinstance(value, str | float)
+        or (isinstance(value, int) and abs(value) < MAX_INTEGER)
     }
     return dict(list(plain.items())[:MAX_METADATA])

@@ -64,7 +64,7 @@ def ambiguous(prefixes: list[str], where: str) -> CheckpointError:
         f"{len(prefixes)} parts of this checkpoint fit the model equally well",
         where=where,
         why=f"names under each of these prefixes match all parameters: {listed(prefixes)}",
-        hint="pass the whole model, or a file that holds only the part that is meant",
+        hint=f"name one: --state-key {cut(prefixes[0].removesuffix('.'))}",
     )
 
 

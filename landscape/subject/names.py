@@ -65,7 +65,7 @@ def match_names(
         name: fits[other]
         for name in model
         if name not in pairing
-        for other in sorted(aliases.get(name, ()))[:1_000]
+        for other in sorted(aliases.get(name, ()))
         if other in fits and model[other] == model[name]
     }
     mapping = fits | tied

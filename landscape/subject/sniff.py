@@ -6,6 +6,7 @@ import difflib
 import stat
 import zipfile
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 
 from landscape.errors import CheckpointError
@@ -13,6 +14,7 @@ from landscape.subject.formats import foreign, foreign_zip
 
 HEAD_BYTES = 65_536
 MAX_SIBLINGS = 20
+MAX_COMPARED = 2_000
 WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.ckpt", "*.bin")
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
@@ -136,7 +138,7 @@ def _directory(path: Path) -> CheckpointError:
 
 def _did_you_mean(path: Path) -> str:
     try:
-        present = {entry.name: entry for entry in path.parent.iterdir()}
+        present = {entry.name: entry for entry in islice(path.parent.iterdir(), MAX_COMPARED)}
     except (OSError, ValueError):
         return f"check the folder: {path.parent}"
     nearest = difflib.get_close_matches(path.name, present, n=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -45,8 +45,8 @@ class Stub:
 
     name: str
     called: bool = False
-    arguments: tuple[Any, ...] = ()
-    state: Any = None
+    arguments: tuple[Any, ...] = field(default=(), repr=False)  # may hold themselves
+    state: Any = field(default=None, repr=False)
 
     def state_dict(self) -> dict[str, TensorStub]:
         """Return the parameters and buffers of a pickled module, named as torch names them."""

@@ -1,0 +1,1 @@
+"""Training, as much of it as diagnostics and examples need."""

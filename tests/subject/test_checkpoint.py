@@ -124,6 +124,12 @@ def test_state_key(tmp_path):
         assert "nets.g.x, nets.d" in caught.value.why
 
 
+def test_state_key_may_be_a_prefix_of_names(tmp_path):
+    path = saved({"state_dict": prefixed("online.") | prefixed("target.")}, tmp_path / "a.pt")
+    found = Checkpoint.read(path, state_key="target")
+    assert set(found.tensors) == set(prefixed(""))
+
+
 @pytest.mark.parametrize(
     ("content", "keys"),
     [
@@ -219,6 +225,17 @@ def test_unusable_tensors_are_named(tmp_path, name, tensor, kind):
     with pytest.raises(CheckpointError) as caught:
         Checkpoint.read(path)
     assert f"tensor '{name}' is {kind}" in caught.value.what
+
+
+def test_model_without_numbers():
+    with pytest.raises(CheckpointError, match="tensor 'weight' is on the meta device"):
+        Checkpoint.of_model(nn.Linear(2, 2, device="meta"))
+
+
+def test_step_without_a_number(tmp_path):
+    content = {"model": prefixed(""), "step": torch.tensor(3, device="meta"), "epoch": float("nan")}
+    found = Checkpoint.read(saved(content, tmp_path / "a.pt"))
+    assert (found.step, found.epoch) == (None, None)
 
 
 def test_half_precision_and_masks_stay(tmp_path):

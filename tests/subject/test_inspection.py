@@ -107,6 +107,12 @@ def test_file_without_weights_is_still_shown(tmp_path):
     assert seen.notes == ("no model weights found; keys: epoch, history",)
 
 
+def test_file_without_checksums_says_so(tmp_path):
+    WAYS["without checksums"](tmp_path / "a.pt")
+    assert "no checksums" in inspect_file(tmp_path / "a.pt").notes[0]
+    assert "no checksums" in Checkpoint.read(tmp_path / "a.pt").notes[0]
+
+
 def test_without_verification(tmp_path):
     torch.save(network().state_dict(), tmp_path / "a.pt")
     assert inspect_file(tmp_path / "a.pt", verify=False).sha256 is None

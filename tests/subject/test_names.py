@@ -119,8 +119,9 @@ def test_tied_parameter():
 def test_two_parts_that_fit_equally_well():
     layer = {"weight": (3, 3), "bias": (3,)}
     file = renamed("encoder.", layer) | renamed("decoder.", layer)
-    with pytest.raises(CheckpointError, match="2 parts of this checkpoint fit"):
+    with pytest.raises(CheckpointError, match="2 parts of this checkpoint fit") as caught:
         match(file, layer, ["weight", "bias"])
+    assert caught.value.hint == "name one: --state-key decoder"
     assert match(file | layer, layer, ["weight", "bias"]).mapping == {n: n for n in layer}
 
 

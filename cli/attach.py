@@ -1,0 +1,90 @@
+"""The options that say what is studied, and the subject that they make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .terminal import plain
+
+if TYPE_CHECKING:
+    from landscape.base import Needs
+    from landscape.subject.subject import Subject
+
+_READING = ("state_key", "ema", "trust_pickle")
+
+
+def subject_parameters(needs: Needs | None = None) -> list[click.Parameter]:
+    """Return the checkpoint argument and the options of what is studied.
+
+    Args:
+        needs: What the diagnostic needs; without a model or data, their options are left out.
+    """
+    parameters: list[click.Parameter] = [
+        click.Argument(["checkpoints"], nargs=-1, required=True, metavar="CKPT...")
+    ]
+    if needs is None or needs.model:
+        parameters += _model_options()
+    if needs is None or needs.data:
+        parameters += _data_options()
+    return [*parameters, *_reading_options()]
+
+
+def attach(values: dict[str, Any], *, folder: Path | None = None) -> Subject:
+    """Return the subject that the options describe; its values are taken out of the dictionary."""
+    from landscape.subject.subject import Subject
+
+    reading = {key: values.pop(key) for key in _READING}
+    given = {
+        key: values.pop(key)
+        for key in ("model", "data", "loss", "params", "device", "dtype", "max_samples")
+        if key in values
+    }
+    checkpoints = values.pop("checkpoints")
+    seed = values.get("seed", 0)
+    return Subject(checkpoints=checkpoints, seed=seed, folder=folder, **given, **reading)
+
+
+def tell_notes(subject: Subject) -> None:
+    """Print what was chosen and switched on the way."""
+    for note in subject.provenance()["notes"]:
+        click.echo(f"note: {plain(note)}", err=True)
+
+
+def _model_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--model"], metavar="SPEC", help="the network: nets.py:build, torchvision:resnet18"),
+        click.Option(["--params"], metavar="GLOB", help="parameters to study: globs, layers, or all"),
+        click.Option(["--device"], default="auto", show_default=True, help="cpu, cuda, cuda:1 …"),
+        click.Option(
+            ["--dtype"],
+            default="auto",
+            type=click.Choice(["auto", "float32", "float64"]),
+            show_default=True,
+            help="precision of the products",
+        ),
+    ]
+
+
+def _data_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--data"], metavar="SPEC", help="the data: nets.py:data, sklearn:digits, npz:f.npz"),
+        click.Option(
+            ["--loss"], default="auto", show_default=True, help="auto, ce, mse, bce, hf or file.py:fn"
+        ),
+        click.Option(
+            ["--max-samples"], type=click.IntRange(min=1), help="use only the first samples"
+        ),
+    ]
+
+
+def _reading_options() -> list[click.Parameter]:
+    return [
+        click.Option(["--state-key"], metavar="KEY", help="where in the file the weights are, dotted"),
+        click.Option(["--ema/--no-ema"], default=None, help="take the averaged weights, or do not"),
+        click.Option(
+            ["--trust-pickle"], is_flag=True, help="run the file as a pickle: it can do anything"
+        ),
+    ]

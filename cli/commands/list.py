@@ -1,0 +1,50 @@
+"""Spec strings, diagnostics and presets that there are."""
+
+from __future__ import annotations
+
+import click
+
+from ..catalogue import COMMANDS, summaries
+
+
+def run(what: str) -> None:
+    """Print one list."""
+    rows = {"models": _schemes, "data": _schemes, "diagnostics": _diagnostics, "presets": _presets}
+    for row in rows[what](what):
+        click.echo("  ".join(part.ljust(width) for part, width in zip(row, (14, 44, 0), strict=True)))
+
+
+def _schemes(what: str) -> list[tuple[str, str, str]]:
+    from landscape.subject.schemes import describe_schemes
+
+    return describe_schemes("models" if what == "models" else "data")
+
+
+def _diagnostics(what: str) -> list[tuple[str, str, str]]:
+    del what
+    return [(name, summaries()[name], "") for name in COMMANDS["Diagnostics"]]
+
+
+def _presets(what: str) -> list[tuple[str, str, str]]:
+    del what
+    from landscape.diagnostics import DIAGNOSTICS
+
+    return [
+        (preset, kind.name, ", ".join(f"{k} {v}" for k, v in kind.presets[preset].items()) or "-")
+        for kind in DIAGNOSTICS
+        for preset in kind.presets
+    ]
+
+
+command = click.Command(
+    "list",
+    callback=run,
+    help=__doc__,
+    epilog="Example: landscape list data",
+    params=[
+        click.Argument(
+            ["what"], type=click.Choice(["models", "data", "diagnostics", "presets"])
+        ),
+        click.Option(["--debug"], is_flag=True, expose_value=False, help="show tracebacks"),
+    ],
+)

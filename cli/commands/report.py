@@ -1,0 +1,77 @@
+"""Every section that the inputs allow, bound into HTML, JSON and Markdown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..attach import attach, subject_parameters, tell_notes
+from ..failures import Failed
+from ..output import check_folder, verbosity_parameters
+from ..progress import shown
+from ..terminal import plain
+
+FILES = ("report.html", "report.json", "report.md")
+
+
+def run(**values: Any) -> None:
+    """Write the report and print where it is and what it found."""
+    from landscape.encode import to_text
+    from landscape.survey import survey
+
+    output: Path = values.pop("output")
+    force, quiet, as_json = values.pop("force"), values.pop("quiet"), values.pop("as_json")
+    check_folder(output, FILES, force=force)
+    seed, preset = values["seed"], values.pop("preset")
+    settings = {"spectrum": {"crosscheck": values.pop("crosscheck")}}
+    with shown(quiet=quiet):
+        subject = attach(values, folder=output / "cache")
+        report = survey(subject, preset=preset, seed=seed, settings=settings, command=_command())
+    if not quiet:
+        tell_notes(subject)
+    report.save(output, force=True)
+    if as_json:
+        click.echo(to_text(report.to_json()), nl=False)
+    else:
+        click.echo(plain(report.summary(), lines=True))
+        click.echo(f"report: {output / 'report.html'}")
+    if report.exit_code:
+        raise Failed(report.exit_code)
+
+
+def _command() -> str:
+    return " ".join(["landscape", *sys.argv[1:]])
+
+
+command = click.Command(
+    "report",
+    callback=run,
+    help=__doc__,
+    epilog="Example: landscape report run/final.pt --model nets.py:build --data nets.py:data",
+    params=[
+        *subject_parameters(),
+        click.Option(
+            ["--preset"],
+            type=click.Choice(["quick", "standard", "full"]),
+            default="standard",
+            show_default=True,
+            help="how much to spend",
+        ),
+        click.Option(["--seed"], type=click.IntRange(min=0), default=0, help="seed of every draw"),
+        click.Option(["--crosscheck"], is_flag=True, help="ask PyHessian for its top eigenvalue too"),
+        click.Option(
+            ["-o", "--output"],
+            type=Path,
+            default=Path("landscape-report"),
+            show_default=True,
+            metavar="DIR",
+            help="where the report goes",
+        ),
+        click.Option(["--force"], is_flag=True, help="write over what is there"),
+        click.Option(["--json", "as_json"], is_flag=True, help="print the JSON document"),
+        *verbosity_parameters(),
+    ],
+)

@@ -1,0 +1,52 @@
+"""The command of a diagnostic, made from its settings and its needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .attach import attach, subject_parameters, tell_notes
+from .options import setting_options
+from .output import check_folder, deliver, output_parameters
+from .progress import shown
+
+
+def command_of(name: str) -> click.Command:
+    """Return the command of a diagnostic."""
+    from landscape.diagnostics import by_name
+
+    diagnostic = by_name(name)
+
+    def callback(**values: Any) -> None:
+        output: Path | None = values.pop("output")
+        force, quiet = values.pop("force"), values.pop("quiet")
+        as_json, strict, _ = values.pop("as_json"), values.pop("strict"), values.pop("debug")
+        names = [f"{name}.{suffix}" for suffix in ("json", "png", "svg")]
+        check_folder(output, names, force=force)
+        settings = {key: values.pop(key) for key in diagnostic.options() if key != "seed"}
+        question = diagnostic(seed=values["seed"], **settings)
+        folder = output / "cache" if output is not None else None
+        with shown(quiet=quiet):
+            subject = attach(values, folder=folder)
+            result = question.run(subject)
+        if not quiet:
+            tell_notes(subject)
+        deliver(result, output=output, as_json=as_json, strict=strict)
+
+    example = f"landscape {name} run/final.pt"
+    if diagnostic.needs.model:
+        example += " --model nets.py:build --data nets.py:data"
+    parameters = [
+        *subject_parameters(diagnostic.needs),
+        *setting_options(diagnostic),
+        *output_parameters(),
+    ]
+    return click.Command(
+        name,
+        params=parameters,
+        callback=callback,
+        help=diagnostic.__doc__,
+        epilog=f"Example: {example}",
+    )

@@ -1,0 +1,91 @@
+"""Every way a command can end badly: four lines on stderr, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from landscape.errors import LandscapeError
+
+from .terminal import plain
+
+INTERRUPTED = 130
+
+
+class Failed(Exception):
+    """A command that has said what is wrong, and ends with a code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def report_failure(error: BaseException, arguments: Sequence[str]) -> int:
+    """Print what went wrong and return the exit code."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        click.echo("interrupted; what was finished is kept: run the command again", err=True)
+        return INTERRUPTED
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    known = _known(error, arguments)
+    if "--json" in arguments:
+        click.echo(json.dumps(known.to_json()))
+    show_error(known)
+    return known.exit
+
+
+def show_error(error: LandscapeError) -> None:
+    """Print an error in its four lines: what, where, why, next."""
+    lines = [f"error[{error.code}]: {plain(error.what)}"]
+    for title, text in (("where", error.where), ("why", error.why), ("next", error.hint)):
+        lines.append(f"  {title}: {plain(text, lines=True) or '-'}")
+    click.echo("\n".join(lines), err=True)
+
+
+def _known(error: BaseException, arguments: Sequence[str]) -> LandscapeError:
+    if isinstance(error, LandscapeError):
+        return error
+    if isinstance(error, click.ClickException):
+        return _usage(error)
+    if isinstance(error, MemoryError) or "out of memory" in str(error):
+        return _out_of_memory(error)
+    defect = LandscapeError(
+        f"{type(error).__name__}: {error}",
+        where=" ".join(["landscape", *arguments[:1]]),
+        why="this is a defect in landscape, or in code of the model",
+        hint="run it again with --debug and send the traceback",
+    )
+    return defect
+
+
+def _usage(error: click.ClickException) -> LandscapeError:
+    from landscape.errors import SettingError
+
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "landscape"
+    parameter = getattr(error, "param", None)
+    hint = f"see `{command} --help`"
+    if isinstance(parameter, click.Option):
+        text, default = parameter.help or "", parameter.default
+        hint = f"{parameter.opts[-1]}: {text}, default {default}; see `{command} --help`"
+    return SettingError(error.format_message(), where=command, hint=hint)
+
+
+def _out_of_memory(error: BaseException) -> LandscapeError:
+    from landscape.errors import ResourceError
+
+    return ResourceError(
+        "memory ran out",
+        where=type(error).__name__,
+        why=str(error).split("\n")[0],
+        hint="study fewer parameters (--params), fewer samples (--max-samples), smaller batches",
+    )
+
+

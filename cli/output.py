@@ -1,0 +1,136 @@
+"""Answers on stdout and in files; what is written is checked before anything is computed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from landscape.errors import NumericalError, OutputError
+
+from .failures import Failed
+from .terminal import plain
+
+if TYPE_CHECKING:
+    from landscape.base import Result
+
+NOT_FINITE_EXIT = 5
+
+
+def output_parameters() -> list[click.Parameter]:
+    """Return the options that say how an answer comes out."""
+    return [
+        click.Option(["-o", "--output"], type=Path, metavar="DIR", help="write JSON and figures here"),
+        click.Option(["--force"], is_flag=True, help="write over what is there"),
+        click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
+        click.Option(["--strict"], is_flag=True, help="fail when a number did not converge"),
+        *verbosity_parameters(),
+    ]
+
+
+def verbosity_parameters() -> list[click.Parameter]:
+    """Return the options that say how much is told on the way."""
+    return [
+        click.Option(["-q", "--quiet"], is_flag=True, help="no progress and no notes"),
+        click.Option(["--debug"], is_flag=True, help="show tracebacks"),
+    ]
+
+
+def check_folder(folder: Path | None, names: Iterable[str], *, force: bool) -> None:
+    """Refuse a folder that cannot be written or that already holds an answer.
+
+    Raises:
+        OutputError: It is a file, is not writable, or holds one of the names.
+    """
+    if folder is None:
+        return
+    taken = [name for name in names if (folder / name).exists()]
+    if taken and not force:
+        raise OutputError(
+            f"{folder} already holds {', '.join(taken)}",
+            where=str(folder),
+            hint="pass --force to write over it, or another -o DIR",
+        )
+    nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise OutputError(
+            f"{folder} cannot be written",
+            where=str(nearest),
+            why="it is a file" if nearest.is_file() else "permission denied",
+            hint="choose another folder with -o",
+        )
+
+
+def check_file(path: Path, *, force: bool) -> None:
+    """Refuse a file that is there already or whose folder cannot be written.
+
+    Raises:
+        OutputError: It is there, or cannot be made.
+    """
+    check_folder(path.parent, [path.name], force=force)
+
+
+def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool) -> None:
+    """Print an answer, write its files, and fail where its status asks for it."""
+    from landscape.encode import to_text, write_atomically
+    from landscape.estimate import Status
+
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        write_atomically(output / f"{result.name}.json", to_text(result.to_json()))
+        for suffix in ("png", "svg"):
+            result.plot(output / f"{result.name}.{suffix}")
+    if as_json:
+        click.echo(to_text(result.to_json()), nl=False)
+    else:
+        show(result)
+    if result.status is Status.NOT_FINITE:
+        raise Failed(NOT_FINITE_EXIT)
+    if strict and not result.status.settled:
+        raise NumericalError(
+            f"{result.name} did not converge", why=result.message, hint="raise what it names"
+        )
+
+
+def show(result: Result) -> None:
+    """Print summary, tables and findings for a person."""
+    for one in result.series or (result,):
+        click.echo(plain(one.summary()))
+    for table in result.tables():
+        print_table(table.columns, table.rows, title=table.title)
+    for finding in result.findings():
+        click.echo(f"{finding.severity}: {plain(finding.sentence)}")
+        click.echo(f"  {plain(finding.evidence)} {plain(finding.advice)}")
+    click.echo(f"{result.status.value}: {plain(result.message)}")
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
+) -> None:
+    """Print a table as wide as the terminal; text from files is shown, never interpreted."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for i, name in enumerate(columns):
+        text = any(isinstance(row[i], str) for row in rows)
+        drawn.add_column(Text(name), justify="left" if text else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell_text(cell)) for cell in row))
+    Console(highlight=False).print(drawn)
+
+
+def cell_text(cell: Any) -> str:
+    """Return a cell for a person: short numbers, estimates with their doubt, nothing for None."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:.3g}" if isinstance(cell, float) else plain(cell, longest=60)

@@ -1,0 +1,126 @@
+"""Many questions about one subject, under one plan: finished answers are kept, a failed one too."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from landscape.base import Cost, Diagnostic, Result
+from landscape.diagnostics import DIAGNOSTICS
+from landscape.errors import DEFECT_EXIT, InputError, LandscapeError, NumericalError
+from landscape.reports.report import Failure, Report, Section, Skipped
+from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.subject import Subject
+
+Preset = Literal["quick", "standard", "full"]
+
+
+def report(
+    *checkpoints: Checkpoint | str | Path,
+    model: nn.Module | str | None = None,
+    data: object = None,
+    loss: Any = "auto",
+    preset: Preset = "standard",
+    seed: int = 0,
+    **attaching: Any,
+) -> Report:
+    """Return every section that the inputs allow, bound into one report.
+
+    Args:
+        checkpoints: Paths or checkpoints, in the order of training; none: the model as it is.
+        model: A module or a spec string; without one, the weights alone are studied.
+        data: What `Subject` takes.
+        loss: What `Subject` takes.
+        preset: How much to spend: quick, standard or full.
+        seed: Of every random draw.
+        attaching: Further arguments of `Subject`.
+
+    Raises:
+        InputError: Something given cannot be used; nothing was computed then.
+    """
+    subject = Subject(model, loss, data, checkpoints, seed=seed, **attaching)
+    return survey(subject, preset=preset, seed=seed)
+
+
+def survey(
+    subject: Subject,
+    *,
+    preset: Preset = "standard",
+    seed: int = 0,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    command: str | None = None,
+) -> Report:
+    """Ask every diagnostic that a subject allows.
+
+    Args:
+        subject: What is studied.
+        preset: How much to spend.
+        seed: Of every random draw.
+        settings: Settings by diagnostic, in place of the preset's.
+        command: The command line, for the report's last chapter.
+
+    An answer that is in the subject's memory is not computed again, so that an interrupted survey
+    goes on where it was.
+    """
+    _check_inputs(subject)
+    sections: list[Section] = []
+    skipped: list[Skipped] = []
+    failures: list[Failure] = []
+    for kind in DIAGNOSTICS:
+        if (missing := kind.needs.missing(subject)) is not None:
+            skipped.append(Skipped(section=kind.name, reason=missing[0], unlock=missing[1]))
+            continue
+        diagnostic = kind.preset(preset, seed=seed, **(settings or {}).get(kind.name, {}))
+        try:
+            result = _remembered(diagnostic, subject)
+        except Exception as error:  # a failed section must not lose the others
+            failures.append(Failure(section=kind.name, error=_described(error)))
+        else:
+            sections.append(Section(name=kind.name, question=kind.question, result=result))
+    return Report(
+        sections=tuple(sections),
+        skipped=tuple(skipped),
+        failures=tuple(failures),
+        settings={"preset": preset},
+        seed=seed,
+        cost=Cost.total([section.result.cost for section in sections]),
+        provenance={**subject.provenance(), "date": _today(), "command": command},
+    )
+
+
+def _check_inputs(subject: Subject) -> None:
+    """Raise what is wrong with the inputs before anything is computed or written."""
+    if subject.model is None or subject.batches is None:
+        return
+    try:
+        _ = subject.count
+    except NumericalError:
+        return  # told by the sections that need finite numbers; the weights are still reported
+
+
+def _remembered(diagnostic: Diagnostic[Any], subject: Subject) -> Result:
+    key = ("run", diagnostic.name, diagnostic.result.version, vars(diagnostic), subject.identity())
+    document = subject.memory.once(key, lambda: diagnostic.run(subject).to_json(), dict)
+    return diagnostic.result.from_json(document)
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    if isinstance(error, InputError):
+        raise error
+    if isinstance(error, LandscapeError):
+        return error.to_json()
+    defect = LandscapeError(
+        f"{type(error).__name__}: {error}",
+        where="this section",
+        why="a defect in landscape, or in the network's own code",
+        hint="run the section alone with --debug to see the traceback",
+    )
+    return {**defect.to_json(), "exit": DEFECT_EXIT}
+
+
+def _today() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,26 @@
+"""What every test runs under: `--full` asks for the long ones, `gpu` needs a CUDA device."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", default=False, help="run statistical and exhaustive tests"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = config.getoption("--full")
+    for item in items:
+        if not asked and item.get_closest_marker("full"):
+            item.add_marker(pytest.mark.skip(reason="statistical or exhaustive: pass --full"))
+        if item.get_closest_marker("gpu") and not _has_cuda():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def _has_cuda() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
