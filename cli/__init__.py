@@ -1,0 +1,1 @@
+"""The command line: it parses, attaches a subject, asks, and prints."""

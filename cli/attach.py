@@ -55,8 +55,12 @@ def tell_notes(subject: Subject) -> None:
 
 def _model_options() -> list[click.Parameter]:
     return [
-        click.Option(["--model"], metavar="SPEC", help="the network: nets.py:build, torchvision:resnet18"),
-        click.Option(["--params"], metavar="GLOB", help="parameters to study: globs, layers, or all"),
+        click.Option(
+            ["--model"], metavar="SPEC", help="the network: nets.py:build, torchvision:resnet18"
+        ),
+        click.Option(
+            ["--params"], metavar="GLOB", help="parameters to study: globs, layers, or all"
+        ),
         click.Option(["--device"], default="auto", show_default=True, help="cpu, cuda, cuda:1 …"),
         click.Option(
             ["--dtype"],
@@ -70,9 +74,14 @@ def _model_options() -> list[click.Parameter]:
 
 def _data_options() -> list[click.Parameter]:
     return [
-        click.Option(["--data"], metavar="SPEC", help="the data: nets.py:data, sklearn:digits, npz:f.npz"),
         click.Option(
-            ["--loss"], default="auto", show_default=True, help="auto, ce, mse, bce, hf or file.py:fn"
+            ["--data"], metavar="SPEC", help="the data: nets.py:data, sklearn:digits, npz:f.npz"
+        ),
+        click.Option(
+            ["--loss"],
+            default="auto",
+            show_default=True,
+            help="auto, ce, mse, bce, hf or file.py:fn",
         ),
         click.Option(
             ["--max-samples"], type=click.IntRange(min=1), help="use only the first samples"
@@ -82,7 +91,9 @@ def _data_options() -> list[click.Parameter]:
 
 def _reading_options() -> list[click.Parameter]:
     return [
-        click.Option(["--state-key"], metavar="KEY", help="where in the file the weights are, dotted"),
+        click.Option(
+            ["--state-key"], metavar="KEY", help="where in the file the weights are, dotted"
+        ),
         click.Option(["--ema/--no-ema"], default=None, help="take the averaged weights, or do not"),
         click.Option(
             ["--trust-pickle"], is_flag=True, help="run the file as a pickle: it can do anything"

@@ -18,9 +18,7 @@ COMMANDS = {
 
 def summaries() -> dict[str, str]:
     """Return the first line of every command's docstring."""
-    return {
-        name: _first_line(_source_of(name)) for names in COMMANDS.values() for name in names
-    }
+    return {name: _first_line(_source_of(name)) for names in COMMANDS.values() for name in names}
 
 
 def load_command(name: str) -> click.Command:

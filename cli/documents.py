@@ -27,7 +27,9 @@ def read_document(path: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} is not JSON: {error}", where=str(path), hint="give a file that --json or -o wrote"
+            f"{path} is not JSON: {error}",
+            where=str(path),
+            hint="give a file that --json or -o wrote",
         ) from error
     if not isinstance(document, dict) or not isinstance(document.get("schema"), str):
         raise InputError(

@@ -56,13 +56,12 @@ def _known(error: BaseException, arguments: Sequence[str]) -> LandscapeError:
         return _usage(error)
     if isinstance(error, MemoryError) or "out of memory" in str(error):
         return _out_of_memory(error)
-    defect = LandscapeError(
+    return LandscapeError(
         f"{type(error).__name__}: {error}",
         where=" ".join(["landscape", *arguments[:1]]),
         why="this is a defect in landscape, or in code of the model",
         hint="run it again with --debug and send the traceback",
     )
-    return defect
 
 
 def _usage(error: click.ClickException) -> LandscapeError:
@@ -87,5 +86,3 @@ def _out_of_memory(error: BaseException) -> LandscapeError:
         why=str(error).split("\n")[0],
         hint="study fewer parameters (--params), fewer samples (--max-samples), smaller batches",
     )
-
-

@@ -23,7 +23,9 @@ NOT_FINITE_EXIT = 5
 def output_parameters() -> list[click.Parameter]:
     """Return the options that say how an answer comes out."""
     return [
-        click.Option(["-o", "--output"], type=Path, metavar="DIR", help="write JSON and figures here"),
+        click.Option(
+            ["-o", "--output"], type=Path, metavar="DIR", help="write JSON and figures here"
+        ),
         click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
         click.Option(["--strict"], is_flag=True, help="fail when a number did not converge"),

@@ -127,7 +127,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells for terminal, Markdown and HTML; numbers stay numbers so that they can be sorted."""
+    """Rows of cells for terminal, Markdown and HTML; numbers stay numbers, to be sorted."""
 
     title: str
     columns: tuple[str, ...]
@@ -297,7 +297,7 @@ class Diagnostic(ABC, Generic[R]):
 
     @abstractmethod
     def measure(self, subject: Subject) -> R:
-        """Return the answer for a subject that satisfies `needs`; the envelope is filled in later."""
+        """Return the answer for a subject that satisfies `needs`; `run` fills the envelope in."""
 
     def run(self, subject: Subject) -> R:
         """Answer the question, leaving the subject as it was.

@@ -65,9 +65,7 @@ def _top_eigenvalue(subject: Subject) -> float:
         buffer.data = tensors[name].clone()
     batches = [(batch.args[0], batch.targets) for batch in subject.device_batches()]
     data: dict[str, Any] = {"data": batches[0]} if len(batches) == 1 else {"dataloader": batches}
-    computed = hessian(
-        model, _mean_loss(subject), cuda=subject.device.type == "cuda", **data
-    )
+    computed = hessian(model, _mean_loss(subject), cuda=subject.device.type == "cuda", **data)
     return float(computed.eigenvalues(maxIter=200, tol=1e-5, top_n=1)[0][0])
 
 

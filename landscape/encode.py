@@ -8,10 +8,20 @@ import math
 import os
 import tempfile
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import numpy as np
 
@@ -36,9 +46,10 @@ def encode(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return encode(value.tolist())
     if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
+        mapping = cast("Mapping[object, Any]", value)
+        return {str(key): encode(item) for key, item in mapping.items()}
     if isinstance(value, tuple | list):
-        return [encode(item) for item in value]
+        return [encode(item) for item in cast("Sequence[Any]", value)]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, bool | int | float | str):
@@ -47,7 +58,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: Any, value: Any) -> Any:
-    """Return the value of a type whose JSON form is given; null becomes NaN where a number is due."""
+    """Return the value of a type from its JSON form; null becomes NaN where a number is due."""
     kind = _bare(kind)
     if kind is float:
         return math.nan if value is None else float(value)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 
 Kind = Literal["exact", "estimate", "upper_bound", "lower_bound"]
 Interval = tuple[float, float]
@@ -35,9 +35,9 @@ class Status(StrEnum):
 
 
 _SENTENCES = {
-    Status.CONVERGED: "The asked-for accuracy was reached.",
-    Status.BUDGET_SPENT: "The budget was spent before the asked-for accuracy was reached.",
-    Status.INVARIANT_SUBSPACE: "The iteration ended early and exactly: nothing more was to be found.",
+    Status.CONVERGED: "The accuracy that was asked for was reached.",
+    Status.BUDGET_SPENT: "The budget was spent before the accuracy that was asked for.",
+    Status.INVARIANT_SUBSPACE: "The iteration ended early and exactly: nothing was left to find.",
     Status.NOT_FINITE: "A number was NaN or infinite.",
     Status.SKIPPED: "This was not computed.",
 }

@@ -11,7 +11,9 @@ def run(what: str) -> None:
     """Print one list."""
     rows = {"models": _schemes, "data": _schemes, "diagnostics": _diagnostics, "presets": _presets}
     for row in rows[what](what):
-        click.echo("  ".join(part.ljust(width) for part, width in zip(row, (14, 44, 0), strict=True)))
+        click.echo(
+            "  ".join(part.ljust(width) for part, width in zip(row, (14, 44, 0), strict=True))
+        )
 
 
 def _schemes(what: str) -> list[tuple[str, str, str]]:
@@ -42,9 +44,7 @@ command = click.Command(
     help=__doc__,
     epilog="Example: landscape list data",
     params=[
-        click.Argument(
-            ["what"], type=click.Choice(["models", "data", "diagnostics", "presets"])
-        ),
+        click.Argument(["what"], type=click.Choice(["models", "data", "diagnostics", "presets"])),
         click.Option(["--debug"], is_flag=True, expose_value=False, help="show tracebacks"),
     ],
 )

@@ -12,9 +12,10 @@ from ..output import check_file
 
 def run(document: Path, output: Path, *, force: bool) -> None:
     """Render the report; the HTML is a function of the JSON alone."""
-    from landscape.encode import write_atomically
     from landscape.reports.html import render_html
     from landscape.reports.report import Report
+
+    from landscape.encode import write_atomically
 
     check_file(output, force=force)
     report = Report.from_json(read_document(document))

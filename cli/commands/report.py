@@ -61,7 +61,9 @@ command = click.Command(
             help="how much to spend",
         ),
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, help="seed of every draw"),
-        click.Option(["--crosscheck"], is_flag=True, help="ask PyHessian for its top eigenvalue too"),
+        click.Option(
+            ["--crosscheck"], is_flag=True, help="ask PyHessian for its top eigenvalue too"
+        ),
         click.Option(
             ["-o", "--output"],
             type=Path,

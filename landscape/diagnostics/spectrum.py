@@ -163,7 +163,7 @@ class SpectrumResult(Result):
         return Finding(
             severity="warning",
             sentence="Not every eigenvalue converged, or a pair may have been missed.",
-            evidence=f"{unsettled} of {len(ends)} pairs did not converge; complete: {self.complete}.",
+            evidence=f"{unsettled} of {len(ends)} pairs unconverged; complete: {self.complete}.",
             advice="Raise max_products, or ask for fewer eigenvalues.",
         )
 
@@ -180,8 +180,8 @@ class SpectrumResult(Result):
                 f"{self.checkpoint} is not at a minimum: the loss falls along a direction of "
                 f"curvature {low}."
             ),
-            evidence=f"λ_min is {share:.1%} of λ_max ({high}) in size, and its residual excludes 0.",
-            advice="Train on, or step along that direction; a minimum-based reading does not hold.",
+            evidence=f"λ_min is {share:.1%} of λ_max ({high}) in size; its residual excludes 0.",
+            advice="Train on, or step along that direction; do not read it as a minimum.",
         )
 
     def _outlying(self) -> Finding | None:
@@ -216,7 +216,7 @@ class SpectrumResult(Result):
             severity="warning",
             sentence=f"PyHessian's top eigenvalue {theirs:.4g} differs from {ours}.",
             evidence="PyHessian reports no residual; ours is listed with its own.",
-            advice="Trust the pair with the residual; look for batches that PyHessian weighs alike.",
+            advice="Trust the pair that has a residual; PyHessian weighs ragged batches alike.",
         )
 
     def trust(self) -> tuple[tuple[str, str], ...]:

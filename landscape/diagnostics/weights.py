@@ -121,7 +121,9 @@ class WeightsResult(Result):
             if one.spectral_norm is not None and one.spectral_norm.kind == "estimate"
         ]
         exact = sum(one.spectral_norm is not None for one in self.tensors) - len(iterated)
-        return (("spectral norms", f"{exact} exact, {len(iterated)} by Lanczos with 95 % interval"),)
+        return (
+            ("spectral norms", f"{exact} exact, {len(iterated)} by Lanczos with 95 % interval"),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,9 @@ def _studied(
     bad = int((~finite).sum())
     norm = _exact(tensor)
     matrix = tensor.reshape(len(tensor), -1) if tensor.dim() > 1 and tensor.numel() else None
-    spectral = spectral_norm(matrix, generator=generator) if matrix is not None and not bad else None
+    spectral = (
+        spectral_norm(matrix, generator=generator) if matrix is not None and not bad else None
+    )
     same = reference is not None and reference.shape == tensor.shape
     return TensorWeights(
         name=name,
@@ -186,7 +190,9 @@ def _studied(
         stable_rank=_stable_rank(norm.value, spectral) if spectral is not None else None,
         non_finite=bad,
         first_non_finite=tuple((~finite).nonzero()[0].tolist()) if bad else None,
-        change=_exact(tensor.double() - reference.double()) if same and reference is not None else None,
+        change=_exact(tensor.double() - reference.double())
+        if same and reference is not None
+        else None,
     )
 
 

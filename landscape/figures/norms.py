@@ -21,7 +21,11 @@ class NormsInk:
 def draw_norms(
     axes: Axes, ink: NormsInk, *, label: str | None = None, colour: str | None = None
 ) -> None:
-    """Draw one row per tensor."""
-    for name, values in ink.series.items():
-        axes.plot(values, range(len(values)), "o", label=name, color=colour)
-    axes.set_xscale("log")
+    """Draw one row per tensor, or, for more than forty, the norms over depth.
+
+    Colours tell the series apart, so `colour` counts only where there is a single series. Drawing
+    again on the same axes overlays: the last answer is filled, those before it are hollow.
+    """
+    from landscape.figures import norm_axes
+
+    norm_axes.draw(axes, ink, label, colour)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+SHOWN = 1e-2  # the density is shown down to this part of the peak of a single eigenvalue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +28,41 @@ class SpectrumInk:
     parameters: int
     operator: str
 
+    @property
+    def drawable(self) -> bool:
+        """Return whether there is a finite density to draw."""
+        return bool(np.isfinite(self.grid).all() and (self.value > 0).any() and len(self.grid) > 1)
+
+    @property
+    def floor(self) -> float:
+        """Return the density below which nothing is shown: a small part of one eigenvalue."""
+        kernel = 2 * float(self.grid[1] - self.grid[0])  # about its standard deviation
+        return SHOWN / (max(self.parameters, 1) * kernel * math.sqrt(2 * math.pi))
+
+    @property
+    def bulk(self) -> tuple[float, float]:
+        """Return where the density exceeds a hundredth of its peak, around the peak."""
+        high = self.value > 1e-2 * self.value.max()
+        peak = int(np.argmax(self.value))
+        left = peak - int(np.argmin(high[peak::-1])) if not high[: peak + 1].all() else 0
+        right = peak + int(np.argmin(high[peak:])) if not high[peak:].all() else len(high) - 1
+        return float(self.grid[left]), float(self.grid[right])
+
+    @property
+    def apart(self) -> np.ndarray:  # (k,), bool
+        """Return which eigenvalues are outliers."""
+        chosen = np.zeros(len(self.eigenvalues), dtype=bool)
+        chosen[np.argsort(-self.eigenvalues)[: self.outliers]] = True
+        return chosen
+
 
 def draw_spectrum(
     axes: Axes, ink: SpectrumInk, *, label: str | None = None, colour: str | None = None
 ) -> None:
-    """Draw density, band, eigenvalues with whiskers, and mark the outliers."""
-    colour = colour or "#0072B2"
-    axes.fill_between(ink.grid, ink.lower, ink.upper, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(ink.grid, ink.value, color=colour, label=label)
-    axes.set_yscale("log")
+    """Draw density, band, eigenvalues with whiskers, and mark the outliers.
+
+    Drawing again on the same axes overlays: the answers share their scales and are drawn anew.
+    """
+    from landscape.figures import spectral_axes
+
+    spectral_axes.draw(axes, ink, label, colour)

@@ -58,7 +58,7 @@ class Basis:
         return length
 
     def compress(self, weights: Tensor) -> None:
-        """Replace the rows by combinations of them: weights (k, size), float64, orthonormal rows."""
+        """Replace the rows by combinations: weights (k, size), float64, orthonormal rows."""
         kept = len(weights)
         for start in range(0, self._buffer.shape[1], CHUNK):
             part = slice(start, start + CHUNK)

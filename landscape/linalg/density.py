@@ -139,7 +139,7 @@ class SpectralMeasure:
         )
 
     def quantile_of_magnitude(self, fraction: float, level: float = 0.95) -> tuple[float, float]:
-        """Return an interval for a quantile of |λ|, from the simultaneous band of its distribution."""
+        """Return an interval for a quantile of |λ|, from the band of its distribution."""
         magnitudes = SpectralMeasure(tuple(_folded(q) for q in self.quadratures), self.size)
         points = np.unique(np.concatenate([q.nodes for q in magnitudes.quadratures]))
         band = magnitudes.distribution(points, level)
@@ -187,4 +187,3 @@ def _stieltjes(q: Quadrature, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 def _folded(q: Quadrature) -> Quadrature:
     order = np.argsort(np.abs(q.nodes))
     return Quadrature(np.abs(q.nodes)[order], q.weights[order])
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -87,13 +87,13 @@ class LinearOperator(ABC):
             columns = torch.as_tensor(block).to(self.device, self.dtype)
             return self.matmat(columns.reshape(self.shape[1], -1)).double().cpu().numpy()
 
-        return ScipyOperator(
-            shape=self.shape,
-            matvec=lambda v: matmat(v).squeeze(1),
-            rmatvec=(lambda v: matmat(v).squeeze(1)) if self.symmetric else None,
-            matmat=matmat,
-            dtype=np.dtype("float64"),
-        )
+        def matvec(vector: np.ndarray) -> np.ndarray:
+            return matmat(vector).squeeze(1)
+
+        products: dict[str, Any] = {"matvec": matvec, "matmat": matmat}
+        if self.symmetric:
+            products["rmatvec"] = matvec
+        return ScipyOperator(shape=self.shape, dtype=np.dtype("float64"), **products)
 
     def restricted(self, kept: Tensor) -> LinearOperator:
         """Return the block of A on some coordinates, given by their positions (k,)."""
@@ -143,7 +143,9 @@ class GramOperator(LinearOperator):
 class _Sum(LinearOperator):
     def __init__(self, left: LinearOperator, right: LinearOperator) -> None:
         if left.shape != right.shape:
-            raise SettingError(f"operators of shapes {left.shape} and {right.shape} cannot be added")
+            raise SettingError(
+                f"operators of shapes {left.shape} and {right.shape} cannot be added"
+            )
         symmetric = left.symmetric and right.symmetric
         super().__init__(left.shape, dtype=left.dtype, device=left.device, symmetric=symmetric)
         self.left, self.right = left, right

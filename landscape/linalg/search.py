@@ -64,9 +64,7 @@ class Found:
     def selected(self, mask: Tensor) -> Found:
         """Return some of the pairs."""
         vectors = self.vectors[mask.to(self.vectors.device)]
-        return Found(
-            self.values[mask], vectors, self.converged[mask], self.settled, self.exhausted
-        )
+        return Found(self.values[mask], vectors, self.converged[mask], self.settled, self.exhausted)
 
     def joined(self, other: Found, *, exhausted: bool) -> Found:
         """Return these pairs and others, which are orthogonal to them."""
@@ -113,7 +111,7 @@ class Search:
         return max(self.tolerance * self.scale, self.floor)
 
     def run(self, known: Found, wanted: Wanted) -> Found:
-        """Search the complement of known pairs until the wanted pairs converge or the budget ends."""
+        """Search the complement of known pairs until the wanted converge or the budget ends."""
         like = known.vectors.new_empty(known.vectors.shape[1])
         left = like.numel() - len(known.values)
         if left == 0:
@@ -135,10 +133,8 @@ class Search:
             if basis.full:
                 self._restart(basis, projected, values, weights, need)
 
-    def _extend(
-        self, basis: Basis, projected: Tensor, direction: Tensor
-    ) -> tuple[Tensor, float]:
-        """Take up to `CHECK_EVERY` steps; return the next direction and its coupling to the basis."""
+    def _extend(self, basis: Basis, projected: Tensor, direction: Tensor) -> tuple[Tensor, float]:
+        """Take up to `CHECK_EVERY` steps; return the next direction and its coupling."""
         coupling = 0.0
         for _ in range(CHECK_EVERY):
             basis.append(direction)

@@ -80,7 +80,7 @@ class GaussNewtonOperator(LinearOperator):
 def _slopes(
     outputs: Tensor, theta: Tensor, rows: Tensor, outputs_at: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Return J V as rows (k, m): by two backward passes, or by forward mode where one is missing."""
+    """Return J V as rows (k, m): by two backward passes, or by forward mode."""
     weights = torch.zeros_like(outputs, requires_grad=True)
     try:
         (pulled,) = torch.autograd.grad(outputs, theta, weights, create_graph=True)

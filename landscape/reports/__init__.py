@@ -1,0 +1,1 @@
+"""Answers bound together: they are rendered, never computed."""

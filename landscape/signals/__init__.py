@@ -1,1 +1,1 @@
-"""What training does to a network: norms, moments, noise."""
+"""What training does to a network: norms and steps."""

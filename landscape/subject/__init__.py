@@ -1,0 +1,1 @@
+"""What is studied: networks, data, losses, checkpoints; attached without touching them."""

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from landscape.errors import ModelError
+from landscape.subject.attribute import load_attribute
 from landscape.subject.checkpoint import Checkpoint
 from landscape.subject.data import DataSource, load_data
-from landscape.subject.attribute import load_attribute
 from landscape.subject.losses import BUILT_IN, CustomLoss, Loss
 from landscape.subject.models import load_model
 from landscape.subject.spec import parse_spec
@@ -50,22 +50,23 @@ def attach_loss(loss: Loss | str | Callable[[Any, Any], Tensor]) -> Loss | None:
     """Return the loss; None for `auto`, which the first batch decides."""
     if isinstance(loss, Loss) or loss == "auto":
         return loss if isinstance(loss, Loss) else None
-    if isinstance(loss, str):
-        if loss in BUILT_IN:
-            return BUILT_IN[loss]()
-        loss = load_attribute(parse_spec(loss, schemes=(), what="loss"), error=ModelError)
-    if not callable(loss):
+    if isinstance(loss, str) and loss in BUILT_IN:
+        return BUILT_IN[loss]()
+    function = _named(loss) if isinstance(loss, str) else loss
+    if not callable(function):
         raise ModelError(
-            f"the loss is a {type(loss).__name__}, expected a function of outputs and targets",
+            f"the loss is a {type(function).__name__}, expected a function of outputs and targets",
             where="--loss",
             hint="one of auto, ce, mse, bce, hf, or file.py:fn",
         )
-    return CustomLoss(loss)
+    return CustomLoss(function)
 
 
-def attach_checkpoint(
-    checkpoint: Checkpoint | str | Path, **reading: Any
-) -> Checkpoint:
+def _named(loss: str) -> object:
+    return load_attribute(parse_spec(loss, schemes=(), what="loss"), error=ModelError)
+
+
+def attach_checkpoint(checkpoint: Checkpoint | str | Path, **reading: Any) -> Checkpoint:
     """Return a checkpoint, read from its file when a path is given."""
     if isinstance(checkpoint, Checkpoint):
         return checkpoint

@@ -34,9 +34,8 @@ class Loss(ABC):
     def count(self, outputs: Any, targets: Any) -> int:
         """Return how many items the sum runs over."""
 
-    def check(self, outputs: Any, targets: Any) -> None:
+    def check(self, outputs: Any, targets: Any) -> None:  # noqa: B027 - anything may fit
         """Raise `DataError` when outputs and targets do not fit together."""
-        del outputs, targets
 
 
 class CrossEntropy(Loss):
@@ -51,7 +50,6 @@ class CrossEntropy(Loss):
 
     def count(self, outputs: Any, targets: Any) -> int:
         """Return the number of labels that are not ignored."""
-        del outputs
         if targets.is_floating_point():  # class probabilities: one distribution per sample
             return targets.numel() // targets.shape[1]
         return int((targets != IGNORED).sum())
@@ -163,7 +161,6 @@ class ModelLoss(Loss):
 
     def check(self, outputs: Any, targets: Any) -> None:
         """Raise `ModelError` when the model returns no loss."""
-        del targets
         if _member(outputs, "loss") is None:
             raise ModelError(
                 "the model returned no loss",
@@ -177,7 +174,7 @@ class ModelLoss(Loss):
 class CustomLoss(Loss):
     """A user's function of outputs and targets: one loss per item, or the batch mean."""
 
-    function: Callable[[Any, Any], Tensor]
+    function: Callable[[Any, Any], Any]
     name = "custom"
 
     def total(self, outputs: Any, targets: Any) -> Tensor:
@@ -232,7 +229,7 @@ def choose_loss(outputs: Any, targets: Any) -> tuple[Loss, str]:
 
 
 def logits_of(outputs: Any) -> Tensor:
-    """Return the tensor that a loss applies to: the output itself, its logits, or its first part."""
+    """Return the tensor that a loss applies to: the output, its logits, or its first part."""
     if isinstance(outputs, Tensor):
         return outputs
     if (logits := _member(outputs, "logits")) is not None:

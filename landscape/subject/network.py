@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parallel import DataParallel, DistributedDataParallel
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from landscape.errors import DataError, LandscapeError, ModelError
 from landscape.subject.batch import Batch
@@ -136,7 +136,7 @@ def _unwrapped(model: nn.Module) -> nn.Module:
 def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     for name, tensor in found.items():
-        if isinstance(tensor, UninitializedTensorMixin) or tensor.is_meta:
+        if is_lazy(tensor) or tensor.is_meta:
             raise ModelError(
                 f"{name} has no values yet",
                 where="model",

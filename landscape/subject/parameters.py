@@ -137,9 +137,7 @@ def _blocks(tensors: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[
         name: mask[name].flatten().nonzero().squeeze(1) if name in mask else None
         for name in tensors
     }
-    sizes = [
-        tensors[name].numel() if index is None else len(index) for name, index in kept.items()
-    ]
+    sizes = [tensors[name].numel() if index is None else len(index) for name, index in kept.items()]
     stops = list(accumulate(sizes))
     return tuple(
         Block(name, tuple(tensor.shape), stop - size, stop, kept[name])

@@ -127,9 +127,7 @@ class Subject:
             return self._loss
         batch = next(iter(self._on_device()))
         with undisturbed(self.model, 0), torch.no_grad():
-            loss, reason = choose_loss(
-                self.network.outputs(self.point, batch, None), batch.targets
-            )
+            loss, reason = choose_loss(self.network.outputs(self.point, batch, None), batch.targets)
         self.note(f"loss {loss.name} chosen: {reason}")
         return loss
 
@@ -276,7 +274,9 @@ class Subject:
     def provenance(self) -> dict[str, Any]:
         """Return what the numbers rest on: versions, devices, files, data, mapping, switches."""
         network = self._network
-        files = [{**one.provenance(), "weights_fingerprint": print_} for one, print_ in self._prints]
+        files = [
+            {**one.provenance(), "weights_fingerprint": print_} for one, print_ in self._prints
+        ]
         return {
             **environment(self.device),
             "checkpoints": files,
@@ -358,10 +358,10 @@ class Subject:
 
 def _check_finite(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
     for name, tensor in tensors.items():
-        bad = ~torch.isfinite(tensor) if tensor.is_floating_point() else torch.zeros(1)
-        if bool(bad.any()):
+        bad = (~torch.isfinite(tensor)).nonzero()
+        if len(bad):
             raise NumericalError(
-                f"{int(bad.sum())} non-finite values in {name} (first at {bad.nonzero()[0].tolist()})",
+                f"{len(bad)} non-finite values in {name} (first at {bad[0].tolist()})",
                 where=checkpoint.path or checkpoint.label,
                 why="curvature and gradients of such weights do not exist",
                 hint="run `landscape weights` on the file, and go back to an earlier checkpoint",

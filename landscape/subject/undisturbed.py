@@ -28,31 +28,33 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed every global generator for the length of a block, then restore its state."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    python, numpy = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     with torch.random.fork_rng(devices=devices):
         random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: TID251
-        torch.random.default_generator.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.default_generator.manual_seed(seed)
         for device in devices:
             torch.cuda.default_generators[device].manual_seed(seed)
         try:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
+            np.random.set_state(numpy)
 
 
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
     """Switch TF32 off for the length of a block."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = (matmul.allow_tf32, cudnn.allow_tf32)
-    matmul.allow_tf32, cudnn.allow_tf32 = False, False
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
     try:
+        for backend in backends:
+            setattr(backend, "allow_tf32", False)  # noqa: B010 - a property of a module
         yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        for backend, allowed in zip(backends, before, strict=True):
+            setattr(backend, "allow_tf32", allowed)  # noqa: B010
 
 
 @contextmanager

@@ -13,7 +13,7 @@ def minimise(
     optimizer: Optimizer,
     *,
     steps: int,
-    after: Callable[[int], None] = lambda step: None,
+    after: Callable[[int], None] | None = None,
 ) -> None:
     """Take optimizer steps on an objective.
 
@@ -27,4 +27,5 @@ def minimise(
         optimizer.zero_grad()
         objective(step).backward()
         optimizer.step()
-        after(step + 1)
+        if after is not None:
+            after(step + 1)

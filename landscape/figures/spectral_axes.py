@@ -1,0 +1,168 @@
+"""How an eigenspectrum is drawn: densities above, a row of eigenvalues for each of them below."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from scipy.interpolate import PchipInterpolator
+
+from landscape.figures.spectrum import SpectrumInk
+from landscape.figures.style import GRID, MUTED, PALETTE, gathered, legend_above, nothing_to_draw
+
+STRIP = 0.07  # of the height of the axes: the row of eigenvalues of one answer
+NARROW = 0.1  # a bulk that takes up less of the range than this is enlarged in an inset
+FINER = 3  # points drawn for each point of the grid
+
+Drawn = tuple[SpectrumInk, str | None, str]  # ink, label, colour
+Key = tuple[list[Artist], list[str]]
+
+_OPERATORS = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
+
+
+def draw(axes: Axes, ink: SpectrumInk, label: str | None, colour: str | None) -> None:
+    """Draw one more spectrum on axes, with those drawn there before."""
+    drawn: list[Drawn] = gathered(axes, (ink, label, colour or PALETTE[0]))
+    shown = [one for one in drawn if one[0].drawable]
+    if not shown:
+        nothing_to_draw(axes, "no finite spectrum to draw")
+        return
+    inks = [one[0] for one in shown]
+    heights = _Heights.of(inks)
+    _draw_all(axes, shown, heights)
+    _lay_out(axes, inks, heights)
+    left, right = _bulk(inks)
+    if right - left < NARROW * (axes.get_xlim()[1] - axes.get_xlim()[0]):
+        _inset(axes, shown, heights, (left, right))
+    legend_above(axes, *_keys(shown))
+
+
+@dataclass(frozen=True)
+class _Heights:
+    """The log axis: the eigenvalues stand between `low` and `floor`, the densities above."""
+
+    low: float
+    floor: float
+    high: float
+
+    @classmethod
+    def of(cls, inks: list[SpectrumInk]) -> Self:
+        peak = max(float(ink.value.max()) for ink in inks)
+        floor = min(peak / 10, *(ink.floor for ink in inks))
+        high = peak * (peak / floor) ** 0.06
+        share = STRIP * len(inks)
+        return cls(floor * (high / floor) ** (-share / (1 - share)), floor, high)
+
+
+def _draw_all(axes: Axes, shown: list[Drawn], heights: _Heights) -> None:
+    for row, (ink, _, colour) in enumerate(shown):
+        _density(axes, ink, colour, heights)
+        _eigenvalues(axes, ink, colour, (len(shown) - row - 0.5) * STRIP)
+    axes.set_yscale("log")
+    axes.set_ylim(heights.low, heights.high)
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.axhline(heights.floor, color=MUTED, linewidth=0.6)
+
+
+def _density(axes: Axes, ink: SpectrumInk, colour: str, heights: _Heights) -> None:
+    """Draw curve and band; far below the floor the band says nothing, and is left out."""
+    fine = np.linspace(ink.grid[0], ink.grid[-1], FINER * len(ink.grid))
+    value, lower, upper = (_finer(ink, a, fine) for a in (ink.value, ink.lower, ink.upper))
+    seen = value > heights.floor * 1e-3
+    band = axes.fill_between(
+        fine, lower, upper, where=list(seen), color=colour, alpha=0.18, linewidth=0
+    )
+    (curve,) = axes.plot(fine, np.where(seen, value, np.nan), color=colour)
+    above = (0, heights.floor), 1, heights.high - heights.floor
+    for artist in (band, curve):
+        artist.set_clip_path(Rectangle(*above, transform=axes.get_yaxis_transform()))
+
+
+def _finer(ink: SpectrumInk, values: np.ndarray, fine: np.ndarray) -> np.ndarray:
+    """Return a density on a finer grid; its logarithm is smooth, being that of Gaussian kernels."""
+    peak = float(ink.value.max())
+    bounded = np.clip(np.nan_to_num(values), min(ink.floor * 1e-6, peak), 1e6 * peak)
+    return np.exp(PchipInterpolator(ink.grid, np.log(bounded))(fine))
+
+
+def _eigenvalues(axes: Axes, ink: SpectrumInk, colour: str, height: float) -> None:
+    """Draw the eigenvalues at a height of the strip: ticks, and diamonds for the outliers."""
+    level = np.full(len(ink.eigenvalues), height)
+    place = axes.get_xaxis_transform()
+    axes.errorbar(
+        ink.eigenvalues,
+        level,
+        xerr=np.nan_to_num(ink.residuals),
+        fmt="none",
+        ecolor=colour,
+        elinewidth=0.8,
+        capsize=2.5,
+        capthick=0.8,
+        transform=place,
+    )
+    for chosen, marker, size, edge in ((~ink.apart, "|", 9, 1.1), (ink.apart, "D", 4, 0)):
+        values = ink.eigenvalues[chosen]
+        style = {"color": colour, "markersize": size, "markeredgewidth": edge}
+        axes.plot(values, level[chosen], marker, transform=place, **style)
+
+
+def _lay_out(axes: Axes, inks: list[SpectrumInk], heights: _Heights) -> None:
+    """Set ticks, limits and labels."""
+    ticks = LogLocator(numticks=8).tick_values(heights.floor, heights.high)
+    axes.yaxis.set_major_locator(
+        FixedLocator([t for t in ticks if heights.floor * 0.999 <= t <= heights.high])
+    )
+    axes.grid(axis="y")
+    points = np.concatenate([part for ink in inks for part in (ink.grid, ink.eigenvalues)])
+    left, right = float(np.nanmin(points)), float(np.nanmax(points))
+    margin = 0.02 * (right - left)
+    axes.set_xlim(left - margin, right + margin)
+    axes.axvline(0, color=GRID, linewidth=0.8, zorder=0.5, visible=left < 0 < right)
+    names = dict.fromkeys(_OPERATORS.get(ink.operator, ink.operator) for ink in inks)
+    axes.set_xlabel(f"eigenvalue λ of the {' and the '.join(names)}", parse_math=False)
+    axes.set_ylabel("density")
+
+
+def _bulk(inks: list[SpectrumInk]) -> tuple[float, float]:
+    """Return an interval that holds every bulk and the negative eigenvalues that were found."""
+    negative = [float(v) for ink in inks for v in ink.eigenvalues if v < 0]
+    return min([ink.bulk[0] for ink in inks] + negative), max(ink.bulk[1] for ink in inks)
+
+
+def _inset(
+    axes: Axes, shown: list[Drawn], heights: _Heights, bulk: tuple[float, float]
+) -> None:
+    """Enlarge the bulk in the empty upper right, on the same heights."""
+    inset = axes.inset_axes((0.66, 0.5, 0.33, 0.45))
+    _draw_all(inset, shown, heights)
+    margin = 0.3 * (bulk[1] - bulk[0])
+    inset.set_xlim(bulk[0] - margin, bulk[1] + margin)
+    inset.axvline(0, color=GRID, linewidth=0.8, zorder=0.5)
+    inset.yaxis.set_major_locator(NullLocator())
+    inset.locator_params(axis="x", nbins=4)
+    inset.tick_params(labelsize=7)
+    inset.set_title("the bulk, enlarged", fontsize=7, color=MUTED, pad=2)
+
+
+def _keys(shown: list[Drawn]) -> tuple[Key, Key]:
+    """Return handles and labels in two rows: the answers by name, then what the marks mean."""
+    named = [(label, colour) for _, label, colour in shown if label is not None]
+    hue = MUTED if len(shown) > 1 else shown[0][2]
+    marks: list[Artist] = [
+        Line2D([], [], color=hue),
+        Patch(color=hue, alpha=0.18, linewidth=0),
+        Line2D([], [], color=hue, marker="|", markersize=8, markeredgewidth=1.1, linestyle="none"),
+    ]
+    meanings = ["density", "95 % band", "eigenvalue ± residual"]
+    counts = [int(ink.apart.sum()) for ink, _, _ in shown]
+    if any(counts):
+        marks.append(Line2D([], [], color=hue, marker="D", markersize=4, linestyle="none"))
+        meanings.append(" and ".join(map(str, counts)) + (" outlier" if counts == [1] else " outliers"))
+    lines: list[Artist] = [Line2D([], [], color=colour) for _, colour in named]
+    return (lines, [label for label, _ in named]), (marks, meanings)

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from landscape.errors import LandscapeError, SettingError
+from landscape.estimate import Status
+from landscape.linalg.eigenpairs import Eigenpairs, Pairs, eigenpairs
+from landscape.linalg.operator import LinearOperator, MatrixOperator
+from tests.oracles import F64, generator, spectrum_of, symmetric
+
+PRECISIONS = [torch.float32, torch.float64]
+RELATIVE = 1e-4  # the default tolerance: residual over the largest |λ|
+
+
+def found(matrix: torch.Tensor, top: int, bottom: int = 0, seed: int = 0, **settings) -> Eigenpairs:
+    return eigenpairs(
+        MatrixOperator(matrix), top=top, bottom=bottom, generator=generator(seed), **settings
+    )
+
+
+def random_normal(size: int, seed: int) -> np.ndarray:
+    return torch.randn(size, generator=generator(seed), dtype=F64).numpy()
+
+
+SPECTRA: dict[str, tuple[np.ndarray, int, int]] = {
+    "decaying": (1.0 / np.arange(1, 121) ** 2, 6, 2),
+    "geometric": (2.0 ** -np.arange(60.0), 8, 3),
+    "clustered": (np.concatenate([10 + 0.05 * np.arange(5), random_normal(150, 1)]), 6, 3),
+    "repeated": (np.array([5.0] * 4 + [3.0] * 3 + [-2.0] * 3 + [0.1] * 100), 9, 4),
+    "all equal": (np.full(80, 2.5), 5, 2),
+    "indefinite": (random_normal(200, 2), 10, 10),
+    "negative definite": (-1 - np.abs(random_normal(90, 3)), 4, 4),
+    "rank-deficient": (np.array([4.0, 2.0, 1.0] + [0.0] * 97), 6, 3),
+    "rank one": (np.array([1.0] + [0.0] * 50), 5, 3),
+    "zero": (np.zeros(60), 5, 3),
+    "1x1": (np.array([-3.0]), 1, 1),
+    "1x1 zero": (np.array([0.0]), 1, 0),
+    "2x2": (np.array([2.0, -1.0]), 2, 2),
+    "2x2 equal": (np.array([2.0, 2.0]), 1, 1),
+    "every pair": (np.linspace(-1, 2, 12), 12, 12),
+    "huge": (1e12 * random_normal(100, 4), 5, 3),
+    "tiny": (1e-12 * random_normal(100, 5), 5, 3),
+    "opposite": (np.concatenate([[7.0, -7.0], random_normal(100, 6)]), 3, 3),
+    "nearly tied": (np.concatenate([[5 + 1e-6, 5.0, 5 - 1e-6, 4], random_normal(100, 7)]), 4, 2),
+    "only bottom": (random_normal(80, 8), 0, 4),
+    "one outlier": (np.concatenate([[1e3], 1e-3 * random_normal(200, 9)]), 3, 2),
+}
+
+
+def both_ends(pairs: Eigenpairs) -> tuple[Pairs, Pairs]:
+    return pairs.top, pairs.bottom
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+@pytest.mark.parametrize("name", SPECTRA)
+def test_prescribed_spectrum_is_found_at_both_ends(name, dtype):
+    values, top, bottom = SPECTRA[name]
+    matrix = symmetric(values, seed=11, dtype=dtype)
+    exact = spectrum_of(matrix)
+    scale = max(np.abs(exact).max(), 1e-300)
+    pairs = found(matrix, top, bottom)
+
+    assert pairs.complete
+    assert pairs.status.settled
+    assert pairs.top.values.shape == (top,)
+    assert pairs.bottom.values.shape == (bottom,)
+    slack = 2 * RELATIVE * scale
+    np.testing.assert_allclose(pairs.top.values, exact[::-1][:top], rtol=0, atol=slack)
+    np.testing.assert_allclose(pairs.bottom.values, exact[:bottom], rtol=0, atol=slack)
+    assert (np.diff(pairs.top.values) <= 0).all()
+    assert (np.diff(pairs.bottom.values) >= 0).all()
+    # a residual is what it says, not what the recurrence believes
+    eps = torch.finfo(dtype).eps
+    for end in both_ends(pairs):
+        assert end.vectors.dtype == dtype
+        vectors = end.vectors.double()
+        true = torch.linalg.vector_norm(
+            vectors @ matrix.double() - torch.from_numpy(end.values)[:, None] * vectors, dim=1
+        )
+        np.testing.assert_allclose(end.residuals, true, rtol=0.01, atol=50 * eps * scale)
+        assert (end.residuals <= 2 * pairs.tolerance).all()
+        gram = vectors @ vectors.T
+        torch.testing.assert_close(gram, torch.eye(len(gram), dtype=F64), rtol=0, atol=100 * eps)
+    assert pairs.orthogonality <= 100 * eps
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+def test_an_eigenvalue_lies_within_every_residual(dtype):
+    values, top, bottom = SPECTRA["indefinite"]
+    matrix = symmetric(values, seed=12, dtype=dtype)
+    exact = spectrum_of(matrix)
+    pairs = found(matrix, top, bottom)
+    for end in both_ends(pairs):
+        nearest = np.abs(end.values[:, None] - exact[None, :]).min(axis=1)
+        assert (nearest <= end.residuals + 10 * torch.finfo(dtype).eps * 4).all()
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_ghosts_beside_separated_eigenvalues(dtype, seed):
+    bulk = torch.linspace(-0.1, 0.1, 497, dtype=F64)
+    matrix = torch.diag(torch.cat([torch.tensor([100.0, 50.0, 25.0], dtype=F64), bulk])).to(dtype)
+    pairs = found(matrix, 5, seed=seed, basis_size=60)
+    np.testing.assert_allclose(pairs.top.values[:3], [100, 50, 25], rtol=1e-6)
+    assert (np.abs(pairs.top.values[3:]) <= 0.1 + 2e-2).all()
+    assert pairs.complete
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("size", [30, 400])
+def test_repeated_eigenvalues_are_found_as_often_as_they_occur(seed, size):
+    ends = [9.0] * 5 + [6.0] * 2 + [-4.0] * 3
+    rest = np.linspace(-1, 1, size - len(ends))
+    matrix = symmetric(np.concatenate([ends, rest]), seed=seed)
+    pairs = found(matrix, 7, 3, seed=seed)
+    assert pairs.complete
+    np.testing.assert_allclose(pairs.top.values, [9] * 5 + [6] * 2, atol=2e-3)
+    np.testing.assert_allclose(pairs.bottom.values, [-4] * 3, atol=2e-3)
+
+
+def test_a_tighter_tolerance_gives_smaller_residuals():
+    values, top, bottom = SPECTRA["indefinite"]
+    matrix = symmetric(values, seed=13)
+    loose = found(matrix, top, bottom, tolerance=1e-2)
+    tight = found(matrix, top, bottom, tolerance=1e-9)
+    scale = np.abs(values).max()
+    assert tight.top.residuals.max() <= 2e-9 * scale
+    assert loose.top.residuals.max() > tight.top.residuals.max()
+    np.testing.assert_allclose(tight.top.values, np.sort(values)[::-1][:top], atol=1e-12)
+    assert loose.products < tight.products
+
+
+@pytest.mark.parametrize("budget", [1, 12, 20, 40])
+def test_a_budget_that_is_too_small_is_reported_never_hidden(budget):
+    values = np.linspace(0, 1, 500)  # crowded: hard to tell apart
+    pairs = found(symmetric(values), 3, 1, max_products=budget, tolerance=1e-8)
+    assert pairs.status is Status.BUDGET_SPENT
+    assert not pairs.complete
+    # what is returned is still true: an eigenvalue lies within each residual
+    for end in both_ends(pairs):
+        nearest = np.abs(end.values[:, None] - values[None, :]).min(axis=1)
+        assert (nearest <= end.residuals + 1e-12).all()
+
+
+def test_completeness_is_not_claimed_when_the_budget_ends_before_the_second_search():
+    matrix = symmetric(np.concatenate([[5.0, 5.0], np.linspace(0, 1, 300)]))
+    complete = found(matrix, 1)
+    short = found(matrix, 1, max_products=complete.products // 2)
+    assert complete.complete
+    assert complete.searches >= 2
+    assert not short.complete
+    assert short.status is Status.BUDGET_SPENT
+
+
+@pytest.mark.parametrize("budget", [60, 200, 2000])
+def test_the_budget_is_kept_and_products_are_counted_truly(budget):
+    class Counted(MatrixOperator):
+        count = 0
+
+        def _products(self, rows: torch.Tensor) -> torch.Tensor:
+            self.count += len(rows)
+            return super()._products(rows)
+
+    operator = Counted(symmetric(np.linspace(0, 1, 400)))
+    pairs = eigenpairs(
+        operator, top=4, bottom=2, generator=generator(0), max_products=budget, tolerance=1e-10
+    )
+    assert operator.count <= budget
+    assert pairs.products == operator.count
+
+
+def test_what_spans_the_whole_space_is_exact():
+    pairs = found(symmetric(np.arange(15.0)), 4, 2)
+    assert pairs.status is Status.INVARIANT_SUBSPACE
+    np.testing.assert_allclose(pairs.top.values, [14, 13, 12, 11], atol=1e-12)
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(6, 0), (1, 6)])
+def test_more_pairs_than_coordinates_are_refused(top, bottom):
+    with pytest.raises(SettingError, match=r"6 eigenpairs .* 5 parameters"):
+        found(symmetric(np.arange(5.0)), top, bottom)
+
+
+def test_the_same_seed_gives_the_same_pairs():
+    matrix = symmetric(SPECTRA["clustered"][0])
+    one, two = found(matrix, 5, 2, seed=3), found(matrix, 5, 2, seed=3)
+    assert np.array_equal(one.top.values, two.top.values)
+    assert torch.equal(one.top.vectors, two.top.vectors)
+    assert one.products == two.products
+
+
+def test_noise_in_the_products_sets_the_tolerance():
+    class Noisy(LinearOperator):
+        """An operator that is off by a fixed antisymmetric matrix."""
+
+        def __init__(self, matrix: torch.Tensor, noise: torch.Tensor) -> None:
+            super().__init__((len(matrix), len(matrix)), dtype=F64, device=matrix.device)
+            self.matrix = matrix + noise - noise.T
+
+        def _products(self, rows: torch.Tensor) -> torch.Tensor:
+            return rows @ self.matrix.T
+
+    values = np.concatenate([[10.0, 5.0], np.linspace(-1, 1, 98)])
+    noise = 1e-2 * torch.randn(100, 100, generator=generator(5), dtype=F64)
+    operator = Noisy(symmetric(values), noise)
+    pairs = eigenpairs(operator, top=2, generator=generator(0), tolerance=1e-10)
+    assert pairs.symmetry_defect > 1e-6
+    assert pairs.tolerance >= pairs.symmetry_defect
+
+
+def test_products_that_are_not_finite_end_in_a_status_or_an_error_that_says_so():
+    matrix = symmetric(np.linspace(0, 1, 60))
+    matrix[3, 3] = float("nan")
+    try:
+        pairs = found(matrix, 2)
+    except LandscapeError as error:
+        assert "finite" in str(error)
+    else:
+        assert pairs.status is Status.NOT_FINITE
