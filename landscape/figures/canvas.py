@@ -152,8 +152,7 @@ def svg(figure: Figure, *, name: str = "figure", title: str = "") -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r"<defs>\s*<style[^>]*>.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
     text = _own_ids(text, f"{re.sub(r'[^a-zA-Z0-9]', '', name)}-{digest}")
-    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
-    text = _colours_as_variables(re.sub(r">\s+<", "><", text))
+    text = _colours_as_variables(_shorter(text))
     box = re.search(r'viewBox="[^"]*"', text)
     head = (
         f'<svg class="figure" {box[0] if box else ""} role="img" '
@@ -172,6 +171,15 @@ def _own_ids(text: str, prefix: str) -> str:
 
     text = re.sub(r'\s+id="([^"]*)"', renamed, text)
     return re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", text)
+
+
+def _shorter(text: str) -> str:
+    """Return SVG with coordinates to a hundredth of a point, without space that means nothing."""
+    text = re.sub(
+        r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text
+    )
+    text = re.sub(r"\s*\n\s*|(?<=[ML]) ", "", re.sub(r" \n(?=[\d-])", " ", text))
+    return re.sub(r">\s+<", "><", text)
 
 
 def _colours_as_variables(text: str) -> str:

@@ -100,7 +100,8 @@ def _draw_rows(axes: Axes, names: list[str], columns: list[_Column], edge: float
         zero = one.values <= 0
         style: dict[str, Any] = {"linestyle": "none", "clip_on": False, **one.style}
         axes.plot(one.values[~zero], one.rows[~zero], marker=one.marker, markersize=5, **style)
-        axes.plot(np.full(zero.sum(), edge), one.rows[zero], marker="<", markersize=6, **style)
+        if zero.any():
+            axes.plot(np.full(zero.sum(), edge), one.rows[zero], marker="<", markersize=6, **style)
     axes.set_yticks(range(len(names)), [plain(name, LONGEST) for name in names])
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
@@ -121,7 +122,9 @@ def _draw_depth(axes: Axes, names: list[str], columns: list[_Column], edge: floa
         axes.plot(centres, spread[:, 1], color=one.colour, linestyle=dashes, linewidth=1.3)
     axes.set_xlim(0, len(names) + 1)
     axes.grid(axis="y")
-    axes.set_xlabel(f"tensor, first to last of {len(names)} (line: median of neighbours, band: all)")
+    axes.set_xlabel(
+        f"tensor, first to last of {len(names)} (line: median of neighbours, band: all)"
+    )
     axes.set_ylabel("norm")
 
 

@@ -18,10 +18,11 @@ from landscape.figures.style import GRID, MUTED, PALETTE, gathered, legend_above
 
 STRIP = 0.07  # of the height of the axes: the row of eigenvalues of one answer
 NARROW = 0.1  # a bulk that takes up less of the range than this is enlarged in an inset
-FINER = 3  # points drawn for each point of the grid
+POINTS = 500  # of a curve over the width of the figure
 
 Drawn = tuple[SpectrumInk, str | None, str]  # ink, label, colour
 Key = tuple[list[Artist], list[str]]
+Range = tuple[float, float]
 
 _OPERATORS = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
 
@@ -35,11 +36,11 @@ def draw(axes: Axes, ink: SpectrumInk, label: str | None, colour: str | None) ->
         return
     inks = [one[0] for one in shown]
     heights = _Heights.of(inks)
-    _draw_all(axes, shown, heights)
+    whole, bulk = _range(inks), _bulk(inks)
+    _draw_all(axes, shown, heights, whole)
     _lay_out(axes, inks, heights)
-    left, right = _bulk(inks)
-    if right - left < NARROW * (axes.get_xlim()[1] - axes.get_xlim()[0]):
-        _inset(axes, shown, heights, (left, right))
+    if bulk[1] - bulk[0] < NARROW * (whole[1] - whole[0]):
+        _inset(axes, shown, heights, bulk)
     legend_above(axes, *_keys(shown))
 
 
@@ -60,19 +61,23 @@ class _Heights:
         return cls(floor * (high / floor) ** (-share / (1 - share)), floor, high)
 
 
-def _draw_all(axes: Axes, shown: list[Drawn], heights: _Heights) -> None:
+def _draw_all(axes: Axes, shown: list[Drawn], heights: _Heights, view: Range) -> None:
+    """Draw what lies between the two ends of a view."""
     for row, (ink, _, colour) in enumerate(shown):
-        _density(axes, ink, colour, heights)
+        _density(axes, ink, colour, heights, view)
         _eigenvalues(axes, ink, colour, (len(shown) - row - 0.5) * STRIP)
+    axes.set_xlim(view)
     axes.set_yscale("log")
     axes.set_ylim(heights.low, heights.high)
     axes.yaxis.set_minor_locator(NullLocator())
     axes.axhline(heights.floor, color=MUTED, linewidth=0.6)
+    axes.axvline(0, color=GRID, linewidth=0.8, zorder=0.5, visible=view[0] < 0 < view[1])
 
 
-def _density(axes: Axes, ink: SpectrumInk, colour: str, heights: _Heights) -> None:
+def _density(axes: Axes, ink: SpectrumInk, colour: str, heights: _Heights, view: Range) -> None:
     """Draw curve and band; far below the floor the band says nothing, and is left out."""
-    fine = np.linspace(ink.grid[0], ink.grid[-1], FINER * len(ink.grid))
+    points = max(int(POINTS * axes.get_position().width), 2)
+    fine = np.linspace(max(ink.grid[0], view[0]), min(ink.grid[-1], view[1]), points)
     value, lower, upper = (_finer(ink, a, fine) for a in (ink.value, ink.lower, ink.upper))
     seen = value > heights.floor * 1e-3
     band = axes.fill_between(
@@ -113,37 +118,38 @@ def _eigenvalues(axes: Axes, ink: SpectrumInk, colour: str, height: float) -> No
 
 
 def _lay_out(axes: Axes, inks: list[SpectrumInk], heights: _Heights) -> None:
-    """Set ticks, limits and labels."""
+    """Set ticks and labels."""
     ticks = LogLocator(numticks=8).tick_values(heights.floor, heights.high)
     axes.yaxis.set_major_locator(
         FixedLocator([t for t in ticks if heights.floor * 0.999 <= t <= heights.high])
     )
     axes.grid(axis="y")
-    points = np.concatenate([part for ink in inks for part in (ink.grid, ink.eigenvalues)])
-    left, right = float(np.nanmin(points)), float(np.nanmax(points))
-    margin = 0.02 * (right - left)
-    axes.set_xlim(left - margin, right + margin)
-    axes.axvline(0, color=GRID, linewidth=0.8, zorder=0.5, visible=left < 0 < right)
     names = dict.fromkeys(_OPERATORS.get(ink.operator, ink.operator) for ink in inks)
     axes.set_xlabel(f"eigenvalue λ of the {' and the '.join(names)}", parse_math=False)
     axes.set_ylabel("density")
 
 
-def _bulk(inks: list[SpectrumInk]) -> tuple[float, float]:
+def _range(inks: list[SpectrumInk]) -> Range:
+    """Return an interval that holds every density and every eigenvalue."""
+    points = np.concatenate([part for ink in inks for part in (ink.grid, ink.eigenvalues)])
+    left, right = float(np.nanmin(points)), float(np.nanmax(points))
+    margin = 0.02 * (right - left)
+    return left - margin, right + margin
+
+
+def _bulk(inks: list[SpectrumInk]) -> Range:
     """Return an interval that holds every bulk and the negative eigenvalues that were found."""
     negative = [float(v) for ink in inks for v in ink.eigenvalues if v < 0]
-    return min([ink.bulk[0] for ink in inks] + negative), max(ink.bulk[1] for ink in inks)
+    left = min([ink.bulk[0] for ink in inks] + negative)
+    right = max(ink.bulk[1] for ink in inks)
+    margin = 0.3 * (right - left)
+    return left - margin, right + margin
 
 
-def _inset(
-    axes: Axes, shown: list[Drawn], heights: _Heights, bulk: tuple[float, float]
-) -> None:
+def _inset(axes: Axes, shown: list[Drawn], heights: _Heights, view: Range) -> None:
     """Enlarge the bulk in the empty upper right, on the same heights."""
-    inset = axes.inset_axes((0.66, 0.5, 0.33, 0.45))
-    _draw_all(inset, shown, heights)
-    margin = 0.3 * (bulk[1] - bulk[0])
-    inset.set_xlim(bulk[0] - margin, bulk[1] + margin)
-    inset.axvline(0, color=GRID, linewidth=0.8, zorder=0.5)
+    inset = axes.inset_axes((0.67, 0.53, 0.32, 0.42))
+    _draw_all(inset, shown, heights, view)
     inset.yaxis.set_major_locator(NullLocator())
     inset.locator_params(axis="x", nbins=4)
     inset.tick_params(labelsize=7)
@@ -163,6 +169,8 @@ def _keys(shown: list[Drawn]) -> tuple[Key, Key]:
     counts = [int(ink.apart.sum()) for ink, _, _ in shown]
     if any(counts):
         marks.append(Line2D([], [], color=hue, marker="D", markersize=4, linestyle="none"))
-        meanings.append(" and ".join(map(str, counts)) + (" outlier" if counts == [1] else " outliers"))
+        meanings.append(
+            " and ".join(map(str, counts)) + (" outlier" if counts == [1] else " outliers")
+        )
     lines: list[Artist] = [Line2D([], [], color=colour) for _, colour in named]
     return (lines, [label for label, _ in named]), (marks, meanings)

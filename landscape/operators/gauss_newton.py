@@ -10,7 +10,7 @@ from torch.func import jvp
 
 from landscape.errors import ModelError
 from landscape.linalg.operator import LinearOperator
-from landscape.operators.products import reverse_over_reverse, vector_products
+from landscape.operators.products import finite, reverse_over_reverse, vector_products
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products
 from landscape.subject.losses import logits_of
@@ -57,7 +57,7 @@ class GaussNewtonOperator(LinearOperator):
             for batch in self.subject.device_batches():
                 total += self._batch_products(batch, rows)
         count_products(len(rows))
-        return total / self.subject.count
+        return finite(total / self.subject.count)
 
     def _batch_products(self, batch: Batch, rows: Tensor) -> Tensor:
         def outputs_at(theta: Tensor) -> Tensor:

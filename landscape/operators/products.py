@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
+from landscape.errors import NumericalError
+
 Way = Literal["reverse", "forward", "reverse-over-forward"]
 Objective = Callable[[Tensor], Tensor]  # (n,) -> scalar
 
@@ -60,3 +62,19 @@ def vector_products(outputs: Tensor, inputs: Tensor, rows: Tensor) -> Tensor:
         )
         found.append(torch.zeros_like(inputs) if product is None else product)
     return torch.stack(found)
+
+
+def finite(products: Tensor) -> Tensor:
+    """Return products that are finite.
+
+    Raises:
+        NumericalError: They are not.
+    """
+    if bool(products.isfinite().all()):
+        return products
+    raise NumericalError(
+        "a second-order product is not finite",
+        where="operator product",
+        why="weights, inputs and loss are finite, so a derivative overflowed",
+        hint="try --dtype float64; look for square roots and divisions at zero in the model",
+    )

@@ -216,6 +216,8 @@ def choose_loss(outputs: Any, targets: Any) -> tuple[Loss, str]:
     if _member(outputs, "loss") is not None:
         return ModelLoss(), "the model returns its own loss"
     values = logits_of(outputs)
+    if _are_binary_labels(values, targets):
+        return BinaryCrossEntropy(), "one output per sample, and the targets are 0 or 1"
     if isinstance(targets, Tensor) and not targets.is_floating_point():
         return CrossEntropy(), f"the targets are integers ({targets.dtype})"
     if isinstance(targets, Tensor) and _squeezed(values.shape) == _squeezed(targets.shape):
@@ -226,6 +228,13 @@ def choose_loss(outputs: Any, targets: Any) -> tuple[Loss, str]:
         why=f"outputs {_shape(values)}, targets {_shape(targets)}",
         hint="name one: --loss ce|mse|bce|hf|file.py:fn",
     )
+
+
+def _are_binary_labels(values: Tensor, targets: Any) -> bool:
+    if not isinstance(targets, Tensor) or targets.is_floating_point():
+        return False
+    single = values.dim() == 1 or (values.dim() == 2 and values.shape[1] == 1)
+    return single and values.numel() == targets.numel() and bool(((targets | 1) == 1).all())
 
 
 def logits_of(outputs: Any) -> Tensor:

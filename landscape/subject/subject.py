@@ -31,6 +31,12 @@ from landscape.subject.undisturbed import undisturbed
 
 T = TypeVar("T")
 
+SWITCHES = (
+    "eval mode",
+    "TF32 off",
+    "attention on the MATH backend while second-order products are computed",
+)
+
 
 class Subject:
     """A network, its loss and data, and ordered checkpoints; nothing of the user's is changed.
@@ -86,6 +92,7 @@ class Subject:
         self._notes: dict[str, None] = {}
         self._mappings = {id(one): self._map(one) for one in self.checkpoints}
         self._points: dict[int, Point] = {}
+        self._prints: dict[int, str] = {}
 
     # --- the parts -------------------------------------------------------------------------
 
@@ -169,7 +176,8 @@ class Subject:
 
     def at(self, checkpoint: Checkpoint) -> Subject:
         """Return the same subject with one checkpoint only; everything else is shared."""
-        _ = self.batches, self.held_out
+        if self._network is not None and self.batches is not None:
+            _ = self.criterion  # read and chosen once, for every checkpoint
         one = object.__new__(Subject)
         one.__dict__.update(self.__dict__)
         one.checkpoints = (checkpoint,)
@@ -260,8 +268,11 @@ class Subject:
 
     def weights_fingerprint(self, checkpoint: Checkpoint) -> str:
         """Return a hash of the weights that ignores container, prefixes and tied copies."""
-        found = self._found(checkpoint)
-        return fingerprint(found) if found else checkpoint.fingerprint
+        if id(checkpoint) not in self._prints:
+            found = self._found(checkpoint)
+            value = fingerprint(found) if found else checkpoint.fingerprint
+            self._prints[id(checkpoint)] = value
+        return self._prints[id(checkpoint)]
 
     def undisturbed(self, seed: int) -> AbstractContextManager[None]:
         """Return a block after which model, random state and precision flags are as before."""
@@ -275,7 +286,8 @@ class Subject:
         """Return what the numbers rest on: versions, devices, files, data, mapping, switches."""
         network = self._network
         files = [
-            {**one.provenance(), "weights_fingerprint": print_} for one, print_ in self._prints
+            {**one.provenance(), "weights_fingerprint": self.weights_fingerprint(one)}
+            for one in self.checkpoints
         ]
         return {
             **environment(self.device),
@@ -289,14 +301,11 @@ class Subject:
             "parameters": network.counts() if network is not None else None,
             "params": network.parameters.select if network is not None else None,
             "dtype": str(self.dtype).removeprefix("torch.") if network is not None else None,
+            "switches": list(SWITCHES) if network is not None else [],
             "notes": [*(note for c in self.checkpoints for note in c.notes), *self._notes],
         }
 
     # --- inside ----------------------------------------------------------------------------
-
-    @property
-    def _prints(self) -> list[tuple[Checkpoint, str]]:
-        return [(one, self.weights_fingerprint(one)) for one in self.checkpoints]
 
     def _loss_name(self) -> str | None:
         known = self._loss or self.__dict__.get("criterion")

@@ -219,3 +219,20 @@ def test_products_that_are_not_finite_end_in_a_status_or_an_error_that_says_so()
         assert "finite" in str(error)
     else:
         assert pairs.status is Status.NOT_FINITE
+
+
+@pytest.mark.parametrize("seed", [506, 728, 902, 962])
+def test_values_are_within_the_default_tolerance_of_the_largest(seed):
+    """A crowded end: neither convergence nor the look for missed pairs may use up more than it."""
+    size = 60
+    values = np.exp(-12 * torch.rand(size, generator=generator(seed), dtype=F64).numpy())
+    worst = 0.0
+    for start in range(20):
+        pairs = found(torch.diag(torch.from_numpy(values)), 10, 3, seed=seed + start)
+        expected = np.sort(values)
+        worst = max(
+            worst,
+            np.abs(pairs.top.values - expected[::-1][:10]).max(),
+            np.abs(pairs.bottom.values - expected[:3]).max(),
+        )
+    assert worst <= RELATIVE * values.max()
