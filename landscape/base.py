@@ -247,7 +247,15 @@ class Result(ABC):
         """Write the figure; the suffix of the path (.png, .svg, .pdf) decides the format."""
         from landscape.figures.canvas import overlay, save
 
-        save(overlay([self], [None]), path)
+        shown, labels = self.shown()
+        save(overlay(shown, labels), path)
+
+    def shown(self) -> tuple[list[Self], list[str | None]]:
+        """Return what a figure shows, with labels: the ends of a series, or the answer itself."""
+        if not self.series:
+            return [self], [None]
+        ends = [self.series[0], self.series[-1]]
+        return ends, [str(getattr(one, "checkpoint", one.name)) for one in ends]
 
     def _repr_html_(self) -> str:
         from landscape.figures.canvas import notebook

@@ -45,11 +45,11 @@ class Problem:
         )
 
 
-def seeded(build: Callable[..., nn.Module], seed: int, *args: Any) -> nn.Module:
+def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """Build a module under a seed, leaving the global generator as it was."""
     with torch.random.fork_rng(devices=()):
         torch.random.default_generator.manual_seed(seed)
-        return build(*args)
+        return build()
 
 
 def normal(*shape: int, seed: int) -> Tensor:
@@ -291,7 +291,7 @@ def _partial() -> Problem:
 
 
 def _ragged() -> Problem:
-    model = seeded(nn.Sequential, 6, nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), 6)
     for parameter in model.parameters():
         parameter.data = normal(*parameter.shape, seed=parameter.numel()) / 2
     return Problem(model, classified((64, 2), (4,), 3))
@@ -323,19 +323,19 @@ def _self_scored() -> Problem:
 
 
 def _regression() -> Problem:
-    model = seeded(nn.Sequential, 9, nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2))
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)), 9)
     data = [(normal(n, 4, seed=n), normal(n, 2, seed=n + 50)) for n in (8, 5)]
     return Problem(model, data, loss="mse", terms=square_terms, curvature="square")
 
 
 def _binary() -> Problem:
-    model = seeded(nn.Sequential, 10, nn.Linear(4, 6), nn.Softplus(), nn.Linear(6, 1))
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.Softplus(), nn.Linear(6, 1)), 10)
     data = [(normal(n, 4, seed=n), labels(n, classes=2, seed=n)) for n in (8, 5)]
     return Problem(model, data, loss="bce", terms=sigmoid_terms, curvature="sigmoid")
 
 
 def _custom(loss: Callable[[Any, Any], Tensor]) -> Problem:
-    model = seeded(nn.Sequential, 11, nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1))
+    model = seeded(lambda: nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)), 11)
     data = [(normal(n, 4, seed=n), normal(n, seed=n + 50)) for n in (8, 3)]
     return Problem(model, data, loss=loss, terms=log_cosh_terms, curvature="logcosh")
 
@@ -347,7 +347,7 @@ def _soft_labels() -> Problem:
 
 def _pixels() -> Problem:
     model = seeded(
-        nn.Sequential, 13, nn.Conv2d(1, 4, 3, padding=1), nn.SiLU(), nn.Conv2d(4, 3, 1)
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.SiLU(), nn.Conv2d(4, 3, 1)), 13
     )
     data = [(normal(n, 1, 4, 4, seed=n), labels(n, 4, 4, classes=3, seed=n)) for n in (3, 2)]
     data[0][1][0, :2] = -100

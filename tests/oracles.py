@@ -112,7 +112,7 @@ class Reference:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.model = copy.deepcopy(problem.model).double()
+        self.model = copy.deepcopy(problem.model).double().requires_grad_(False)
         for module in self.model.modules():
             module.training = False
         owned = {name: p.detach().double() for name, p in self.model.named_parameters()}
@@ -228,8 +228,8 @@ def _jacobian(function: Callable[[Tensor], Tensor], theta: Tensor) -> Tensor:
 def _sandwich(problem: Problem, jacobian: Tensor, outputs: Tensor, targets: Tensor) -> Tensor:
     n = jacobian.shape[-1]
     if problem.curvature == "softmax":
-        outputs = outputs.movedim(problem.classes_axis, -1)
-        jacobian = jacobian.movedim(problem.classes_axis, outputs.dim() - 1)
+        axis, last = problem.classes_axis % outputs.dim(), outputs.dim() - 1
+        outputs, jacobian = outputs.movedim(axis, last), jacobian.movedim(axis, last)
         p = outputs.softmax(-1).reshape(-1, outputs.shape[-1])
         j = jacobian.reshape(-1, outputs.shape[-1], n)
         if not targets.is_floating_point():

@@ -62,11 +62,13 @@ def draw(axes: Axes, ink: NormsInk, label: str | None, colour: str | None) -> No
         nothing_to_draw(axes, "no finite norm to draw")
         return
     rows = len(names) <= ROWS
-    edge, far = _ends(values)
+    zeros = bool((values <= 0).any())
+    low, high = _ends(values)
+    edge = low / max((high / low) ** 0.08, 1.3)
     (_draw_rows if rows else _draw_depth)(axes, names, columns, edge)
-    _scale(axes.xaxis if rows else axes.yaxis, edge, far)
+    _scale(axes.xaxis if rows else axes.yaxis, edge if zeros else low, high)
     answers = [answer for _, answer, _ in drawn if answer is not None]
-    legend_above(axes, *_keys(columns, answers, rows=rows, zeros=bool((values <= 0).any())))
+    legend_above(axes, *_keys(columns, answers, rows=rows, zeros=zeros))
 
 
 def _columns(ink: NormsInk, names: list[str], colour: str | None, *, last: bool) -> list[_Column]:
@@ -86,15 +88,13 @@ def _columns(ink: NormsInk, names: list[str], colour: str | None, *, last: bool)
 
 
 def _ends(values: np.ndarray) -> tuple[float, float]:
-    """Return where a norm of zero is drawn, left of the smallest positive one, and the largest."""
+    """Return the smallest and the largest positive norm."""
     positive = values[values > 0]
-    if not positive.size:
-        return 1.0, 1.0
-    low, high = float(positive.min()), float(positive.max())
-    return low / max((high / low) ** 0.08, 1.3), high
+    return (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)
 
 
 def _draw_rows(axes: Axes, names: list[str], columns: list[_Column], edge: float) -> None:
+    """Draw one row per tensor; a norm of zero becomes an arrow at the edge."""
     axes.hlines(range(len(names)), 0, 1, color=GRID, lw=0.6, transform=axes.get_yaxis_transform())
     for one in columns:
         zero = one.values <= 0
@@ -142,7 +142,7 @@ def _scale(axis: Axis, low: float, high: float) -> None:
     (axis.axes.set_yscale if vertical else axis.axes.set_xscale)("log")
     (axis.axes.set_ylim if vertical else axis.axes.set_xlim)(low / margin, high * margin)
     if high / low < 300:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6, 8) if high / low < 10 else (1, 2, 5)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -23,6 +23,7 @@ from landscape.linalg.probes import spherical
 
 GRID_POINTS = 400
 KERNEL_WIDTH = 0.005  # of the range
+BULK = (0.01, 0.99)  # quantiles between which the bulk lies
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,21 @@ def even_grid(measure: SpectralMeasure) -> tuple[np.ndarray, float]:
     extent = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-30)
     width = KERNEL_WIDTH * extent
     return np.linspace(low - 5 * width, high + 5 * width, GRID_POINTS), width
+
+
+def bulk_grid(measure: SpectralMeasure) -> tuple[np.ndarray, float]:
+    """Return a grid over the central 98 % of the eigenvalues, and a kernel width that suits it.
+
+    The width is half the spacing of the quadrature nodes there.
+    """
+    nodes = np.concatenate([q.nodes for q in measure.quadratures])
+    weights = np.concatenate([q.weights for q in measure.quadratures]) / measure.probes
+    order = np.argsort(nodes)
+    low, high = np.interp(BULK, np.cumsum(weights[order]), nodes[order])
+    inside = np.count_nonzero((nodes >= low) & (nodes <= high)) / measure.probes
+    extent = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-30)
+    width = extent / (2 * max(inside, 4.0))
+    return np.linspace(low - 3 * width, high + 3 * width, GRID_POINTS), width
 
 
 def _stieltjes(q: Quadrature, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+
+from landscape.errors import NumericalError
 
 
 @dataclass(frozen=True)
@@ -21,3 +24,20 @@ class Point:
     def moved(self, theta: Tensor) -> Point:
         """Return the point with other coordinates and the same rest."""
         return Point(theta, self.rest)
+
+
+def check_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:
+    """Refuse weights that are not finite.
+
+    Raises:
+        NumericalError: One is NaN or infinite.
+    """
+    for name, tensor in tensors.items():
+        bad = (~torch.isfinite(tensor)).nonzero()
+        if len(bad):
+            raise NumericalError(
+                f"{len(bad)} non-finite values in {name} (first at {bad[0].tolist()})",
+                where=where,
+                why="curvature and gradients of such weights do not exist",
+                hint="run `landscape weights` on the file, and go back to an earlier checkpoint",
+            )

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
+
+from landscape.subject.checkpoint import Checkpoint
+
+SWITCHES = (
+    "eval mode",
+    "TF32 off",
+    "attention on the MATH backend while second-order products are computed",
+)
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -24,4 +33,13 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "tf32": False,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def described_checkpoints(prints: Sequence[tuple[Checkpoint, str]]) -> dict[str, Any]:
+    """Return where the weights come from, and the fingerprint of the last."""
+    files = [{**one.provenance(), "weights_fingerprint": digest} for one, digest in prints]
+    return {
+        "checkpoints": files,
+        "weights_fingerprint": files[-1]["weights_fingerprint"] if files else None,
     }

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from landscape import progress
-from landscape.errors import DataError, NumericalError, SettingError
+from landscape.errors import SettingError
 from landscape.subject.attach import attach_checkpoint, attach_data, attach_loss, attach_model
 from landscape.subject.batch import Batch
 from landscape.subject.batches import Batches
 from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.counting import count_items
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
 from landscape.subject.fingerprint import fingerprint
 from landscape.subject.losses import Loss, choose_loss
@@ -25,17 +25,11 @@ from landscape.subject.memory import Memory, returned_kind
 from landscape.subject.names import match_names
 from landscape.subject.network import Network
 from landscape.subject.parameters import Parameters
-from landscape.subject.point import Point
-from landscape.subject.provenance import environment
+from landscape.subject.point import Point, check_finite
+from landscape.subject.provenance import SWITCHES, described_checkpoints, environment
 from landscape.subject.undisturbed import undisturbed
 
 T = TypeVar("T")
-
-SWITCHES = (
-    "eval mode",
-    "TF32 off",
-    "attention on the MATH backend while second-order products are computed",
-)
 
 
 class Subject:
@@ -224,18 +218,10 @@ class Subject:
 
         The pass that counts also verifies that the targets fit and that the loss is finite.
         """
-        counted = 0
-        with (
-            undisturbed(self.model, 0),
-            torch.no_grad(),
-            progress.task("checking the loss", len(self._needed())) as task,
-        ):
-            for number, batch in enumerate(self._on_device()):
-                counted += self._count(batch, number)
-                task.advance()
-        if counted == 0:
-            raise DataError("every target is ignored: nothing counts", where="data: targets")
-        return counted
+        batches, point = self._on_device(), self.point
+        total = len(self._needed())
+        with undisturbed(self.model, 0):
+            return count_items(self.network, self.criterion, point, batches, total=total)
 
     def device_batches(self) -> Iterable[Batch]:
         """Return the batches on the device, in the model's precision, checked against the loss."""
@@ -285,14 +271,11 @@ class Subject:
     def provenance(self) -> dict[str, Any]:
         """Return what the numbers rest on: versions, devices, files, data, mapping, switches."""
         network = self._network
-        files = [
-            {**one.provenance(), "weights_fingerprint": self.weights_fingerprint(one)}
-            for one in self.checkpoints
-        ]
         return {
             **environment(self.device),
-            "checkpoints": files,
-            "weights_fingerprint": files[-1]["weights_fingerprint"] if files else None,
+            **described_checkpoints(
+                [(one, self.weights_fingerprint(one)) for one in self.checkpoints]
+            ),
             "model": self._model_name,
             "data": self._data.description if self._data is not None else None,
             "synthetic": self.synthetic,
@@ -323,19 +306,6 @@ class Subject:
     def _on_device(self) -> Iterable[Batch]:
         return self._needed().on(self.device, self.dtype)
 
-    def _count(self, batch: Batch, number: int) -> int:
-        outputs = self.outputs(self.point, batch)
-        self.criterion.check(outputs, batch.targets)
-        if not math.isfinite(float(self.criterion.total(outputs, batch.targets))):
-            module = self.network.first_non_finite_module(self.point, batch, self.criterion)
-            raise NumericalError(
-                f"the loss is not finite in batch {number}",
-                where=f"first non-finite output: {module or 'the loss itself'}",
-                why="the weights and the inputs are finite",
-                hint="look at that layer with `landscape weights`, and at that batch",
-            )
-        return self.criterion.count(outputs, batch.targets)
-
     def _map(self, checkpoint: Checkpoint) -> Mapping[str, str]:
         if self._network is None:
             return {}
@@ -356,22 +326,10 @@ class Subject:
 
     def _place(self, checkpoint: Checkpoint) -> Point:
         found = self._found(checkpoint)
-        _check_finite(found, checkpoint)
+        check_finite(found, where=checkpoint.path or checkpoint.label)
         dtype = self._dtype or working_dtype(found.values())
         values = {
             name: tensor.detach().to(self.device, dtype if tensor.is_floating_point() else None)
             for name, tensor in {**self.network.own, **found}.items()
         }
         return self.network.point(values)
-
-
-def _check_finite(tensors: Mapping[str, Tensor], checkpoint: Checkpoint) -> None:
-    for name, tensor in tensors.items():
-        bad = (~torch.isfinite(tensor)).nonzero()
-        if len(bad):
-            raise NumericalError(
-                f"{len(bad)} non-finite values in {name} (first at {bad[0].tolist()})",
-                where=checkpoint.path or checkpoint.label,
-                why="curvature and gradients of such weights do not exist",
-                hint="run `landscape weights` on the file, and go back to an earlier checkpoint",
-            )

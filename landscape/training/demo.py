@@ -57,7 +57,8 @@ def train_run(factories: Path, network: str, seed: int, folder: Path) -> Run:
     with seeded(seed):
         model = load_model(f"{factories}:{network}")
         order = _orders(len(inputs), seed)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.005)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        rate = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, total_iters=len(order))
         saved = [_save(model, optimizer, 0, folder)]
 
         def loss(step: int) -> Tensor:
@@ -70,6 +71,7 @@ def train_run(factories: Path, network: str, seed: int, folder: Path) -> Run:
 
             def after(step: int) -> None:
                 task.advance()
+                rate.step()
                 if step % steps == 0 and step // steps in SAVED:
                     saved.append(_save(model, optimizer, step // steps, folder))
 
@@ -78,10 +80,11 @@ def train_run(factories: Path, network: str, seed: int, folder: Path) -> Run:
 
 
 def _orders(samples: int, seed: int) -> list[Tensor]:
-    """Return the rows of every minibatch of the whole run."""
+    """Return the rows of every minibatch of the whole run; what is left of an epoch is dropped."""
     generator = torch.Generator().manual_seed(seed)
     epochs = [torch.randperm(samples, generator=generator) for _ in range(EPOCHS)]
-    return [rows for epoch in epochs for rows in epoch.split(BATCH)]
+    whole = samples - samples % BATCH
+    return [rows for epoch in epochs for rows in epoch[:whole].split(BATCH)]
 
 
 def _save(model: nn.Module, optimizer: torch.optim.Optimizer, epoch: int, folder: Path) -> Path:

@@ -12,8 +12,8 @@ def mlp() -> nn.Module:
 
 def cnn() -> nn.Module:
     stem = [nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2)]
-    body = [nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.AvgPool2d(4)]
-    return nn.Sequential(*stem, *body, nn.Flatten(), nn.Linear(16, 10))
+    body = [nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*stem, *body, nn.Flatten(), nn.Linear(64, 10))
 
 
 def data() -> DataLoader:

@@ -110,6 +110,15 @@ def exploding() -> nn.Module:
     return Exploding()
 
 
+class FailingForward(Dictated):
+    def forward(self, pixels: Tensor) -> Tensor:
+        raise AttributeError("no such layer: 9")
+
+
+def failing_forward() -> nn.Module:
+    return FailingForward()
+
+
 def moody() -> nn.Module:
     """Dropout and batch statistics, left in train mode."""
     layers = (nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 10))
@@ -248,6 +257,10 @@ def nan_inputs() -> list[tuple[Tensor, Tensor]]:
 
 def infinite_loss(outputs: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(outputs, targets, reduction="none") + torch.inf
+
+
+def failing_loss(outputs: Tensor, targets: Tensor) -> Tensor:
+    raise KeyError("no such key: margin")
 
 
 def fails_to_yield() -> Iterator[Any]:

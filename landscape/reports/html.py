@@ -1,0 +1,241 @@
+"""A report as one HTML file that needs no network: a pure function of the JSON document."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from landscape.base import Result, Table
+from landscape.diagnostics import DIAGNOSTICS, by_name
+from landscape.estimate import Estimate, Status
+from landscape.figures.canvas import svg
+from landscape.reports import text
+from landscape.reports.glossary import terms_of
+from landscape.reports.report import Report, Section, report_of
+from landscape.reports.series import SERIES, figure_of, headline, table_of_series
+
+QUESTIONS = (
+    ("convergence", "Convergence: can it train?"),
+    ("speed", "Speed: how fast?"),
+    ("quality", "Global quality: how good is the place it found?"),
+)
+LONG_TABLE = 20  # rows from which on a table scrolls in its box and can be filtered
+
+WIDE_TABLE = 6  # columns from which on a table takes the whole width
+
+_POWER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b")
+_INDEX = re.compile(r"λ_(max|min)\b")
+_STATUSES = frozenset(status.value for status in Status)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One section as the page shows it."""
+
+    section: Section
+    figure: Markup
+    tables: tuple[Table, ...]
+
+    @property
+    def name(self) -> str:
+        """Return the name of the section."""
+        return self.section.name
+
+    @property
+    def result(self) -> Result:
+        """Return the answer; of several checkpoints, that of the last."""
+        return self.section.result
+
+    @property
+    def title(self) -> str:
+        """Return what was asked, in one sentence."""
+        lines = (by_name(self.result.name).__doc__ or self.name).strip().splitlines()
+        return lines[0]
+
+    @property
+    def headline(self) -> tuple[tuple[str, Estimate], ...]:
+        """Return the numbers that are shown large."""
+        return headline(self.result)
+
+    @classmethod
+    def of(cls, section: Section) -> Panel:
+        """Return a section with its figure drawn again."""
+        result = section.result
+        figure = figure_of(result, caption=False)
+        drawing = svg(figure, name=section.name, title=text.clean(result.summary()))
+        series = table_of_series(result)
+        tables = ((series,) if series else ()) + result.tables()
+        return cls(section, Markup(drawing), tables)  # noqa: S704 - svg() escapes
+
+
+def render_html(report_document: Mapping[str, Any]) -> str:
+    """Return the page of a report document, or of the document of a single answer."""
+    report = report_of(report_document)
+    script, style = _packaged("script.js"), _packaged("style.css")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            panels=[Panel.of(section) for section in report.sections],
+            questions=[(key, title, _would_fill(key, report)) for key, title in QUESTIONS],
+            terms=terms_of(section.result.name for section in report.sections),
+            settings=_settings(report),
+            command=_command(report.provenance.get("command")),
+            tier=_tier(report),
+            style=Markup(style),
+            script=Markup(script),
+            script_hash=script_hash(script),
+            island=Markup(_island(report_document)),
+        )
+    )
+
+
+def script_hash(script: str) -> str:
+    """Return the source expression by which the security policy admits an inline script."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode()}"
+
+
+def _island(document: Mapping[str, Any]) -> str:
+    """Return JSON that can stand inside a script element: no markup and nothing beyond ASCII."""
+    compact = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    for character in "<>&":
+        compact = compact.replace(character, f"\\u{ord(character):04x}")
+    return compact
+
+
+@cache
+def _packaged(name: str) -> str:
+    content = (files("landscape.reports") / name).read_text(encoding="utf-8")
+    return content.replace("\r\n", "\n").strip("\n")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_packaged),
+        autoescape=True,
+        finalize=_finalised,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": text.number,
+        "value": text.value_of,
+        "doubt": text.doubt_of,
+        "in_words": text.doubt_in_words,
+        "plain": text.plain_cell,
+        "short": lambda value: text.shorten(text.clean(str(value))),
+        "duration": text.duration,
+        "heading": _heading,
+        "prose": _prose,
+        "words": lambda value: str(value).replace("_", " "),
+        "anchor": _anchor,
+        "flat": _flat,
+    }
+    environment.globals["status_of"] = Status
+    environment.tests |= {
+        "estimate": lambda value: isinstance(value, Estimate),
+        "numeric": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+        "long": lambda table: len(table.rows) >= LONG_TABLE,
+        "wide": lambda table: len(table.columns) >= WIDE_TABLE or table.title == SERIES,
+        "right": _right_aligned,
+        "status": lambda value: value in _STATUSES,
+    }
+    return environment
+
+
+def _finalised(value: Any) -> Any:
+    """Return what a template puts out without control characters; markup of our own as it is."""
+    return text.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _heading(name: str) -> str:
+    shown = text.shorten(text.clean(name))
+    return shown[:1].upper() + shown[1:]
+
+
+def _prose(sentence: str) -> Markup:
+    """Return a sentence with powers of ten and indices set as such."""
+    shown = str(escape(text.clean(str(sentence))))
+    for status in _STATUSES:
+        shown = shown.replace(status, status.replace("_", " "))
+    shown = _POWER.sub(lambda found: text.power(found[1], int(found[2])), shown)
+    return Markup(_INDEX.sub(r"λ<sub>\1</sub>", shown))  # noqa: S704 - escaped above
+
+
+def _anchor(name: str) -> str:
+    """Return an id for a section, whatever its name holds."""
+    return "s-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:60]
+
+
+def _right_aligned(table: Table, column: int) -> bool:
+    cells = [row[column] for row in table.rows if row[column] is not None]
+    return bool(cells) and all(isinstance(cell, int | float | Estimate) for cell in cells)
+
+
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return provenance as rows; what has a place of its own is left out."""
+    elsewhere = ("checkpoints", "notes", "command")
+    rows: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        if key in elsewhere:
+            continue
+        if isinstance(value, Mapping):
+            rows += [(f"{key}: {inner}", one) for inner, one in value.items()]
+        else:
+            rows.append((key.replace("_", " "), value))
+    return rows
+
+
+def _would_fill(question: str, report: Report) -> str:
+    """Return, in a sentence, what would fill a question without sections."""
+    asked = {d.name: d for d in DIAGNOSTICS if d.question == question}
+    if not asked:
+        return "No diagnostic of this version of landscape answers this question yet."
+    reasons = {one.section: f"{one.reason}; unlocked by {one.unlock}" for one in report.skipped}
+    reasons |= {one.section: "it failed, see Trust" for one in report.failures}
+    told = [f"{name} ({reasons.get(name, 'was not asked for')})" for name in asked]
+    return f"Would be answered by {', '.join(told)}."
+
+
+def _settings(report: Report) -> list[str]:
+    """Return the settings of the plan and of every section, each in the manner of TOML."""
+    parts = [("plan", report.settings)] if report.settings and len(report.sections) != 1 else []
+    parts += [(section.name, section.result.settings) for section in report.sections]
+    return ["\n".join([f"[{name}]", *_assignments(settings)]) for name, settings in parts]
+
+
+def _assignments(settings: Mapping[str, Any]) -> Iterable[str]:
+    return (
+        text.clean(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        for key, value in settings.items()
+        if value is not None
+    )
+
+
+def _command(given: Any) -> str:
+    return shlex.join(map(str, given)) if isinstance(given, list | tuple) else str(given or "")
+
+
+def _tier(report: Report) -> str:
+    told = report.provenance
+    if not told.get("model"):
+        return "T0: checkpoint only"
+    if not told.get("data"):
+        return "T1: checkpoint and model"
+    several = len(told.get("checkpoints") or ()) > 1
+    return "T3: several checkpoints, model and data" if several else "T2: checkpoint, model and data"
