@@ -235,8 +235,9 @@ def _sandwich(problem: Problem, jacobian: Tensor, outputs: Tensor, targets: Tens
         if not targets.is_floating_point():
             counted = targets.reshape(-1) >= 0
             p, j = p[counted], j[counted]
+        weight = targets.sum(1) if targets.is_floating_point() else torch.ones(len(p), dtype=F64)
         mean = torch.einsum("ic,icn->in", p, j)
-        return torch.einsum("ic,icn,icm->nm", p, j, j) - mean.T @ mean
+        return torch.einsum("i,ic,icn,icm->nm", weight, p, j, j) - (mean.T * weight) @ mean
     z, j = outputs.reshape(-1), jacobian.reshape(-1, n)
     second = {
         "square": 2 * torch.ones_like(z),

@@ -246,7 +246,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
     result: ClassVar[type[Result]] = SpectrumResult
     question: ClassVar[Question] = "speed"
     presets: ClassVar = {
-        "quick": {"probes": 8, "lanczos_steps": 32, "max_probes": 128},
+        "quick": {"probes": 8, "lanczos_steps": 32, "trace_tolerance": 0.2},
         "standard": {},
         "full": {"top": 20, "probes": 16, "lanczos_steps": 80, "max_probes": 2048},
     }
@@ -287,6 +287,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
             operator,
             blocks=[(start, stop) for _, start, stop in layers],
             generator=self._generator(2),
+            known=pairs.known,
             tolerance=self.trace_tolerance,
             max_probes=self.max_probes,
         )

@@ -142,7 +142,9 @@ def _scale(axis: Axis, low: float, high: float) -> None:
     (axis.axes.set_yscale if vertical else axis.axes.set_xscale)("log")
     (axis.axes.set_ylim if vertical else axis.axes.set_xlim)(low / margin, high * margin)
     if high / low < 300:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6, 8) if high / low < 10 else (1, 2, 5)))
+        axis.set_major_locator(
+            LogLocator(subs=(1, 2, 3, 4, 6, 8) if high / low < 10 else (1, 2, 5))
+        )
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -59,12 +60,18 @@ RC: dict[str, Any] = {
 }
 
 _ELLIPSIS = "…"
+_UNSEEN = ("Cc", "Cf", "Zl", "Zp")  # controls, formats, separators of lines
 _drawn: WeakKeyDictionary[Axes, list[Any]] = WeakKeyDictionary()
 
 
 @cache
 def _glyphs() -> frozenset[int]:
     return frozenset(get_font(findfont(FONT)).get_charmap())
+
+
+def _showable(character: str) -> bool:
+    """Return whether a character has a glyph and neither controls nor reorders those around it."""
+    return ord(character) in _glyphs() and unicodedata.category(character) not in _UNSEEN
 
 
 def plain(text: str, longest: int | None = None) -> str:
@@ -74,10 +81,7 @@ def plain(text: str, longest: int | None = None) -> str:
         text: Anything, also a tensor name from a hostile file.
         longest: More characters than that are cut out of the middle.
     """
-    glyphs = _glyphs()
-    shown = "".join(
-        c if c >= " " and ord(c) in glyphs else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    shown = "".join(c if _showable(c) else "\N{REPLACEMENT CHARACTER}" for c in text)
     if longest is not None and len(shown) > longest:
         tail = (longest - 1) * 3 // 5  # the end of a tensor's name tells more than its beginning
         shown = shown[: longest - 1 - tail] + _ELLIPSIS + shown[-tail:]

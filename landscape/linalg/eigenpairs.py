@@ -32,6 +32,15 @@ class Pairs:
     residuals: np.ndarray  # (k,), ‖Av − λv‖ with ‖v‖ = 1, absolute
     vectors: Tensor  # (k, n), rows
 
+    def first(self, count: int) -> Pairs:
+        """Return the first pairs."""
+        return Pairs(self.values[:count], self.residuals[:count], self.vectors[:count])
+
+    def last(self, count: int) -> Pairs:
+        """Return the last pairs, in reverse."""
+        back = np.arange(len(self.values) - 1, len(self.values) - 1 - count, -1)
+        return Pairs(self.values[back], self.residuals[back], self.vectors[back.tolist()])
+
 
 @dataclass(frozen=True)
 class Eigenpairs:
@@ -39,6 +48,7 @@ class Eigenpairs:
 
     top: Pairs  # descending
     bottom: Pairs  # ascending
+    known: Pairs  # both ends together, each pair once, orthonormal
     complete: bool  # no pair beyond the k-th was missed
     status: Status
     tolerance: float  # absolute: the residual that was asked for, or the noise floor
@@ -98,12 +108,14 @@ def eigenpairs(
     with progress.task("eigenpairs", None) as task:
         search.on_step = task.advance
         found, complete, searches = _all_pairs(search, like, top, bottom)
-    upper, lower, orthogonality = _refined(operator, found, top, bottom)
+    known, orthogonality = _refined(operator, found, top, bottom)
+    upper, lower = known.first(top), known.last(bottom)
     accepted = 2 * search.absolute_tolerance
     settled = all(bool((end.residuals <= accepted).all()) for end in (upper, lower))
     return Eigenpairs(
         top=upper,
         bottom=lower,
+        known=known,
         complete=complete,
         status=_status(settled and complete, exhausted=found.exhausted),
         tolerance=search.absolute_tolerance,
@@ -143,10 +155,12 @@ def _all_pairs(search: Search, like: Tensor, top: int, bottom: int) -> tuple[Fou
     return found, complete, searches
 
 
-def _refined(
-    operator: LinearOperator, found: Found, top: int, bottom: int
-) -> tuple[Pairs, Pairs, float]:
-    """Rotate the pairs within their span (Rayleigh-Ritz) and measure their true residuals."""
+def _refined(operator: LinearOperator, found: Found, top: int, bottom: int) -> tuple[Pairs, float]:
+    """Rotate the pairs within their span (Rayleigh-Ritz) and measure their true residuals.
+
+    Returns:
+        The `top` largest and the `bottom` smallest, descending, and their orthogonality defect.
+    """
     order = torch.argsort(found.values, descending=True)
     kept = torch.unique(torch.cat([order[:top], order[len(order) - bottom :]]))
     vectors, _ = torch.linalg.qr(found.vectors[kept.to(found.vectors.device)].double().T)
@@ -154,18 +168,10 @@ def _refined(
     products = operator.matmat(vectors.T).T
     projected = torch.stack([dots(vectors, product) for product in products]).cpu()
     values, weights = torch.linalg.eigh((projected + projected.T) / 2)
-    turn = weights.T.to(operator.device)
+    turn = weights.T.flip(0).to(operator.device)
     rotated = (turn @ vectors.double()).to(operator.dtype)
-    images = turn @ products.double()
-    misfit = images - values.to(operator.device)[:, None] * rotated.double()
+    misfit = turn @ products.double() - values.flip(0).to(turn)[:, None] * rotated.double()
     residuals = np.array([norm(row) for row in misfit])
     gram = torch.stack([dots(rotated, row) for row in rotated]).cpu()
     orthogonality = float((gram - torch.eye(len(gram), dtype=torch.float64)).abs().max())
-    descending = torch.arange(len(values) - 1, -1, -1)
-    ascending = torch.arange(len(values))
-
-    def pairs(index: Tensor) -> Pairs:
-        rows = rotated[index.to(rotated.device)]
-        return Pairs(values[index].numpy(), residuals[index.numpy()], rows)
-
-    return pairs(descending[:top]), pairs(ascending[:bottom]), orthogonality
+    return Pairs(values.flip(0).numpy(), residuals, rotated), orthogonality

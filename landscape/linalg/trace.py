@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from landscape import progress
 from landscape.estimate import Estimate, Status
+from landscape.linalg.basis import dots
+from landscape.linalg.eigenpairs import Pairs
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.probes import rademacher
 
@@ -31,17 +35,21 @@ def estimate_traces(
     *,
     blocks: Sequence[tuple[int, int]],
     generator: torch.Generator,
+    known: Pairs | None = None,
     tolerance: float = 0.05,
     max_probes: int = 128,
 ) -> Traces:
     """Return Tr A, ‖A‖²_F and the traces of diagonal blocks, each with Student's t interval.
 
-    zᵀAz, ‖Az‖² and zᵦᵀ(Az)ᵦ for random signs z estimate them without bias. The width of the trace's
-    interval is looked at only after 32 probes and whenever their number has doubled, and the level
-    is shared among the looks (Bonferroni), so that stopping early does not cost coverage.
+    What known eigenpairs contribute is added exactly; of the rest B = PAP, with P the projector
+    off their span, zᵀBz, ‖Bz‖² and zᵦᵀ(Bz)ᵦ for random signs z are unbiased estimates. The width
+    of the trace's interval is looked at only after 32 probes and whenever their number has doubled,
+    and the level is shared among the looks (Bonferroni), so that stopping early does not cost
+    coverage.
 
     Args:
         operator: Symmetric, n × n.
+        known: Eigenpairs, orthonormal; their residuals enter the intervals of the blocks.
         blocks: Coordinates (start, stop) of each block.
         generator: Draws the probes.
         tolerance: Half-width of the trace's interval at which to stop, relative to the trace.
@@ -49,18 +57,18 @@ def estimate_traces(
 
     Cost: one product a probe.
 
-    Source: Hutchinson 1990; Girard 1989.
+    Source: Hutchinson 1990; Girard 1989; deflation: Gambhir, Stathopoulos & Orginos 2017,
+    arXiv 1603.05988.
     """
-    looks = max(1, int(np.log2(max(max_probes, FIRST_PROBES) / FIRST_PROBES)) + 1)
-    level = 1 - 0.05 / looks
-    draws = np.zeros((0, 2 + len(blocks)))
+    level = 1 - 0.05 / _looks(max_probes)
+    exact, slack = _known_part(known, blocks)
+    draws = np.zeros((0, len(exact)))
     target = min(FIRST_PROBES, max_probes)
-    settled = False
     with progress.task("trace", max_probes) as task:
         while True:
             while len(draws) < target:
                 count = min(BLOCK, target - len(draws))
-                draws = np.vstack([draws, _draw(operator, count, blocks, generator)])
+                draws = np.vstack([draws, exact + _draw(operator, count, blocks, generator, known)])
                 task.advance(count)
             found = Estimate.mean(draws[:, 0], method="", level=level)
             settled = found.half_width <= tolerance * abs(found.value)
@@ -68,26 +76,42 @@ def estimate_traces(
                 break
             target = min(2 * len(draws), max_probes)
     status = Status.CONVERGED if settled else Status.BUDGET_SPENT
-    method = f"Hutchinson, {len(draws)} Rademacher probes"
-    trace = _reported(draws[:, 0], level, method, status)
-    squared = _reported(draws[:, 1], level, method, Status.CONVERGED)
-    parts = [_reported(column, level, method, Status.CONVERGED) for column in draws.T[2:]]
-    return Traces(trace, squared, tuple(parts))
-
-
-def _reported(draws: np.ndarray, level: float, method: str, status: Status) -> Estimate:
-    """Return the estimate with an interval at the shared level, stated as 95 % overall."""
-    wide = Estimate.mean(draws, method=method, level=level, status=status)
-    return Estimate(
-        value=wide.value,
-        kind="estimate",
-        interval=wide.interval,
-        level=0.95,
-        solver=wide.interval,
-        samples=len(draws),
-        status=status,
-        method=method,
+    deflated = f", {len(known.values)} pairs deflated" if known is not None else ""
+    method = f"Hutchinson, {len(draws)} Rademacher probes{deflated}"
+    trace, squared, *parts = (
+        _reported(draws[:, column], level, method, float(slack[column]))
+        for column in range(len(exact))
     )
+    return Traces(replace(trace, status=status), squared, tuple(parts))
+
+
+def _looks(max_probes: int) -> int:
+    """Return how often the width may be looked at."""
+    return max(1, math.ceil(math.log2(max(max_probes, FIRST_PROBES) / FIRST_PROBES)) + 1)
+
+
+def _known_part(
+    known: Pairs | None, blocks: Sequence[tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:  # (2 + blocks,) each
+    """Return what known pairs contribute to every estimate, and how far it may be off."""
+    exact, slack = np.zeros(2 + len(blocks)), np.zeros(2 + len(blocks))
+    if known is None:
+        return exact, slack
+    exact[0] = known.values.sum()
+    exact[1] = np.square(known.values).sum() + 2 * np.square(known.residuals).sum()
+    for i, (start, stop) in enumerate(blocks, start=2):
+        part = known.vectors[:, start:stop]
+        share = torch.linalg.vector_norm(part, dim=1, dtype=torch.float64).cpu().numpy()
+        exact[i] = (known.values * share**2).sum()
+        slack[i] = 2 * (known.residuals * share).sum()
+    return exact, slack
+
+
+def _reported(draws: np.ndarray, level: float, method: str, slack: float) -> Estimate:
+    """Return the estimate with an interval at the shared level, stated as 95 % overall."""
+    wide = Estimate.mean(draws, method=method, level=level)
+    interval = (wide.interval[0] - slack, wide.interval[1] + slack)
+    return replace(wide, level=0.95, interval=interval, solver=interval)
 
 
 def _draw(
@@ -95,11 +119,20 @@ def _draw(
     count: int,
     blocks: Sequence[tuple[int, int]],
     generator: torch.Generator,
+    known: Pairs | None,
 ) -> np.ndarray:  # (count, 2 + blocks)
     like = torch.empty(0, dtype=operator.dtype, device=operator.device)
     signs = rademacher(count, operator.shape[0], like=like, generator=generator)
-    images = operator.matmat(signs.T).T
+    images = _free(operator.matmat(_free(signs, known).T).T, known)
     products = (signs * images).double()
     columns = [products.sum(1), images.double().square().sum(1)]
     columns += [products[:, start:stop].sum(1) for start, stop in blocks]
     return torch.stack(columns, dim=1).cpu().numpy()
+
+
+def _free(rows: Tensor, known: Pairs | None) -> Tensor:
+    """Return rows (p, n) without their part in the span of the known pairs."""
+    if known is None:
+        return rows
+    inside = torch.stack([dots(known.vectors, row) for row in rows]).to(rows.dtype)
+    return rows - inside @ known.vectors

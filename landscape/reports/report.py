@@ -82,7 +82,7 @@ class Report:
     failures: tuple[Failure, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     seed: int = 0
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod

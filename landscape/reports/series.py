@@ -66,10 +66,10 @@ def table_of_series(result: Result) -> Table | None:
     columns = tuple(dict.fromkeys(name for row in rows for name in row))
     return Table(
         SERIES,
-        ("checkpoint", *columns, "status"),
+        ("checkpoint", *columns),
         tuple(
-            (name, *(row.get(column) for column in columns), one.status.value)
-            for name, row, one in zip(labels(result.series), rows, result.series, strict=True)
+            (name, *(row.get(column) for column in columns))
+            for name, row in zip(labels(result.series), rows, strict=True)
         ),
     )
 

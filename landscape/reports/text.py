@@ -39,7 +39,7 @@ def shorten(text: str, longest: int = LONGEST) -> str:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Return a number with so many significant digits: `3,466`, `0.0212`, `3×10⁻⁷`, `–` for none."""
+    """Return a number to so many digits: `3,466`, `0.02120`, `3.000×10⁻⁷`; `–` for none."""
     if value is None:
         return "–"
     if isinstance(value, bool):

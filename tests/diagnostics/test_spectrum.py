@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from landscape.crosscheck import second_opinion
+from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
+from landscape.errors import ModelError, SettingError
+from landscape.estimate import Estimate, Status
+from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.subject import Subject
+from tests.cases import (
+    ACCEPTANCE,
+    CASES,
+    dense_gauss_newton,
+    dense_hessian,
+    mlp,
+    normal,
+    reference,
+    seeded,
+)
+from tests.oracles import F64, chain, softmax_regression, spectrum_of
+
+QUICK = {"probes": 2, "lanczos_steps": 8, "max_probes": 32}
+
+
+def ends(result: SpectrumResult) -> tuple[Estimate, ...]:
+    return (*result.eigenvalues.top, *result.eigenvalues.bottom)
+
+
+def assert_settled(result: SpectrumResult) -> None:
+    assert result.complete
+    assert all(one.status is Status.CONVERGED for one in ends(result))
+
+
+def tops(result: SpectrumResult) -> list[float]:
+    return [one.value for one in result.eigenvalues.top]
+
+
+def bottoms(result: SpectrumResult) -> list[float]:
+    return [one.value for one in result.eigenvalues.bottom]
+
+
+# --- against dense float64 curvature -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ACCEPTANCE)
+def test_default_precision_gives_both_ends_of_the_dense_spectrum(name):
+    exact = spectrum_of(dense_hessian(name))
+    largest = np.abs(exact).max()
+    subject = CASES[name]().subject()
+    result = Spectrum(top=10, bottom=3, **QUICK).run(subject)
+    assert subject.dtype == torch.float32
+    assert result.parameters == len(exact)
+    np.testing.assert_allclose(tops(result), exact[::-1][:10], rtol=0, atol=1e-4 * largest)
+    np.testing.assert_allclose(bottoms(result), exact[:3], rtol=0, atol=1e-4 * largest)
+    assert_settled(result)
+    assert result.eigenvalues.top[0].value == max(tops(result))
+    gradient = reference(name).gradient(reference(name).theta)
+    assert result.gradient_norm.value == pytest.approx(float(gradient.norm()), rel=1e-4)
+    loss = reference(name).loss(reference(name).theta)
+    assert result.loss.value == pytest.approx(float(loss), rel=1e-5)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_and_seed_gives_both_ends(name, seed):
+    exact = spectrum_of(dense_hessian(name))
+    largest = np.abs(exact).max()
+    result = Spectrum(top=10, bottom=3, seed=seed, **QUICK).run(CASES[name]().subject())
+    np.testing.assert_allclose(tops(result), exact[::-1][:10], rtol=0, atol=1e-4 * largest)
+    np.testing.assert_allclose(bottoms(result), exact[:3], rtol=0, atol=1e-4 * largest)
+    assert_settled(result)
+
+
+@pytest.mark.parametrize("name", ["mlp", "ragged", "ignored", "regression"])
+def test_gauss_newton_gives_its_own_spectrum(name):
+    exact = spectrum_of(dense_gauss_newton(name))
+    result = Spectrum(operator="gauss-newton", top=6, bottom=2, **QUICK).run(CASES[name]().subject())
+    np.testing.assert_allclose(tops(result), exact[::-1][:6], rtol=0, atol=1e-4 * exact[-1])
+    np.testing.assert_allclose(bottoms(result), exact[:2], rtol=0, atol=1e-4 * exact[-1])
+    assert_settled(result)
+    assert result.operator == "gauss-newton"
+
+
+def test_an_eigenvalue_lies_within_each_residual_in_double_precision():
+    exact = spectrum_of(dense_hessian("mlp"))
+    result = Spectrum(tolerance=1e-6, **QUICK).run(CASES["mlp"]().subject(dtype="float64"))
+    for one in ends(result):
+        assert one.residual is not None
+        low, high = one.interval
+        assert high - low == pytest.approx(2 * one.residual)
+        assert np.abs(exact - one.value).min() <= one.residual + 1e-13
+    assert result.symmetry_defect <= 1e-14
+    assert result.orthogonality <= 1e-13
+
+
+def test_trace_and_frobenius_norm_hold_the_dense_ones():
+    exact = dense_hessian("mlp")
+    result = Spectrum(
+        top=1, bottom=0, probes=2, lanczos_steps=2, max_probes=512, trace_tolerance=1e-6
+    ).run(CASES["mlp"]().subject(dtype="float64"))
+    pairs = [
+        (result.trace, float(exact.trace())),
+        (result.frobenius_squared, float(exact.square().sum())),
+    ]
+    start = 0
+    for layer in result.layers:
+        stop = start + layer.parameters
+        pairs.append((layer.trace, float(exact.diagonal()[start:stop].sum())))
+        start = stop
+    assert start == len(exact)
+    for estimate, truth in pairs:
+        assert abs(estimate.value - truth) <= estimate.interval[1] - estimate.interval[0]
+        assert estimate.samples == 512
+    total = sum(layer.trace.value for layer in result.layers)
+    assert total == pytest.approx(result.trace.value, rel=1e-9)
+    assert [layer.name for layer in result.layers] == ["0", "2", "4"]
+
+
+def test_density_and_effective_rank_are_those_of_the_dense_spectrum():
+    exact = spectrum_of(dense_hessian("mlp"))
+    result = Spectrum(top=1, bottom=0, probes=16, lanczos_steps=60, max_probes=2).run(
+        CASES["mlp"]().subject(dtype="float64")
+    )
+    fractions = np.searchsorted(exact, result.distribution.grid, side="right") / len(exact)
+    assert (result.distribution.lower <= fractions + 0.02).all()
+    assert (fractions <= result.distribution.upper + 0.02).all()
+    rank = np.abs(exact).sum() ** 2 / (exact**2).sum()
+    low, high = result.effective_rank.interval
+    assert abs(result.effective_rank.value - rank) <= 2 * (high - low)
+    area = np.trapezoid(result.density.value, result.density.grid)
+    assert area == pytest.approx(1, abs=0.05)
+
+
+# --- closed forms ------------------------------------------------------------------------------
+
+
+def test_softmax_regression_has_every_eigenvalue_as_often_as_it_occurs():
+    model, data, values = softmax_regression(samples=40, features=6, classes=4)
+    subject = Subject(model, "ce", data)
+    result = Spectrum(top=18, bottom=6, tolerance=1e-9, **QUICK).run(subject)
+    np.testing.assert_allclose(tops(result), values[::-1][:18], atol=1e-9)
+    np.testing.assert_allclose(bottoms(result), np.zeros(6), atol=1e-9)
+    assert result.complete
+    groups = np.array(tops(result)).reshape(6, 3)  # σᵢ/C, each C − 1 times
+    assert np.ptp(groups, axis=1).max() <= 1e-9
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_softmax_regression_in_default_precision(classes):
+    model, (x, y), values = softmax_regression(samples=60, features=5, classes=classes)
+    result = Spectrum(top=4, bottom=1, **QUICK).run(Subject(model.float(), "ce", (x.float(), y)))
+    np.testing.assert_allclose(tops(result), values[::-1][:4], atol=1e-4 * values[-1])
+    assert bottoms(result)[0] == pytest.approx(0, abs=1e-4 * values[-1])
+
+
+def test_chain_at_a_minimum_has_one_eigenvalue_the_sum_of_inverse_squares():
+    model, data = chain([2, 0.5, 4, 0.25])
+    result = Spectrum(top=2, bottom=2, tolerance=1e-9, **QUICK).run(Subject(model, "mse", data))
+    assert tops(result)[0] == pytest.approx(20.3125, rel=1e-12)
+    assert tops(result)[1] == pytest.approx(0, abs=1e-8)
+    assert bottoms(result) == pytest.approx([0, 0], abs=1e-8)
+    assert result.loss.value == pytest.approx(0, abs=1e-28)
+    assert result.gradient_norm.value == pytest.approx(0, abs=1e-14)
+
+
+def test_chain_of_two_at_the_origin_is_a_strict_saddle():
+    model, data = chain([0, 0])
+    result = Spectrum(top=1, bottom=1, **QUICK).run(Subject(model, "mse", data))
+    assert tops(result) == pytest.approx([1])
+    assert bottoms(result) == pytest.approx([-1])
+    assert result.loss.value == pytest.approx(0.5)
+    sentences = [finding.sentence for finding in result.findings()]
+    assert any("not at a minimum" in sentence for sentence in sentences)
+
+
+def test_a_minimum_is_not_called_a_saddle():
+    model, data, _ = softmax_regression()
+    result = Spectrum(top=4, bottom=2, **QUICK).run(Subject(model, "ce", data))
+    assert not any("not at a minimum" in finding.sentence for finding in result.findings())
+
+
+def test_one_parameter_has_one_eigenvalue():
+    model, data = chain([3.0])
+    result = Spectrum(top=1, bottom=1, **QUICK).run(Subject(model, "mse", data))
+    assert tops(result) == bottoms(result) == pytest.approx([1])
+    assert result.trace.value == pytest.approx(1)
+    assert result.effective_rank.value == pytest.approx(1)
+
+
+# --- summaries of the spectrum -----------------------------------------------------------------
+
+
+def planted(values: list[float]) -> Subject:
+    """A linear regression whose Hessian is diag(values)."""
+    size = len(values)
+    x = torch.diag(torch.tensor(values, dtype=F64).sqrt() * math.sqrt(size / 2))
+    return Subject(nn.Linear(size, 1, bias=False, dtype=F64), "mse", (x, torch.zeros(size, 1)))
+
+
+def test_outliers_are_counted_up_to_the_largest_gap():
+    result = Spectrum(top=6, bottom=0, **QUICK).run(planted([100, 90, 80, 4, 3, 2.5] + [1.0] * 30))
+    np.testing.assert_allclose(tops(result), [100, 90, 80, 4, 3, 2.5], rtol=1e-3)
+    assert result.outliers.count == 3
+    assert result.outliers.gap_ratio == pytest.approx(20, rel=1e-3)
+
+
+def test_an_even_spectrum_has_no_outliers():
+    result = Spectrum(top=5, bottom=0, **QUICK).run(planted(list(np.linspace(10, 8, 30))))
+    assert result.outliers.count == 0
+    assert result.outliers.gap_ratio < 1.5
+
+
+def test_condition_holds_the_largest_over_the_median():
+    values = list(np.linspace(1, 3, 60)) + [200.0]
+    result = Spectrum(top=1, bottom=0, probes=16, lanczos_steps=61, max_probes=2).run(
+        planted(values)
+    )
+    low, high = result.condition.interval
+    exact = 200 / np.median(values)
+    assert low <= exact <= high
+    assert low > 200 / 3.01
+    assert low <= result.condition.value <= high
+
+
+def test_condition_of_a_singular_hessian_is_a_lower_bound():
+    result = Spectrum(top=1, bottom=0, probes=8, lanczos_steps=20, max_probes=2).run(
+        planted([5.0] * 3 + [0.0] * 60)
+    )
+    assert result.condition.kind == "lower_bound" or result.condition.interval[1] > 1e6
+
+
+# --- settings and statuses ---------------------------------------------------------------------
+
+
+def test_a_budget_that_is_too_small_is_said():
+    result = Spectrum(top=5, bottom=2, max_products=12, tolerance=1e-7, **QUICK).run(
+        CASES["mlp"]().subject(dtype="float64")
+    )
+    assert result.status is Status.BUDGET_SPENT
+    assert not result.complete
+    assert "max_products" in result.message
+    assert any(one.status is Status.BUDGET_SPENT for one in ends(result))
+    assert any(finding.severity == "warning" for finding in result.findings())
+
+
+def test_a_trace_that_is_not_as_asked_is_said():
+    result = Spectrum(
+        top=1, bottom=0, probes=2, lanczos_steps=4, max_probes=32, trace_tolerance=1e-9
+    ).run(CASES["mlp"]().subject())
+    assert result.trace.status is Status.BUDGET_SPENT
+    assert result.status is Status.BUDGET_SPENT
+    assert "max_probes" in result.message
+
+
+def test_more_eigenvalues_than_parameters_are_refused():
+    with pytest.raises(SettingError, match="5 eigenpairs"):
+        Spectrum(top=5, bottom=0, **QUICK).run(planted([1.0, 2.0, 3.0]))
+
+
+def test_gauss_newton_of_a_loss_inside_the_model_is_refused():
+    with pytest.raises(ModelError):
+        Spectrum(operator="gauss-newton").run(CASES["self-scored"]().subject())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"top": 0},
+        {"bottom": -1},
+        {"tolerance": 0.0},
+        {"tolerance": 2.0},
+        {"probes": 1},
+        {"operator": "fisher"},
+        {"top": 2.5},
+        {"top": True},
+        {"seed": -1},
+    ],
+    ids=str,
+)
+def test_settings_outside_their_bounds_are_refused_before_computing(settings):
+    with pytest.raises(SettingError, match=next(iter(settings))):
+        Spectrum(**settings)
+
+
+def test_products_are_counted():
+    subject = CASES["mlp"]().subject()
+    result = Spectrum(top=2, bottom=1, probes=3, lanczos_steps=5, max_probes=32).run(subject)
+    rest = 3 * 5 + 32
+    assert rest < result.cost.products <= rest + 4000
+    assert result.cost.samples == 17
+    assert result.cost.seconds > 0
+
+
+def test_the_same_seed_gives_the_same_answer():
+    def answer(seed: int) -> str:
+        result = Spectrum(top=2, bottom=1, seed=seed, **QUICK).run(CASES["mlp"]().subject())
+        return json.dumps(result.answer())
+
+    assert answer(1) == answer(1)
+    assert answer(1) != answer(2)
+
+
+# --- several checkpoints -----------------------------------------------------------------------
+
+
+def test_checkpoints_give_a_series_each_at_its_own_point():
+    problem = CASES["mlp"]()
+    other = seeded(mlp, 77)
+    checkpoints = [
+        Checkpoint.of_model(other, "before"),
+        Checkpoint.of_model(problem.model, "after"),
+    ]
+    subject = problem.subject(checkpoints=checkpoints)
+    result = Spectrum(top=2, bottom=1, **QUICK).run(subject)
+    assert [one.checkpoint for one in result.series] == ["before", "after"]
+    assert result.checkpoint == "after"
+    assert tops(result) == tops(result.series[1])
+    alone = Spectrum(top=2, bottom=1, **QUICK).run(problem.subject())
+    assert tops(result.series[1]) == tops(alone)
+    first = Spectrum(top=2, bottom=1, **QUICK).run(Subject(other, "ce", problem.data))
+    assert tops(result.series[0]) == tops(first)
+    assert tops(result.series[0]) != tops(result.series[1])
+    assert result.cost.products == sum(one.cost.products for one in result.series)
+
+
+def test_each_checkpoint_brings_its_own_batchnorm_statistics():
+    problem, changed = CASES["cnn"](), CASES["cnn"]()
+    changed.model[1].running_var.mul_(4)
+    checkpoints = [Checkpoint.of_model(m.model, str(i)) for i, m in enumerate((problem, changed))]
+    series = Spectrum(top=1, bottom=0, **QUICK).run(problem.subject(checkpoints=checkpoints)).series
+    alone = Spectrum(top=1, bottom=0, **QUICK).run(changed.subject())
+    assert tops(series[1]) == tops(alone)
+    assert tops(series[0])[0] > 1.2 * tops(series[1])[0]
+
+
+# --- PyHessian ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mlp", "ragged"])
+def test_pyhessian_agrees_on_a_plain_network(name):
+    result = Spectrum(top=1, bottom=1, crosscheck=True, **QUICK).run(CASES[name]().subject())
+    assert result.crosscheck is not None
+    assert result.crosscheck.status is Status.CONVERGED
+    exact = spectrum_of(dense_hessian(name))
+    largest = max(exact[0], exact[-1], key=abs)
+    assert result.crosscheck.value == pytest.approx(largest, rel=5e-3)
+    assert not any("PyHessian" in finding.sentence for finding in result.findings())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("ignored", "one input tensor"), ("partial", "every parameter")]
+)
+def test_what_pyhessian_cannot_take_is_skipped_with_a_reason(name, reason):
+    opinion = second_opinion(CASES[name]().subject(), seed=0)
+    assert opinion.status is Status.SKIPPED
+    assert opinion.value is None
+    assert reason in opinion.reason
+
+
+def test_no_opinion_is_asked_for_by_default():
+    result = Spectrum(top=1, bottom=0, **QUICK).run(CASES["ragged"]().subject())
+    assert result.crosscheck is None
+
+
+# --- the document ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mlp", "partial"])
+def test_document_fits_its_schema_and_comes_back(name):
+    import jsonschema
+
+    result = Spectrum(top=2, bottom=1, crosscheck=True, **QUICK).run(CASES[name]().subject())
+    document = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    jsonschema.validate(document, SpectrumResult.schema())
+    back = SpectrumResult.from_json(document)
+    assert back.to_json() == document
+    assert back.eigenvalues == result.eigenvalues
+
+
+def test_a_network_whose_loss_does_not_curve_has_a_readable_answer():
+    """Every eigenvalue is zero: no division by them may raise."""
+
+    class Deaf(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * 2
+
+    subject = Subject(Deaf(3, 3), "mse", (normal(4, 3, seed=0), normal(4, 3, seed=1)))
+    result = Spectrum(top=2, bottom=1, **QUICK).run(subject)
+    assert tops(result) == [0, 0]
+    assert result.trace.value == 0
+    assert result.outliers.count == 0
+    assert result.effective_rank.value == 0
+    assert result.summary()
+    assert result.findings() is not None
+    json.dumps(result.to_json(), allow_nan=False)

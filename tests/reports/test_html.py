@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from landscape.reports.html import render_html, script_hash
+from landscape.reports.report import Report
+
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements, attributes, scripts, balanced tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.scripts: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, key, value or "") for key, value in attrs]
+        self.ids += [value or "" for key, value in attrs if key == "id"]
+        if tag == "script":
+            self.scripts.append("")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+
+
+@pytest.fixture(scope="module")
+def page(several: Report) -> str:
+    return render_html(several.to_json())
+
+
+def test_policy_admits_exactly_the_inline_script(page: str) -> None:
+    island, script = Page(page).scripts
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy
+    assert f"script-src '{script_hash(script)}'" in policy[1]
+    assert policy[1].startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+    assert island.startswith("{")
+
+
+def test_island_is_the_document(several: Report, page: str) -> None:
+    assert json.loads(Page(page).scripts[0]) == several.to_json()
+
+
+def test_page_is_a_pure_function_of_the_document(several: Report, page: str) -> None:
+    assert render_html(json.loads(json.dumps(several.to_json()))) == page
+
+
+def test_page_refers_to_nothing_outside(page: str) -> None:
+    seen = Page(page)
+    assert not {"link", "img", "iframe", "object", "base", "form"} & set(seen.tags)
+    places = [v for _, key, v in seen.attributes if key in ("href", "src", "xlink:href", "action")]
+    assert places
+    assert all(place.startswith("#") for place in places)
+    assert not re.search(r"https?:|@import|url\((?!#)", page)
+
+
+def test_markup_is_sound(page: str) -> None:
+    seen = Page(page)
+    assert seen.open == []
+    assert len(seen.ids) == len(set(seen.ids))
+    targets = {v[1:] for _, key, v in seen.attributes if key in ("href", "xlink:href")}
+    targets |= {v for _, key, v in seen.attributes if key == "aria-labelledby"}
+    assert targets <= set(seen.ids)
+    assert not any(key.startswith("on") for _, key, _ in seen.attributes)
+
+
+def test_order_of_the_page(page: str) -> None:
+    headings = [re.sub(r"<[^>]*>", "", text) for text in re.findall(r"<h2[^>]*>(.*?)</h2>", page)]
+    assert headings == [
+        "Findings",
+        "Trust",
+        "Convergence: can it train?",
+        "Speed: how fast?",
+        "Global quality: how good is the place it found?",
+        "Weights",
+        "Reproduce",
+    ]
+
+
+def test_everything_is_told(several: Report, page: str) -> None:
+    for text in ("first.pt", "last.pt", "surface", "another checkpoint", "lipschitz", "L600"):
+        assert text in page
+    for section in several.sections:
+        assert all(key.split(" ")[0] in page for key, _ in section.result.trust())
+    assert "landscape report last.pt" in page
+    assert "Hutchinson 1990" in page
+    assert page.count("<svg") == len(several.sections)
+
+
+def test_unsettled_numbers_are_marked(one: Report) -> None:
+    document = one.to_json()
+    document["answer"]["sections"]["spectrum"]["answer"]["trace"]["status"] = "budget_spent"
+    assert '<span class="unsettled">budget spent</span>' in render_html(document)
+
+
+def test_hostile_strings_stay_text(hostile: dict[str, Any], page: str) -> None:
+    attacked = render_html(hostile)
+    seen, calm = Page(attacked), Page(page)
+    assert set(seen.tags) <= set(calm.tags) | {"ul", "li"}
+    assert not any(key.startswith("on") for _, key, _ in seen.attributes)
+    assert len(seen.scripts) == 2
+    assert seen.scripts[1] == calm.scripts[1]
+    assert json.loads(seen.scripts[0]) == hostile
+    assert "<img" not in attacked
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028\u2029]", attacked)
+
+
+def test_long_names_are_cut_in_the_middle(one: Report) -> None:
+    document = one.to_json()
+    tensor = document["answer"]["sections"]["weights"]["answer"]["tensors"][0]
+    tensor["name"] = "a" * 400 + "b" * 400
+    page = render_html(document)
+    assert f">{'a' * 59}…{'b' * 60}<" in page
+
+
+def test_a_question_without_sections_says_what_would_fill_it(one: Report) -> None:
+    alone = dataclasses.replace(one, sections=one.sections[-1:], provenance={})
+    page = render_html(alone.to_json())
+    assert "Would be answered by gradients" in page
+    assert "Would be answered by spectrum" in page
+
+
+def test_one_answer_can_be_rendered(one: Report) -> None:
+    assert "Speed: how fast?" in render_html(one.sections[1].result.to_json())
+
+
+def test_size(page: str) -> None:
+    assert len(page.encode()) < 400_000
