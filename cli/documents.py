@@ -19,7 +19,11 @@ def read_document(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > LARGEST_BYTES:
-            raise InputError(f"{path} is larger than a report can be", where=str(path))
+            raise InputError(
+                f"{path} is larger than a report can be",
+                where=str(path),
+                hint="give a report.json, or what --json printed",
+            )
         document = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(

@@ -359,13 +359,19 @@ def _check_setting(owner: type, key: str, kind: Any, option: Option, value: Any)
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             choices = ", ".join(get_args(kind))
-            raise SettingError(f"{where} must be one of {choices}, got {value!r}", where=where)
+            raise SettingError(
+                f"{where} must be one of {choices}, got {value!r}",
+                where=where,
+                why=option.help,
+                hint=f"the default is {default!r}",
+            )
         return
     if not _is_of(kind, value):
         expected = getattr(kind, "__name__", str(kind))
         raise SettingError(
             f"{where} must be of type {expected}, got {value!r}",
             where=where,
+            why=option.help,
             hint=f"the default is {default!r}",
         )
     if not option.admits(value):

@@ -28,15 +28,15 @@ class LandscapeError(Exception):
 
     Args:
         what: What went wrong, in one sentence.
+        hint: The next step to take.
         where: The file, setting, tensor or batch concerned.
         why: The cause: what was expected and what was got.
-        hint: The next step to take.
     """
 
     code: ClassVar[str] = "L100"
     exit: ClassVar[int] = DEFECT_EXIT
 
-    def __init__(self, what: str, *, where: str = "", why: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, *, hint: str, where: str = "", why: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.where = where

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from landscape.subject.subject import Subject
 from tests.oracles import Reference, generator, log_softmax_loss
 
 Terms = Callable[[Any, Any], tuple[Tensor, int]]
+Built = TypeVar("Built", bound=nn.Module)
 Curvature = Literal["softmax", "square", "sigmoid", "logcosh", "none"]
 
 
@@ -32,7 +33,9 @@ class Problem:
     terms: Terms = log_softmax_loss  # (outputs, targets) -> (sum, count), float64
     curvature: Curvature = "softmax"
     classes_axis: int = -1
-    functional: bool = True  # torch.func.hessian applies: not to LSTM, and it is wrong for LayerNorm
+    functional: bool = (
+        True  # torch.func.hessian applies: not to LSTM, and it is wrong for LayerNorm
+    )
 
     def __post_init__(self) -> None:
         if not self.studied:
@@ -45,7 +48,7 @@ class Problem:
         )
 
 
-def seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
+def seeded(build: Callable[[], Built], seed: int) -> Built:
     """Build a module under a seed, leaving the global generator as it was."""
     with torch.random.fork_rng(devices=()):
         torch.random.default_generator.manual_seed(seed)
@@ -74,12 +77,10 @@ def classified(
 
 
 def mlp() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 3)
-    )
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 3))
 
 
-def with_statistics(model: nn.Module) -> nn.Module:
+def with_statistics(model: Built) -> Built:
     """Give every BatchNorm statistics and affine parameters as training leaves them."""
     for i, module in enumerate(model.modules()):
         if isinstance(module, nn.BatchNorm2d):

@@ -250,5 +250,3 @@ def _sandwich(problem: Problem, jacobian: Tensor, outputs: Tensor, targets: Tens
 def relative(difference: Tensor | np.ndarray, scale: Tensor | np.ndarray) -> float:
     """The largest difference, in units of the largest |entry| of the scale."""
     return float(abs(difference).max()) / max(float(abs(scale).max()), 1e-300)
-
-

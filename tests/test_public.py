@@ -40,10 +40,7 @@ def test_names_are_the_same_everywhere():
     tree = ast.parse(Path(str(ls.__file__)).read_text())
     (seen,) = (node for node in tree.body if isinstance(node, ast.If))
     imported = {
-        alias.name
-        for node in seen.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
+        alias.name for node in seen.body if isinstance(node, ast.ImportFrom) for alias in node.names
     }
     assert imported == set(ls.__all__)
 
@@ -127,8 +124,13 @@ def test_an_error_says_what_where_why_and_next():
         "next": "d",
     }
     assert isinstance(error, errors.InputError)
-    assert isinstance(errors.SettingError("a"), ValueError)
-    assert isinstance(errors.SpecError("a"), ValueError)
+    assert isinstance(errors.SettingError("a", hint="b"), ValueError)
+    assert isinstance(errors.SpecError("a", hint="b"), ValueError)
+
+
+def test_an_error_without_a_next_step_cannot_be_made():
+    with pytest.raises(TypeError):
+        errors.DataError("a")  # type: ignore[call-arg]
 
 
 def test_a_diagnostic_is_abstract():

@@ -367,7 +367,7 @@ def _estimates(pairs: Pairs, run: Eigenpairs) -> tuple[Estimate, ...]:
             level=1.0,
             solver=(float(value - residual), float(value + residual)),
             residual=float(residual),
-            status=Status.CONVERGED if residual <= 2 * run.tolerance else Status.BUDGET_SPENT,
+            status=Status.CONVERGED if residual <= run.tolerance else Status.BUDGET_SPENT,
             method="thick-restart Lanczos; an eigenvalue lies within the residual",
         )
         for value, residual in zip(pairs.values, pairs.residuals, strict=True)

@@ -15,6 +15,7 @@ from landscape.estimate import Estimate, Status
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.linalg.norm import spectral_norm
 from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.fingerprint import memory
 from landscape.subject.names import stripped
 from landscape.subject.subject import Subject
 
@@ -161,12 +162,13 @@ class Weights(Diagnostic[WeightsResult]):
 
 
 def _numbers(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return the floating-point tensors by their names without wrappers."""
+    """Return the floating-point tensors by their names without wrappers, tied ones once."""
     short = stripped(checkpoint.tensors)
+    once = {memory(tensor): name for name, tensor in reversed(checkpoint.tensors.items())}
     return {
         short[name]: tensor
         for name, tensor in checkpoint.tensors.items()
-        if tensor.is_floating_point()
+        if tensor.is_floating_point() and (once[memory(tensor)] == name or not tensor.numel())
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -66,7 +66,7 @@ def draw(axes: Axes, ink: NormsInk, label: str | None, colour: str | None) -> No
     low, high = _ends(values)
     edge = low / max((high / low) ** 0.08, 1.3)
     (_draw_rows if rows else _draw_depth)(axes, names, columns, edge)
-    _scale(axes.xaxis if rows else axes.yaxis, edge if zeros else low, high)
+    _scale(axes, edge if zeros else low, high, vertical=not rows)
     answers = [answer for _, answer, _ in drawn if answer is not None]
     legend_above(axes, *_keys(columns, answers, rows=rows, zeros=zeros))
 
@@ -113,7 +113,8 @@ def _draw_rows(axes: Axes, names: list[str], columns: list[_Column], edge: float
 def _draw_depth(axes: Axes, names: list[str], columns: list[_Column], edge: float) -> None:
     """Draw the median of each bin of neighbouring tensors, with the smallest and the largest."""
     for one in columns:
-        bins = np.array_split(np.argsort(one.rows), min(ROWS, len(one.rows)))
+        each = math.ceil(len(one.rows) / ROWS)
+        bins = np.array_split(np.argsort(one.rows), math.ceil(len(one.rows) / each))
         centres = [float(one.rows[part].mean()) + 1 for part in bins]
         values = np.where(one.values <= 0, edge, one.values)
         spread = np.array([_spread(values[part]) for part in bins])
@@ -135,12 +136,12 @@ def _spread(values: np.ndarray) -> tuple[float, float, float]:
     return float(finite.min()), float(np.median(finite)), float(finite.max())
 
 
-def _scale(axis: Axis, low: float, high: float) -> None:
+def _scale(axes: Axes, low: float, high: float, *, vertical: bool) -> None:
     """Make an axis logarithmic; over few decades its ticks are plain numbers."""
+    axis = axes.yaxis if vertical else axes.xaxis
     margin = max((high / low) ** 0.04, 1.1)
-    vertical = axis.axis_name == "y"
-    (axis.axes.set_yscale if vertical else axis.axes.set_xscale)("log")
-    (axis.axes.set_ylim if vertical else axis.axes.set_xlim)(low / margin, high * margin)
+    (axes.set_yscale if vertical else axes.set_xscale)("log")
+    (axes.set_ylim if vertical else axes.set_xlim)(low / margin, high * margin)
     if high / low < 300:
         axis.set_major_locator(
             LogLocator(subs=(1, 2, 3, 4, 6, 8) if high / low < 10 else (1, 2, 5))

@@ -23,7 +23,7 @@ PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 
 FONT = "DejaVu Sans"  # comes with matplotlib, so that figures are the same everywhere
 
-RC: dict[str, Any] = {
+RC: Any = {
     "font.family": FONT,
     "font.size": 9,
     "mathtext.fontset": "dejavusans",

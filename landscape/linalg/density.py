@@ -100,7 +100,7 @@ class SpectralMeasure:
         value, square = kernel @ weights, kernel**2 @ weights
         with np.errstate(divide="ignore", invalid="ignore"):
             freedom = self.probes * self.size * value**2 / square
-        freedom = np.nan_to_num(np.clip(freedom, 1e-3, 1e12), nan=1e-3)
+        freedom = np.clip(np.nan_to_num(freedom), self.probes, 1e12)  # one eigenvalue has p
         tail = (1 - level) / 2
         lower = value * freedom / chdtri(freedom, tail)
         upper = value * freedom / np.maximum(chdtri(freedom, 1 - tail), 1e-300)
@@ -145,8 +145,8 @@ class SpectralMeasure:
         points = np.unique(np.concatenate([q.nodes for q in magnitudes.quadratures]))
         band = magnitudes.distribution(points, level)
         low = points[np.searchsorted(band.upper, fraction)] if band.upper[0] < fraction else 0.0
-        reached = np.searchsorted(band.lower, fraction)
-        return float(low), float(points[min(reached, len(points) - 1)])
+        reached = int(np.searchsorted(band.lower, fraction))
+        return float(low), float(points[reached]) if reached < len(points) else math.inf
 
 
 def spectral_measure(

@@ -110,7 +110,7 @@ def eigenpairs(
         found, complete, searches = _all_pairs(search, like, top, bottom)
     known, orthogonality = _refined(operator, found, top, bottom)
     upper, lower = known.first(top), known.last(bottom)
-    accepted = 2 * search.absolute_tolerance
+    accepted = search.accepted
     settled = all(bool((end.residuals <= accepted).all()) for end in (upper, lower))
     return Eigenpairs(
         top=upper,
@@ -118,7 +118,7 @@ def eigenpairs(
         known=known,
         complete=complete,
         status=_status(settled and complete, exhausted=found.exhausted),
-        tolerance=search.absolute_tolerance,
+        tolerance=accepted,
         symmetry_defect=defect,
         orthogonality=orthogonality,
         searches=searches,

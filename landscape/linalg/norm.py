@@ -32,28 +32,34 @@ def spectral_norm(matrix: Tensor, *, generator: torch.Generator) -> Estimate:
     matrix = matrix if matrix.dtype in (torch.float32, torch.float64) else matrix.float()
     if matrix.shape[0] > matrix.shape[1]:
         matrix = matrix.T
-    if matrix.shape[0] <= DENSE_SIDE:
-        gram = matrix.double() @ matrix.double().T
-        top = float(torch.linalg.eigvalsh(gram)[-1].clamp_min(0))
-        return Estimate.exact(math.sqrt(top), "eigenvalues of W Wᵀ")
     scale = float(matrix.abs().max())
     if scale == 0:
         return Estimate.exact(0.0, "the matrix is zero")
-    operator = GramOperator(matrix / scale)
+    matrix = matrix / scale  # squares neither overflow nor vanish
+    if matrix.shape[0] <= DENSE_SIDE:
+        gram = matrix.double() @ matrix.double().T
+        top = float(torch.linalg.eigvalsh(gram)[-1])
+        return Estimate.exact(scale * math.sqrt(top), "eigenvalues of W Wᵀ")
+    return _by_lanczos(matrix, scale, generator)
+
+
+def _by_lanczos(matrix: Tensor, scale: float, generator: torch.Generator) -> Estimate:
+    operator = GramOperator(matrix)
     like = torch.empty(0, dtype=matrix.dtype, device=matrix.device)
     start = spherical(1, operator.shape[0], like=like, generator=generator)
     (quadrature,) = gauss_quadratures(operator, start, STEPS)
-    value = scale * math.sqrt(max(float(quadrature.nodes[-1]), 0.0))
-    excess = _relative_excess(operator.shape[0], len(quadrature.nodes))
-    interval = (value, value / math.sqrt(1 - excess))
+    value, steps = scale * math.sqrt(float(quadrature.nodes[-1])), len(quadrature.nodes)
+    ended = steps < min(STEPS, operator.shape[0])  # the Krylov space is exhausted
+    rounding = 16 * float(torch.finfo(matrix.dtype).eps)
+    excess = rounding if ended else _relative_excess(operator.shape[0], steps)
+    interval = (value * (1 - rounding), value / math.sqrt(1 - excess))
     return Estimate(
         value=value,
         kind="estimate",
         interval=interval,
         solver=interval,
-        samples=1,
-        status=Status.CONVERGED if excess < 0.05 else Status.BUDGET_SPENT,
-        method=f"Lanczos on W Wᵀ, {len(quadrature.nodes)} steps",
+        status=Status.INVARIANT_SUBSPACE if ended else Status.CONVERGED,
+        method=f"Lanczos on W Wᵀ, {steps} steps",
     )
 
 

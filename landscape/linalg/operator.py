@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.errors import SettingError
+from landscape.errors import NumericalError, SettingError
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator as ScipyOperator
@@ -53,6 +53,7 @@ class LinearOperator(ABC):
 
         Raises:
             SettingError: The block has another shape, precision or device.
+            NumericalError: A product is NaN or infinite.
         """
         expected = (self.shape[1], self.dtype, self.device.type)
         got = (block.shape[0], block.dtype, block.device.type)
@@ -62,7 +63,15 @@ class LinearOperator(ABC):
                 where=type(self).__name__,
                 hint="convert the block with .to(dtype=..., device=...)",
             )
-        return self._products(block.T).T
+        products = self._products(block.T).T
+        if not bool(products.isfinite().all()):
+            raise NumericalError(
+                "a product of the operator is not finite",
+                where=type(self).__name__,
+                why="its parts are finite, so a derivative overflowed or divided by zero",
+                hint="try --dtype float64; look for square roots and divisions at zero",
+            )
+        return products
 
     def to_dense(self, limit: int = DENSE_LIMIT) -> Tensor:
         """Return the matrix itself, from as many products as it has columns.
@@ -144,7 +153,9 @@ class _Sum(LinearOperator):
     def __init__(self, left: LinearOperator, right: LinearOperator) -> None:
         if left.shape != right.shape:
             raise SettingError(
-                f"operators of shapes {left.shape} and {right.shape} cannot be added"
+                f"operators of shapes {left.shape} and {right.shape} cannot be added",
+                where="LinearOperator",
+                hint="add operators over the same coordinates",
             )
         symmetric = left.symmetric and right.symmetric
         super().__init__(left.shape, dtype=left.dtype, device=left.device, symmetric=symmetric)

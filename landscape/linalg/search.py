@@ -106,9 +106,17 @@ class Search:
         return self.products >= self.budget
 
     @property
+    def accepted(self) -> float:
+        """Return the true residual that is accepted in the end."""
+        return max(self.tolerance * self.scale, 2 * self.floor)
+
+    @property
     def absolute_tolerance(self) -> float:
-        """Return the residual that counts as converged."""
-        return max(self.tolerance * self.scale, self.floor)
+        """Return the estimated residual, and the distance between pairs, that a search aims at.
+
+        It is half of what is accepted, so that residual and order together keep within that.
+        """
+        return self.accepted / 2
 
     def run(self, known: Found, wanted: Wanted) -> Found:
         """Search the complement of known pairs until the wanted converge or the budget ends."""

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from landscape.errors import ModelError
+from landscape.errors import DataError, ModelError
 from landscape.linalg.operator import LinearOperator
-from landscape.operators.products import finite, reverse_over_reverse, vector_products
+from landscape.operators.graph import refuse_once_differentiable
+from landscape.operators.products import reverse_over_reverse, vector_products
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products
 from landscape.subject.losses import logits_of
+from landscape.subject.network import first_line
 from landscape.subject.point import Point
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import differentiable_attention
@@ -57,7 +59,7 @@ class GaussNewtonOperator(LinearOperator):
             for batch in self.subject.device_batches():
                 total += self._batch_products(batch, rows)
         count_products(len(rows))
-        return finite(total / self.subject.count)
+        return total / self.subject.count
 
     def _batch_products(self, batch: Batch, rows: Tensor) -> Tensor:
         def outputs_at(theta: Tensor) -> Tensor:
@@ -82,11 +84,23 @@ def _slopes(
 ) -> Tensor:
     """Return J V as rows (k, m): by two backward passes, or by forward mode."""
     weights = torch.zeros_like(outputs, requires_grad=True)
+    reasons = []
     try:
+        refuse_once_differentiable(outputs)
         (pulled,) = torch.autograd.grad(outputs, theta, weights, create_graph=True)
         return vector_products(pulled, weights, rows).flatten(1)
     except (RuntimeError, NotImplementedError) as error:
         if "out of memory" in str(error):
             raise
+        reasons.append(f"reverse: {first_line(error)}")
+    try:
         pushed = [jvp(outputs_at, (theta.detach(),), (row,))[1].flatten() for row in rows]
         return torch.stack(pushed)
+    except (RuntimeError, NotImplementedError, DataError) as error:
+        reasons.append(f"forward: {first_line(error)}")
+    raise ModelError(
+        "the directional derivative of this network does not exist in PyTorch",
+        where="GaussNewtonOperator",
+        why="; ".join(reasons),
+        hint="replace the operation that is named",
+    )

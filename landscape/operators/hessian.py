@@ -7,7 +7,7 @@ from torch import Tensor
 
 from landscape.errors import DataError, ModelError
 from landscape.linalg.operator import LinearOperator
-from landscape.operators.products import WAYS, Objective, Way, finite
+from landscape.operators.products import WAYS, Objective, Way
 from landscape.subject.cost import count_products
 from landscape.subject.network import first_line
 from landscape.subject.point import Point
@@ -42,7 +42,7 @@ class HessianOperator(LinearOperator):
             for batch in self.subject.device_batches():
                 total += self._batch_products(self.subject.objective(self.point, batch), rows)
         count_products(len(rows))
-        return finite(total / self.subject.count)
+        return total / self.subject.count
 
     def _batch_products(self, objective: Objective, rows: Tensor) -> Tensor:
         if self.way is None:

@@ -1,7 +1,8 @@
 """Products of a batch's Hessian with vectors, in the differentiation modes that PyTorch offers.
 
 No mode exists for every operation: a double backward may be missing, or a forward derivative.
-Each way is exact; whichever exists is used.
+Both ways are exact; whichever exists is used. Differentiating a forward derivative backwards is
+not among them: for some operations PyTorch gives a wrong number there, and no error.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp
 
-from landscape.errors import NumericalError
+from landscape.operators.graph import refuse_once_differentiable
 
-Way = Literal["reverse", "forward", "reverse-over-forward"]
+Way = Literal["reverse", "forward"]
 Objective = Callable[[Tensor], Tensor]  # (n,) -> scalar
 
 
@@ -25,6 +26,7 @@ def reverse_over_reverse(objective: Objective, theta: Tensor, rows: Tensor) -> T
     value = objective(theta)
     if not value.requires_grad:
         return torch.zeros_like(rows)
+    refuse_once_differentiable(value)
     (gradient,) = torch.autograd.grad(value, theta, create_graph=True)
     return vector_products(gradient, theta, rows)
 
@@ -35,19 +37,9 @@ def forward_over_reverse(objective: Objective, theta: Tensor, rows: Tensor) -> T
     return torch.stack([jvp(gradient, (theta,), (row,))[1] for row in rows])
 
 
-def reverse_over_forward(objective: Objective, theta: Tensor, rows: Tensor) -> Tensor:
-    """Return H V as gradients of directional derivatives."""
-
-    def slope(point: Tensor, row: Tensor) -> Tensor:
-        return jvp(objective, (point,), (row,))[1]
-
-    return torch.stack([grad(slope)(theta, row) for row in rows])
-
-
 WAYS: dict[Way, Callable[[Objective, Tensor, Tensor], Tensor]] = {
     "reverse": reverse_over_reverse,
     "forward": forward_over_reverse,
-    "reverse-over-forward": reverse_over_forward,
 }
 
 
@@ -62,19 +54,3 @@ def vector_products(outputs: Tensor, inputs: Tensor, rows: Tensor) -> Tensor:
         )
         found.append(torch.zeros_like(inputs) if product is None else product)
     return torch.stack(found)
-
-
-def finite(products: Tensor) -> Tensor:
-    """Return products that are finite.
-
-    Raises:
-        NumericalError: They are not.
-    """
-    if bool(products.isfinite().all()):
-        return products
-    raise NumericalError(
-        "a second-order product is not finite",
-        where="operator product",
-        why="weights, inputs and loss are finite, so a derivative overflowed",
-        hint="try --dtype float64; look for square roots and divisions at zero in the model",
-    )

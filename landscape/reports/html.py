@@ -5,38 +5,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, FunctionLoader
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from landscape.base import Result, Table
 from landscape.diagnostics import DIAGNOSTICS, by_name
-from landscape.estimate import Estimate, Status
+from landscape.estimate import Estimate
 from landscape.figures.canvas import svg
 from landscape.reports import text
 from landscape.reports.glossary import terms_of
 from landscape.reports.report import Report, Section, report_of
-from landscape.reports.series import SERIES, figure_of, headline, table_of_series
+from landscape.reports.series import figure_of, headline, table_of_series
+from landscape.reports.template import environment, packaged
 
 QUESTIONS = (
     ("convergence", "Convergence: can it train?"),
     ("speed", "Speed: how fast?"),
     ("quality", "Global quality: how good is the place it found?"),
 )
-LONG_TABLE = 20  # rows from which on a table scrolls in its box and can be filtered
-
-WIDE_TABLE = 6  # columns from which on a table takes the whole width
-
-_POWER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b")
-_INDEX = re.compile(r"λ_(max|min)\b")
-_STATUSES = frozenset(status.value for status in Status)
 
 
 @dataclass(frozen=True)
@@ -82,9 +72,9 @@ class Panel:
 def render_html(report_document: Mapping[str, Any]) -> str:
     """Return the page of a report document, or of the document of a single answer."""
     report = report_of(report_document)
-    script, style = _packaged("script.js"), _packaged("style.css")
+    script, style = packaged("script.js"), packaged("style.css")
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -114,90 +104,6 @@ def _island(document: Mapping[str, Any]) -> str:
     for character in "<>&":
         compact = compact.replace(character, f"\\u{ord(character):04x}")
     return compact
-
-
-@cache
-def _packaged(name: str) -> str:
-    content = (files("landscape.reports") / name).read_text(encoding="utf-8")
-    return content.replace("\r\n", "\n").strip("\n")
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_packaged),
-        autoescape=True,
-        finalize=_finalised,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": text.number,
-        "value": text.value_of,
-        "doubt": text.doubt_of,
-        "in_words": text.doubt_in_words,
-        "plain": text.plain_cell,
-        "short": lambda value: text.shorten(text.clean(str(value))),
-        "duration": text.duration,
-        "heading": _heading,
-        "prose": _prose,
-        "words": lambda value: str(value).replace("_", " "),
-        "anchor": _anchor,
-        "flat": _flat,
-    }
-    environment.globals["status_of"] = Status
-    environment.tests |= {
-        "estimate": lambda value: isinstance(value, Estimate),
-        "numeric": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-        "long": lambda table: len(table.rows) >= LONG_TABLE,
-        "wide": lambda table: len(table.columns) >= WIDE_TABLE or table.title == SERIES,
-        "right": _right_aligned,
-        "status": lambda value: value in _STATUSES,
-    }
-    return environment
-
-
-def _finalised(value: Any) -> Any:
-    """Return what a template puts out without control characters; markup of our own as it is."""
-    return text.clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _heading(name: str) -> str:
-    shown = text.shorten(text.clean(name))
-    return shown[:1].upper() + shown[1:]
-
-
-def _prose(sentence: str) -> Markup:
-    """Return a sentence with powers of ten and indices set as such."""
-    shown = str(escape(text.clean(str(sentence))))
-    for status in _STATUSES:
-        shown = shown.replace(status, status.replace("_", " "))
-    shown = _POWER.sub(lambda found: text.power(found[1], int(found[2])), shown)
-    return Markup(_INDEX.sub(r"λ<sub>\1</sub>", shown))
-
-
-def _anchor(name: str) -> str:
-    """Return an id for a section, whatever its name holds."""
-    return "s-" + "".join(c if c.isascii() and c.isalnum() else "-" for c in name)[:60]
-
-
-def _right_aligned(table: Table, column: int) -> bool:
-    cells = [row[column] for row in table.rows if row[column] is not None]
-    return bool(cells) and all(isinstance(cell, int | float | Estimate) for cell in cells)
-
-
-def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Return provenance as rows; what has a place of its own is left out."""
-    elsewhere = ("checkpoints", "notes", "command")
-    rows: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if key in elsewhere:
-            continue
-        if isinstance(value, Mapping):
-            rows += [(f"{key}: {inner}", one) for inner, one in value.items()]
-        else:
-            rows.append((key.replace("_", " "), value))
-    return rows
 
 
 def _would_fill(question: str, report: Report) -> str:

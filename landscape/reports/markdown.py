@@ -11,7 +11,7 @@ from landscape.reports.series import headline
 from landscape.reports.text import clean, plain_cell, shorten
 
 _MARKS = {"critical": "🔴", "warning": "🟡", "notable": "🔵"}
-_PUNCTUATION = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_PUNCTUATION = re.compile(r"([\\`*_{}\[\]()#!|~$])")
 
 
 def render_markdown(document: Mapping[str, Any]) -> str:

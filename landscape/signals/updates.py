@@ -12,10 +12,11 @@ from landscape.subject.subject import Subject
 
 
 def last_update(subject: Subject) -> dict[str, Tensor]:
-    """Return the last step of every studied parameter, by name; empty where it cannot be known.
+    """Return the last step of every studied parameter (flat), by name; where it is known.
 
-    Adam's step is η m̂ / (√v̂ + ε) with both moments corrected for their start at zero (weight
-    decay left out); that of SGD with momentum is η times the buffer.
+    The step of Adam and AdamW is η m̂ / (√v̂ + ε) with both moments corrected for their start at
+    zero (weight decay left out); that of SGD and RMSprop with momentum is η times the buffer.
+    Other optimizers, and Nesterov's momentum, do not leave their last step behind.
 
     Source: Kingma & Ba 2015, arXiv 1412.6980, algorithm 1.
     """
@@ -31,7 +32,7 @@ def last_update(subject: Subject) -> dict[str, Tensor]:
     for name, (entry, group) in zip(names, slots, strict=True):
         step = _step(entry, group)
         if step is not None and name in subject.parameters.names:
-            updates[name] = step
+            updates[name] = subject.parameters.taken(name, step)
     return updates
 
 
@@ -65,12 +66,13 @@ def _fits(entry: Mapping[str, Any], tensor: Tensor) -> bool:
 
 def _step(entry: Mapping[str, Any], group: Mapping[str, Any]) -> Tensor | None:
     rate = float(group["lr"])
-    if "exp_avg" in entry and "exp_avg_sq" in entry:
+    if {"exp_avg", "exp_avg_sq"} <= set(entry) and "amsgrad" in group:
         first, second = group["betas"]
         steps = float(torch.as_tensor(entry["step"]))
         mean = entry["exp_avg"].double() / (1 - first**steps)
         square = entry.get("max_exp_avg_sq", entry["exp_avg_sq"]).double() / (1 - second**steps)
         return rate * mean / (square.sqrt() + group["eps"])
-    if entry.get("momentum_buffer") is not None:
+    sgd, rmsprop = group.get("nesterov") is False and "dampening" in group, "centered" in group
+    if entry.get("momentum_buffer") is not None and (sgd or rmsprop):
         return rate * entry["momentum_buffer"].double()
     return None

@@ -81,7 +81,12 @@ def as_batch(item: Any, number: int) -> Batch:
             hint="wrap the loader so that it yields one of these",
         )
     if next(batch.tensors(), None) is None:
-        raise DataError(f"batch {number} holds no tensors: {_structure(item)}", where="data")
+        raise DataError(
+            f"batch {number} holds no tensors: {_structure(item)}",
+            where="data",
+            why="a network is called with tensors",
+            hint="tokenise or convert the samples in the data set or its collate function",
+        )
     return batch
 
 

@@ -115,6 +115,7 @@ class Batches:
             raise DataError(
                 "data yielded 0 samples",
                 where="data",
+                why="there was no batch, or every batch was empty",
                 hint="check the split, the filter and drop_last of the loader",
             )
         return kept, digests, samples
@@ -161,7 +162,12 @@ def _as_iterable(source: object) -> Iterable[Any]:
 
 def _check_length(source: Any) -> None:
     if not isinstance(source, IterableDataset) and len(source) == 0:
-        raise DataError("data yielded 0 samples", where="data", why="the dataset is empty")
+        raise DataError(
+            "data yielded 0 samples",
+            where="data",
+            why="the dataset is empty",
+            hint="check the split and the filter",
+        )
 
 
 def _is_one_batch(source: object) -> bool:

@@ -36,7 +36,12 @@ def count_items(
             counted += loss.count(outputs, batch.targets)
             task.advance()
     if counted == 0:
-        raise DataError("every target is ignored: nothing counts", where="data: targets")
+        raise DataError(
+            "every target is ignored: nothing counts",
+            where="data: targets",
+            why="the loss is a mean over what counts",
+            hint="check the labels: -100 is ignored by ce",
+        )
     return counted
 
 

@@ -56,8 +56,9 @@ class Parameters:
         if self.size == 0:
             raise ModelError(
                 "no parameter is studied: the mask holds every coordinate fixed",
-                where="Parameters",
-                hint="check the mask",
+                where="mask",
+                why="every value of it is false",
+                hint="set what is to be studied to true",
             )
 
     @property
@@ -86,6 +87,10 @@ class Parameters:
             block.name: _put(piece, block, base)
             for block, piece in zip(self.blocks, pieces, strict=True)
         }
+
+    def taken(self, name: str, tensor: Tensor) -> Tensor:
+        """Return the studied coordinates of one tensor, flat."""
+        return _take(tensor, next(block for block in self.blocks if block.name == name))
 
     def split(self, vector: Tensor) -> dict[str, Tensor]:
         """Return the part of a vector (n,) that belongs to each parameter, flat."""
@@ -149,10 +154,19 @@ def _blocks(tensors: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> tuple[
 def _check_mask(tensors: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> None:
     for name, values in mask.items():
         if name not in tensors:
-            raise ModelError(f"the mask names {name!r}, which is not studied", where="mask")
+            raise ModelError(
+                f"the mask names {name!r}, which is not studied",
+                where="mask",
+                why=f"studied are {', '.join(list(tensors)[:5])} …",
+                hint="name parameters of the model that train, or change params",
+            )
         if values.shape != tensors[name].shape:
             expected, got = tuple(tensors[name].shape), tuple(values.shape)
-            raise ModelError(f"the mask of {name!r} has shape {got}, expected {expected}")
+            raise ModelError(
+                f"the mask of {name!r} has shape {got}, expected {expected}",
+                where="mask",
+                hint="give one boolean for each number of the parameter",
+            )
 
 
 def _take(tensor: Tensor, block: Block) -> Tensor:

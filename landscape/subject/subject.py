@@ -140,7 +140,12 @@ class Subject:
             SettingError: There is none.
         """
         if not self.checkpoints:
-            raise SettingError("no checkpoint was given", where="Subject", hint="give a checkpoint")
+            raise SettingError(
+                "no checkpoint was given",
+                where="Subject",
+                why="there is nothing to study",
+                hint="name one",
+            )
         return self.checkpoints[-1]
 
     @property

@@ -260,7 +260,7 @@ def infinite_loss(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def failing_loss(outputs: Tensor, targets: Tensor) -> Tensor:
-    raise KeyError("no such key: margin")
+    raise KeyError(f"no such key: margin, for {len(outputs)} outputs, {len(targets)} targets")
 
 
 def fails_to_yield() -> Iterator[Any]:

@@ -343,7 +343,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     """A working folder with one good checkpoint."""
     monkeypatch.chdir(tmp_path)
@@ -394,7 +394,9 @@ class Use:
 
 
 def used(row: int, flags: str, *says: str, checkpoint: str = "good.pt", **more: Any) -> Use:
-    return Use(row, f"gradients {checkpoint} {flags.replace('nets:', f'{NETWORKS}:')}", says, **more)
+    return Use(
+        row, f"gradients {checkpoint} {flags.replace('nets:', f'{NETWORKS}:')}", says, **more
+    )
 
 
 def prefixed(prefix: str) -> dict[str, torch.Tensor]:
@@ -450,7 +452,7 @@ def test_used(folder, use):
     assert told == outcome.document["provenance"]["notes"]
 
 
-def test_the_same_data_once_and_again(folder):
+def test_the_same_data_once_and_again():
     """Row 30: a generator gives the numbers that the list which it runs through gives."""
     listed, once = (
         done(f"gradients good.pt --model {NETWORKS}:mlp --data {NETWORKS}:{name} --json").document
@@ -460,7 +462,7 @@ def test_the_same_data_once_and_again(folder):
     assert listed["provenance"]["batches_hash"] == once["provenance"]["batches_hash"]
 
 
-def test_evaluation_mode_is_the_default(folder):
+def test_evaluation_mode_is_the_default():
     """Row 34: dropout and batch statistics of training do not enter the numbers."""
     model = moody()
     torch.save(model.state_dict(), "moody.pt")
@@ -474,7 +476,7 @@ def test_evaluation_mode_is_the_default(folder):
     assert answer["loss"]["value"] == pytest.approx(loss.item(), rel=1e-5)
 
 
-def test_attention_is_differentiated_twice(folder):
+def test_attention_is_differentiated_twice():
     """Row 35: the kernels without a second derivative are not used, and the answer says so."""
     torch.save(transformer().state_dict(), "tied.pt")
     flags = f"--model {NETWORKS}:transformer --data {NETWORKS}:tokens {FAST} --json"
@@ -483,7 +485,7 @@ def test_attention_is_differentiated_twice(folder):
     assert "MATH" in json.dumps(document["provenance"])
 
 
-def test_unused_parameters_have_zero_rows(folder):
+def test_unused_parameters_have_zero_rows():
     """Row 36."""
     torch.save(partial().state_dict(), "partial.pt")
     flags = f"--model {NETWORKS}:partial --data {NETWORKS}:data"
@@ -492,14 +494,17 @@ def test_unused_parameters_have_zero_rows(folder):
     rows = {row["name"]: row for row in outcome.document["answer"]["layers"]}
     assert rows["unused.weight"]["gradient_norm"]["value"] == 0
     assert rows["head.weight"]["gradient_norm"]["value"] > 0
-    assert "2 trainable tensors do not move the loss" in done(f"gradients partial.pt {flags}").stdout
+    assert (
+        "2 trainable tensors do not move the loss" in done(f"gradients partial.pt {flags}").stdout
+    )
     spectrum = done(f"spectrum partial.pt {flags} {FAST} --json").document["answer"]
-    layers = {layer["name"]: layer["trace"]["value"] for layer in spectrum["layers"]}
-    assert layers["unused"] == 0
-    assert layers["head"] > 0
+    traces = {layer["name"]: layer["trace"] for layer in spectrum["layers"]}
+    low, high = traces["unused"]["interval"]
+    assert low <= 0 <= high
+    assert high - low < 1e-4 * traces["head"]["value"]
 
 
-def test_non_finite_weights_are_still_described(folder):
+def test_non_finite_weights_are_still_described():
     """Row 22: the weights alone can be told, and the exit code says that they are not finite."""
     torch.save(spoilt(torch.nan, (0, 5), (1, 1), (2, 7)), "nan.pt")
     outcome = run("weights nan.pt")
@@ -536,7 +541,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("command", ["weights", "inspect"])
 @pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-def test_hostile_names_are_inert(folder, monkeypatch, command, suffix):
+def test_hostile_names_are_inert(monkeypatch, command, suffix):
     monkeypatch.setenv("COLUMNS", "400")
     state = {name: torch.full((2, 2), float(i + 1)) for i, name in enumerate(HOSTILE)}
     (save_file if suffix == "safetensors" else torch.save)(state, f"hostile.{suffix}")
@@ -553,7 +558,7 @@ def test_hostile_names_are_inert(folder, monkeypatch, command, suffix):
     assert {tensor["name"] for tensor in tensors} == set(HOSTILE)
 
 
-def test_hostile_names_in_errors_are_inert(folder):
+def test_hostile_names_in_errors_are_inert():
     torch.save({name: torch.ones(2, 2) for name in HOSTILE}, "hostile.pt")
     outcome = run(f"gradients hostile.pt {SUBJECT}")
     assert outcome.code == 3
@@ -579,7 +584,8 @@ def code(*arguments):
 COMMANDS = (["weights"], ["inspect"], ["gradients", "--model", sys.argv[1] + ":mlp",
             "--data", sys.argv[1] + ":data"])
 WATCHED = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "subprocess.Popen",
-           "socket.", "pickle.find_class", "os.remove", "os.rename", "os.mkdir", "shutil.", "import")
+           "socket.", "pickle.find_class", "os.remove", "os.rename", "os.mkdir", "shutil.",
+           "import")
 events = []
 
 def hook(event, arguments):
@@ -606,7 +612,7 @@ sys.stderr.write("\\n" + json.dumps({"codes": codes, "events": refused, "trusted
 """
 
 
-def test_nothing_in_a_checkpoint_runs(folder):
+def test_nothing_in_a_checkpoint_runs():
     """Rows 12 and 13, under an audit hook; one file is then trusted, to show that the hook sees."""
     harm: dict[str, Any] = {
         "system": RunsOnLoad(os.system, "touch mischief"),
@@ -635,7 +641,7 @@ def test_nothing_in_a_checkpoint_runs(folder):
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stderr.splitlines()[-1])
     assert told["events"] == []
-    assert told["codes"] == dict.fromkeys(paths, [4, 0, 4])
+    assert told["codes"] == {path: [4, 0, 4] for path in paths}
     assert told["trusted"] == 0
     assert "os.system" in told["noticed"]
     assert Path("mischief").exists(), "the hook was not put to the test"
@@ -648,7 +654,7 @@ def test_inspect_lists_what_would_run(folder):
     assert not Path("mischief").exists()
 
 
-def test_a_trusted_pickle_is_stamped(folder):
+def test_a_trusted_pickle_is_stamped():
     torch.save(mlp(), "whole.pt")
     document = done("weights whole.pt --trust-pickle --json").document
     assert document["provenance"]["checkpoints"][0]["trusted_pickle"] is True
@@ -656,7 +662,7 @@ def test_a_trusted_pickle_is_stamped(folder):
     assert plain["answer"]["total_norm"] == document["answer"]["total_norm"]
 
 
-def test_a_bomb_is_refused(folder):
+def test_a_bomb_is_refused():
     """Row 10."""
     with zipfile.ZipFile("bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", b"\x80\x02}.")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -24,7 +25,7 @@ COMMANDS = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch) -> Path:
     """A working folder with a checkpoint of initial and one of final weights."""
     monkeypatch.chdir(tmp_path)
@@ -57,7 +58,7 @@ def test_json(folder, name, several):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_text(folder, name):
+def test_text(name):
     outcome = done(COMMANDS[name])
     assert outcome.stdout.startswith(("hessian of final.pt", "final.pt: "))
     assert "1,040" in outcome.stdout or "1.weight" in outcome.stdout
@@ -90,30 +91,36 @@ def test_output_folder(folder, name, checkpoints):
     assert again["answer"] == printed["answer"]
 
 
-def test_a_second_diagnostic_may_use_the_folder(folder):
+def test_a_second_diagnostic_may_use_the_folder():
     done(f"{COMMANDS['gradients']} -o answers")
     done(f"{COMMANDS['weights']} -o answers")
     assert {path.name for path in Path("answers").iterdir()} >= {"gradients.json", "weights.json"}
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_cannot_be_written(folder):
+def test_a_folder_that_cannot_be_written():
     Path("closed").mkdir(mode=0o555)
     outcome = run("weights final.pt -o closed/answers")
     assert outcome.code == 3
     assert "permission denied" in outcome.stderr
 
 
-def test_the_numbers_are_those_of_the_library(folder):
+def test_the_numbers_are_those_of_the_library():
     document = done(f"{COMMANDS['spectrum']} --json").document
     subject = ls.Subject(f"{NETWORKS}:mlp", data=f"{NETWORKS}:data", checkpoints=["final.pt"])
-    settings = {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 8, "max_probes": 16}
+    settings: dict[str, Any] = {
+        "top": 2,
+        "bottom": 1,
+        "probes": 2,
+        "lanczos_steps": 8,
+        "max_probes": 16,
+    }
     result = ls.Spectrum(**settings).run(subject)
     assert result.to_json()["answer"] == document["answer"]
     assert result.to_json()["settings"] == document["settings"]
 
 
-def test_unconverged_is_said_and_strict_fails(folder):
+def test_unconverged_is_said_and_strict_fails():
     command = f"spectrum final.pt {SUBJECT} {FAST} --trace-tolerance 1e-9 --max-probes 2"
     lenient = done(f"{command} --json")
     assert lenient.document["status"] == "budget_spent"
@@ -127,14 +134,14 @@ def test_unconverged_is_said_and_strict_fails(folder):
     assert run(f"{COMMANDS['gradients']} --strict").code == 0
 
 
-def test_strict_json_is_one_document(folder):
+def test_strict_json_is_one_document():
     command = f"spectrum final.pt {SUBJECT} {FAST} --trace-tolerance 1e-9 --max-probes 2"
     outcome = run(f"{command} --strict --json")
     assert outcome.code == 5
     assert outcome.document["schema"] in ("landscape/error/1", "landscape/spectrum/1")
 
 
-def test_quiet(folder):
+def test_quiet():
     loud, quiet = (done(f"{COMMANDS['gradients']} --json {flag}") for flag in ("", "-q"))
     assert "note: loss ce chosen" in loud.stderr
     assert quiet.stderr == ""
@@ -144,19 +151,19 @@ def test_quiet(folder):
     assert "no such file" in failed.stderr, "quiet does not silence errors"
 
 
-def test_errors_leave_stdout_empty(folder):
+def test_errors_leave_stdout_empty():
     assert run("weights nowhere.pt").stdout == ""
     assert run("spectrum final.pt --top 0").stdout == ""
 
 
-def test_a_series_names_every_checkpoint(folder):
+def test_a_series_names_every_checkpoint():
     outcome = done(COMMANDS["gradients"].replace("final.pt", "initial.pt final.pt"))
     first, second = (line for line in outcome.stdout.splitlines() if ".pt: loss" in line)
     assert first.startswith("initial.pt")
     assert second.startswith("final.pt")
 
 
-def test_weights_of_two_checkpoints_are_compared(folder):
+def test_weights_of_two_checkpoints_are_compared():
     answer = done("weights initial.pt final.pt --json").document["answer"]
     first, last = filled(mlp(), 1).state_dict(), mlp().state_dict()
     changes = {t["name"]: t["change"]["value"] for t in answer["tensors"]}
@@ -165,7 +172,7 @@ def test_weights_of_two_checkpoints_are_compared(folder):
     assert answer["reference"] == "initial.pt"
 
 
-def test_debug_shows_the_traceback(folder):
+def test_debug_shows_the_traceback():
     outcome = run("weights nowhere.pt --debug")
     assert outcome.code == 3
     assert "Traceback (most recent call last)" in outcome.stderr
@@ -175,7 +182,7 @@ def test_debug_shows_the_traceback(folder):
 # --- inspect -----------------------------------------------------------------------------------
 
 
-def test_inspect(folder):
+def test_inspect():
     text = done("inspect final.pt").stdout
     for part in ("final.pt", "training dict", "1,210", "float32", "epoch 3", "1.weight", "16×64"):
         assert part in text
@@ -229,9 +236,10 @@ def answers(folder, documents) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("answers")
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
-def test_plot_overlays_two_answers(answers, name, suffix):
+def test_plot_overlays_two_answers(name, suffix):
     paths = f"initial-{name}.json final-{name}.json"
     outcome = done(f"plot {paths} -o both.{suffix} --label initial --label trained")
     assert f"both.{suffix}" in outcome.stdout
@@ -244,7 +252,8 @@ def test_plot_overlays_two_answers(answers, name, suffix):
         assert "trained" in both.decode()
 
 
-def test_plot_of_a_series(answers):
+@pytest.mark.usefixtures("answers")
+def test_plot_of_a_series():
     done(f"gradients initial.pt final.pt {SUBJECT} -o series")
     done("plot series/gradients.json -o series.svg")
     text = Path("series.svg").read_text()
@@ -303,7 +312,7 @@ def test_usage(command):
     assert "landscape" in outcome.stderr
 
 
-def test_as_a_module(folder):
+def test_as_a_module():
     """The same in a process of its own: answer on stdout, notes on stderr, no colour codes."""
     command = [sys.executable, "-W", "error", "-m", "landscape", *COMMANDS["gradients"].split()]
     environment = {**os.environ, "FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "100"}
@@ -320,7 +329,7 @@ def test_as_a_module(folder):
     assert failed.stderr.startswith("error[L310]")
 
 
-def test_no_color(folder, monkeypatch):
+def test_no_color(monkeypatch):
     """NO_COLOR wins where a terminal would get colours."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     coloured = done("weights final.pt").stdout
@@ -345,7 +354,7 @@ def test_interrupted(folder, monkeypatch):
     assert contents(folder).keys() == {"initial.pt", "final.pt"}
 
 
-def test_a_defect_is_called_one(folder, monkeypatch):
+def test_a_defect_is_called_one(monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("inside")
 
@@ -356,7 +365,7 @@ def test_a_defect_is_called_one(folder, monkeypatch):
     assert "--debug" in outcome.stderr
 
 
-def test_out_of_memory_is_a_resource(folder, monkeypatch):
+def test_out_of_memory_is_a_resource(monkeypatch):
     def fail(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 

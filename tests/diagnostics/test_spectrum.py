@@ -82,7 +82,9 @@ def test_every_case_and_seed_gives_both_ends(name, seed):
 @pytest.mark.parametrize("name", ["mlp", "ragged", "ignored", "regression"])
 def test_gauss_newton_gives_its_own_spectrum(name):
     exact = spectrum_of(dense_gauss_newton(name))
-    result = Spectrum(operator="gauss-newton", top=6, bottom=2, **QUICK).run(CASES[name]().subject())
+    result = Spectrum(operator="gauss-newton", top=6, bottom=2, **QUICK).run(
+        CASES[name]().subject()
+    )
     np.testing.assert_allclose(tops(result), exact[::-1][:6], rtol=0, atol=1e-4 * exact[-1])
     np.testing.assert_allclose(bottoms(result), exact[:2], rtol=0, atol=1e-4 * exact[-1])
     assert_settled(result)

@@ -36,9 +36,8 @@ MATRICES = {
     "one entry": torch.eye(LARGE, dtype=F64) * (torch.arange(LARGE) == 5),
     "projection": orthogonal(LARGE)[:, :100] @ orthogonal(LARGE)[:, :100].T,
     "decaying": orthogonal(LARGE) * torch.arange(1, LARGE + 1) ** -1.0,
-    "two equal tops": orthogonal(LARGE) * torch.cat(
-        [torch.tensor([4.0, 4.0]), torch.linspace(0, 3.99, LARGE - 2)]
-    ),
+    "two equal tops": orthogonal(LARGE)
+    * torch.cat([torch.tensor([4.0, 4.0]), torch.linspace(0, 3.99, LARGE - 2)]),
 }
 
 

@@ -65,9 +65,7 @@ def test_restriction_is_the_block_of_the_matrix_in_the_given_order():
 def test_restrictions_of_restrictions_compose():
     matrix = square()
     twice = MatrixOperator(matrix).restricted(torch.tensor([6, 4, 2, 0]))
-    close(
-        twice.restricted(torch.tensor([3, 1])).to_dense(), matrix[[0, 4]][:, [0, 4]]
-    )
+    close(twice.restricted(torch.tensor([3, 1])).to_dense(), matrix[[0, 4]][:, [0, 4]])
 
 
 def test_gram_operator_is_the_matrix_times_its_transpose():

@@ -168,6 +168,8 @@ def test_intervals_cover(tolerance, max_probes):
         found = traces(MATRIX, seed=seed, tolerance=tolerance, max_probes=max_probes)
         covered += [
             low <= value <= high
-            for (low, high), value in zip((e.interval for e in estimates(found)), exact, strict=True)
+            for (low, high), value in zip(
+                (e.interval for e in estimates(found)), exact, strict=True
+            )
         ]
     assert (covered / FULL_SEEDS >= 0.93).all(), covered / FULL_SEEDS

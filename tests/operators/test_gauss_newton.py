@@ -9,7 +9,7 @@ from landscape.errors import ModelError
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.subject import Subject
-from tests.cases import CASES, SEPARABLE, dense_gauss_newton, dense_hessian, labels, normal
+from tests.cases import CASES, SEPARABLE, dense_gauss_newton, dense_hessian, labels, normal, seeded
 from tests.operators.test_hessian import (
     Branched,
     Cubed,
@@ -72,9 +72,9 @@ def test_float32_is_within_the_promised_share_of_the_largest_eigenvalue(name):
 @pytest.mark.parametrize("loss", ["ce", "mse", "bce"])
 @pytest.mark.parametrize("depth", ["one layer", "frozen first layer"])
 def test_it_is_the_hessian_for_a_network_linear_in_its_parameters(loss, depth):
-    model = nn.Linear(4, 3)
+    model: nn.Module = seeded(lambda: nn.Linear(4, 3), 0)
     if depth == "frozen first layer":
-        first = nn.Linear(4, 4).requires_grad_(False)
+        first = seeded(lambda: nn.Linear(4, 4), 1).requires_grad_(False)
         model = nn.Sequential(first, nn.Tanh(), model)
     x = normal(9, 4, seed=0)
     targets = {
@@ -102,7 +102,9 @@ def test_it_is_the_hessian_where_the_residuals_vanish():
 
 def test_rank_is_at_most_the_number_of_outputs():
     subject = Subject(
-        CASES["regression"]().model, "mse", (normal(3, 4, seed=0), normal(3, 2, seed=1)),
+        CASES["regression"]().model,
+        "mse",
+        (normal(3, 4, seed=0), normal(3, 2, seed=1)),
         dtype="float64",
     )
     values = spectrum_of(GaussNewtonOperator(subject).to_dense())
@@ -155,7 +157,7 @@ def test_model_outputs_may_be_wrapped():
 
     wraps = [lambda z: (z, z * 2), lambda z: {"logits": z}, lambda z: SimpleNamespace(logits=z)]
     x, y = normal(7, 4, seed=0), labels(7, classes=3, seed=1)
-    plain = nn.Linear(4, 3)
+    plain = seeded(lambda: nn.Linear(4, 3), 0)
     exact = GaussNewtonOperator(Subject(plain, "ce", (x, y), dtype="float64")).to_dense()
 
     class Wrapped(nn.Module):

@@ -299,9 +299,7 @@ def test_scipy_finds_the_same_extreme_eigenvalues(name):
 
     exact = spectrum_of(dense_hessian(name))
     start = np.ones(len(exact))
-    found = eigsh(
-        operator(name).to_scipy(), k=4, which="LA", v0=start, return_eigenvectors=False
-    )
+    found = eigsh(operator(name).to_scipy(), k=4, which="LA", v0=start, return_eigenvectors=False)
     np.testing.assert_allclose(np.sort(found), exact[-4:], rtol=1e-8, atol=1e-9)
 
 

@@ -1,0 +1,289 @@
+"""`landscape report` and `landscape render`, from the checkpoint to the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+
+import landscape as ls
+from tests.cli.command import NETWORKS, SUBJECT, contents, done, run
+from tests.cli.networks import filled, mlp
+
+ORDER = [kind.name for kind in ls.DIAGNOSTICS]
+PAGES = ("report.html", "report.json", "report.md")
+WHOLE = f"report final.pt {SUBJECT} --preset quick -o out"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    """A working folder with two checkpoints."""
+    monkeypatch.chdir(tmp_path)
+    torch.save(filled(mlp(), 1).state_dict(), "initial.pt")
+    torch.save(mlp().state_dict(), "final.pt")
+    return tmp_path
+
+
+@pytest.fixture
+def quick(monkeypatch) -> None:
+    """The quick preset, quicker."""
+    settings = {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 6, "max_probes": 8}
+    monkeypatch.setattr(ls.Spectrum, "presets", {**ls.Spectrum.presets, "quick": settings})
+
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+def pages(folder: str = "out") -> dict[str, bytes]:
+    return {name: (Path(folder) / name).read_bytes() for name in PAGES}
+
+
+def told(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the answers of a report."""
+    return {name: one["answer"] for name, one in document["answer"]["sections"].items()}
+
+
+def test_a_checkpoint_alone(folder):
+    outcome = done("report final.pt -o out")
+    assert "out/report.html" in outcome.stdout
+    for name in ORDER:
+        assert name in outcome.stdout
+    assert outcome.stdout.count("skipped, no model was given; --model and --data") == 2
+    page = (folder / "out" / "report.html").read_text()
+    assert "--model and --data" in page
+    assert "1.weight" in page
+    document = json.loads((folder / "out" / "report.json").read_text())
+    assert list(document["answer"]["sections"]) == ["weights"]
+    assert [one["unlock"] for one in document["answer"]["skipped"]] == ["--model and --data"] * 2
+    assert "T0" in page
+    figures = {path.name for path in (folder / "out" / "figures").iterdir()}
+    assert figures == {"weights.png", "weights.svg"}
+
+
+def test_the_default_folder(folder):
+    done("report final.pt")
+    assert (folder / "landscape-report" / "report.html").exists()
+
+
+def test_everything(folder):
+    command = WHOLE.replace("final.pt", "initial.pt final.pt")
+    outcome = done(f"{command} --json")
+    document = outcome.document
+    jsonschema.validate(document, ls.Report.schema(), cls=jsonschema.Draft202012Validator)
+    assert document == json.loads((folder / "out" / "report.json").read_text())
+    assert list(document["answer"]["sections"]) == ORDER
+    assert document["answer"]["skipped"] == []
+    for kind in ls.DIAGNOSTICS:
+        section = document["answer"]["sections"][kind.name]
+        jsonschema.validate(section, kind.result.schema(), cls=jsonschema.Draft202012Validator)
+    page = (folder / "out" / "report.html").read_text()
+    for question in ("Convergence", "Speed", "Global quality"):
+        assert question in page
+    for label in ("initial.pt", "final.pt"):
+        assert label in page
+        assert label in (folder / "out" / "report.md").read_text()
+    assert len(page) < 1_500_000
+    assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?https?:""", page)
+
+
+def test_the_page_says_how_to_repeat_it(folder):
+    done(f"{WHOLE} --seed 3")
+    document = json.loads((folder / "out" / "report.json").read_text())
+    command = document["provenance"]["command"]
+    command = command if isinstance(command, str) else " ".join(command)
+    assert command.startswith("landscape report final.pt --model ")
+    assert "--seed 3" in command
+    assert document["seed"] == 3
+
+
+@pytest.mark.parametrize("flags", ["", f"--model {NETWORKS}:mlp --data {NETWORKS}:data"])
+def test_non_finite_weights(folder, flags):
+    """Row 22: what can be said of the weights is reported, and the code says the rest."""
+    state = mlp().state_dict()
+    state["1.weight"][0, 5] = torch.nan
+    torch.save(state, "nan.pt")
+    outcome = run(f"report nan.pt {flags} -o out")
+    assert outcome.code == 5
+    assert "Traceback" not in outcome.stderr
+    assert "NaN" in outcome.stdout
+    document = json.loads((folder / "out" / "report.json").read_text())
+    assert list(document["answer"]["sections"]) == ["weights"]
+    assert document["status"] == "not_finite"
+    page = (folder / "out" / "report.html").read_text()
+    assert "first at [0, 5]" in page
+    if flags:
+        failed = {one["section"]: one["error"] for one in document["answer"]["failures"]}
+        assert failed.keys() == {"gradients", "spectrum"}
+        assert failed["gradients"]["exit"] == 5
+
+
+def test_non_finite_data(folder):
+    """Row 33: the weights are reported whatever the data are."""
+    outcome = run(f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:nan_inputs -o out")
+    assert outcome.code == 5
+    assert "batch 1, sample 2" in outcome.stdout + outcome.stderr
+    document = json.loads((folder / "out" / "report.json").read_text())
+    assert list(document["answer"]["sections"]) == ["weights"]
+
+
+def test_synthetic_data_are_stamped(folder):
+    command = f"report final.pt --model {NETWORKS}:mlp --preset quick -o out"
+    outcome = done(f"{command} --data random:shape=1x8x8,classes=10,samples=20")
+    assert "SYNTHETIC" in outcome.stdout
+    assert "SYNTHETIC" in (folder / "out" / "report.html").read_text()
+
+
+def test_a_trusted_pickle_is_stamped(folder):
+    torch.save(mlp(), "whole.pt")
+    assert run("report whole.pt -o out").code == 4
+    assert not (folder / "out").exists()
+    assert "UNSAFE-PICKLE" in done("report whole.pt --trust-pickle -o out").stdout
+    assert "UNSAFE-PICKLE" in (folder / "out" / "report.html").read_text()
+
+
+def test_a_report_is_not_written_over(folder):
+    done("report final.pt -o out")
+    before = contents(folder)
+    outcome = run("report initial.pt -o out")
+    assert outcome.code == 3
+    assert "--force" in outcome.stderr
+    assert contents(folder) == before
+    done("report initial.pt -o out --force")
+    assert pages() != {name: before[f"out/{name}"] for name in PAGES}
+    assert "initial.pt" in (folder / "out" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("report absent.pt", 3, "no such file"),
+        ("report", 2, "CKPT"),
+        ("report empty.pt", 3, "0 bytes"),
+        ("report final.pt --model absent.py:build", 3, "there is no file"),
+        ("report final.pt --model resnet18", 2, "scheme:rest"),
+        (f"report final.pt --model {NETWORKS}:transformer", 3, "not in this checkpoint"),
+        (f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:no_batches", 3, "0 samples"),
+        (f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:label_12", 3, "label 12"),
+        (f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:shuffled", 3, "differ"),
+        (f"report final.pt --model {NETWORKS}:frozen --data {NETWORKS}:data", 3, "--params all"),
+        (f"report final.pt {SUBJECT} --device tpu", 3, "--device auto"),
+        ("report final.pt --preset fast", 2, "quick"),
+        ("report final.pt --seed -1", 2, "x>=0"),
+        ("report final.pt --data npz:absent.npz", 3, "absent.npz"),
+    ],
+)
+def test_bad_inputs_leave_nothing(folder, command, code, says):
+    Path("empty.pt").write_bytes(b"")
+    before = contents(folder)
+    outcome = run(f"{command} -o out --json")
+    assert outcome.code == code, outcome.stderr
+    assert outcome.stderr.startswith("error[L")
+    assert says in outcome.stderr
+    assert outcome.document["schema"] == "landscape/error/1"
+    assert outcome.document["exit"] == code
+    assert contents(folder) == before
+
+
+def test_it_goes_on_where_it_was(folder, monkeypatch):
+    """Interrupted in the middle, run again with the same folder: the same answers, not again."""
+    whole = done(f"{WHOLE.replace('-o out', '-o whole')} --json").document
+    measured: Counter[str] = Counter()
+    for kind in ls.DIAGNOSTICS:
+
+        def counted(self: Any, studied: Any, original: Any = kind.measure) -> Any:
+            measured[type(self).name] += 1
+            if type(self).name == "spectrum" and measured["spectrum"] == 1:
+                raise KeyboardInterrupt
+            return original(self, studied)
+
+        monkeypatch.setattr(kind, "measure", counted)
+    outcome = run(WHOLE)
+    assert outcome.code == 130
+    assert "run the command again" in outcome.stderr
+    assert not any((folder / "out" / name).exists() for name in PAGES)
+    resumed = done(f"{WHOLE} --json").document
+    assert measured == Counter({**dict.fromkeys(ORDER, 1), "spectrum": 2})
+    assert told(resumed) == told(whole)
+    assert resumed["status"] == whole["status"]
+    assert done(f"{WHOLE} --force --json").document["answer"] == resumed["answer"]
+    assert measured["spectrum"] == 2
+
+
+# --- render ------------------------------------------------------------------------------------
+
+
+def test_render_gives_the_same_page():
+    done(WHOLE)
+    assert "again.html" in done("render out/report.json -o again.html").stdout
+    assert Path("again.html").read_bytes() == pages()["report.html"]
+
+
+def test_render_of_one_answer():
+    done("weights final.pt -o answers")
+    done("render answers/weights.json -o weights.html")
+    assert "1.weight" in Path("weights.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("document", "code", "says"),
+    [
+        (None, 3, "a.json"),
+        ("", 3, "not JSON"),
+        ("[" * 100_000, 3, "not JSON"),
+        ("[]", 3, "not a document of landscape"),
+        ('{"schema": "landscape/report/9"}', 3, "landscape/report/1"),
+        ('{"schema": "landscape/error/1", "exit": 3}', 3, "landscape/error/1"),
+        ('{"schema": "landscape/report/1"}', 3, "a.json"),
+        ('{"schema": "landscape/report/1", "answer": {"sections": []}}', 3, "a.json"),
+    ],
+)
+def test_render_refuses(folder, document, code, says):
+    if document is not None:
+        Path("a.json").write_text(document)
+    before = contents(folder)
+    outcome = run("render a.json -o a.html")
+    assert outcome.code == code, outcome.stderr
+    assert says in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert contents(folder) == before
+
+
+def test_render_does_not_write_over():
+    done("report final.pt -o out")
+    Path("page.html").write_text("mine")
+    outcome = run("render out/report.json -o page.html")
+    assert outcome.code == 3
+    assert Path("page.html").read_text() == "mine"
+    done("render out/report.json -o page.html --force")
+    assert Path("page.html").read_bytes() == pages()["report.html"]
+
+
+# --- row 42 ------------------------------------------------------------------------------------
+
+
+def test_hostile_names_are_inert(folder):
+    names = (
+        "<img src=x onerror=alert(1)>",
+        "\x1b[31mred",
+        "[/red]",
+        "</script><script>x",
+        "|a|`b`",
+    )
+    torch.save({name: torch.full((2, 2), i + 1.0) for i, name in enumerate(names)}, "hostile.pt")
+    shown = done("report hostile.pt -o out").stdout
+    assert [c for c in shown if ord(c) < 32 and c != "\n"] == []
+    page, markdown = ((folder / "out" / name).read_text() for name in ("report.html", "report.md"))
+    for text in (page, markdown):
+        assert [c for c in text if ord(c) < 32 and c != "\n"] == []
+        assert "<img src=x" not in text
+        assert "<script>x" not in text
+    assert "&lt;img src=x" in page
+    svg = (folder / "out" / "figures" / "weights.svg").read_text()
+    assert "<img" not in svg
+    assert "<script" not in svg
