@@ -1,4 +1,4 @@
-"""Small networks × losses × ragged batches × choices of parameters, each built afresh by its name."""
+"""Small networks × losses × ragged batches × choices of parameters, each built by its name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Curvature = Literal["softmax", "square", "sigmoid", "logcosh", "none"]
 class Problem:
     """What a subject is made of, and what an independent reference must know about it."""
 
-    model: nn.Module
+    model: Any
     data: list[Any]
     loss: Any = "ce"
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -51,7 +51,7 @@ class Problem:
 def seeded(build: Callable[[], Built], seed: int) -> Built:
     """Build a module under a seed, leaving the global generator as it was."""
     with torch.random.fork_rng(devices=()):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return build()
 
 
@@ -76,7 +76,7 @@ def classified(
 # --- networks ----------------------------------------------------------------------------------
 
 
-def mlp() -> nn.Sequential:
+def mlp() -> Any:
     return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 3))
 
 
@@ -164,7 +164,7 @@ class Transformer(nn.Module):
 
 
 class SelfScored(Transformer):
-    """A language model that computes its own loss on labels shifted by one, as Hugging Face's do."""
+    """Computes its own loss on labels shifted by one, as Hugging Face's language models do."""
 
     def forward(  # type: ignore[override]
         self, input_ids: Tensor, labels: Tensor | None = None

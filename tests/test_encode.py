@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import json
@@ -247,7 +248,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, s
     path = tmp_path / "out.json"
     path.write_text("old")
 
-    def fail(*args: Any, **kwargs: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise OSError("no space left on device")
 
     if step == "fsync":
@@ -262,7 +263,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, s
 
 
 def test_an_interruption_leaves_nothing_either(tmp_path, monkeypatch):
-    def interrupt(handle: int) -> None:
+    def interrupt(_: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module.os, "fsync", interrupt)

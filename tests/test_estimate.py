@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import dataclasses

@@ -1,7 +1,9 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +28,7 @@ from tests.cases import (
 )
 from tests.oracles import F64, chain, softmax_regression, spectrum_of
 
-QUICK = {"probes": 2, "lanczos_steps": 8, "max_probes": 32}
+QUICK: dict[str, Any] = {"probes": 2, "lanczos_steps": 8, "max_probes": 32}
 
 
 def ends(result: SpectrumResult) -> tuple[Estimate, ...]:
@@ -221,7 +223,7 @@ def test_an_even_spectrum_has_no_outliers():
 
 
 def test_condition_holds_the_largest_over_the_median():
-    values = list(np.linspace(1, 3, 60)) + [200.0]
+    values = [*np.linspace(1, 3, 60), 200.0]
     result = Spectrum(top=1, bottom=0, probes=16, lanczos_steps=61, max_probes=2).run(
         planted(values)
     )

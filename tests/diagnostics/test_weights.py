@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import json
@@ -47,7 +48,7 @@ TENSORS = {
 @pytest.mark.parametrize("name", TENSORS)
 def test_norms_and_ranks_are_those_of_numpy(name):
     tensor = TENSORS[name]
-    (found,) = studied(checkpoint(**{name: tensor})).tensors
+    (found,) = studied(Checkpoint(label="weights", tensors={name: tensor})).tensors
     array = tensor.double().numpy()
     assert found.shape == array.shape
     assert f"torch.{found.dtype}" == str(tensor.dtype)

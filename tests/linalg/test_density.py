@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import math
@@ -21,7 +22,7 @@ class Diagonal(LinearOperator):
     """diag(λ): what the estimators see depends on the eigenvalues alone."""
 
     def __init__(self, values: np.ndarray, dtype: torch.dtype = F64) -> None:
-        super().__init__((len(values),) * 2, dtype=dtype, device=torch.device("cpu"))
+        super().__init__((len(values), len(values)), dtype=dtype, device=torch.device("cpu"))
         self.values = torch.from_numpy(values).to(dtype)
 
     def _products(self, rows: torch.Tensor) -> torch.Tensor:
@@ -219,7 +220,7 @@ def test_interval_of_a_quantile_of_magnitude_holds_it(values, fraction, steps):
 def test_band_and_interval_hold_the_truth_at_a_few_seeds(values, seed):
     """A wide level: at 99.9 % a failure of five seeds means a wrong law."""
     measure = measured(values, seed=seed, steps=20)
-    grid, width = even_grid(measure)
+    grid, _ = even_grid(measure)
     band = measure.distribution(grid, level=0.999)
     exact = fraction_below(values, grid)
     assert (band.lower <= exact + 1e-9).all()

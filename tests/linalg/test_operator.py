@@ -1,4 +1,7 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +55,7 @@ def test_sum_difference_and_multiple_are_those_of_the_matrices():
 
 def test_operators_of_different_size_are_not_added():
     with pytest.raises(SettingError, match=r"\(3, 3\) and \(4, 4\)"):
-        MatrixOperator(square(3)) + MatrixOperator(square(4))
+        _ = MatrixOperator(square(3)) + MatrixOperator(square(4))
 
 
 def test_restriction_is_the_block_of_the_matrix_in_the_given_order():
@@ -87,7 +90,7 @@ def test_scipy_finds_the_eigenvalues_of_a_float32_operator():
 
 def test_scipy_form_multiplies_vectors_columns_and_blocks():
     matrix = square()
-    operator = MatrixOperator(matrix, symmetric=True).to_scipy()
+    operator: Any = MatrixOperator(matrix, symmetric=True).to_scipy()
     block = square(seed=8).numpy()
     np.testing.assert_allclose(operator @ block, matrix.numpy() @ block)
     np.testing.assert_allclose(operator @ block[:, 0], matrix.numpy() @ block[:, 0])

@@ -1,4 +1,7 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -235,7 +238,8 @@ class ForwardOnly(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         (x,) = ctx.saved_tensors
-        if torch._C._functorch.peek_interpreter_stack() is None and torch.is_grad_enabled():
+        functorch: Any = torch._C._functorch  # pyright: ignore[reportAttributeAccessIssue]
+        if functorch.peek_interpreter_stack() is None and torch.is_grad_enabled():
             raise NotImplementedError("no double backward outside torch.func")
         return 3 * x**2 * grad
 

@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import itertools
@@ -170,12 +171,12 @@ def test_what_draws_from_seedable_generators_is_fixed_by_the_seed(name, limit, m
 def test_reading_leaves_the_global_generators_alone(name):
     loader = LOADERS[name]()
     own = getattr(loader, "generator", None)
-    before = (torch.get_rng_state(), random.getstate(), np.random.get_state()[2])
-    own_before = own.get_state() if own is not None else None
+    before = (torch.get_rng_state(), random.getstate(), [*np.random.get_state(legacy=True)][2])
+    own_before = own.get_state() if own is not None else torch.empty(0)
     Batches(loader)
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
-    assert np.random.get_state()[2] == before[2]
+    assert [*np.random.get_state(legacy=True)][2] == before[2]
     if own is not None:
         assert torch.equal(own.get_state(), own_before)
 
@@ -208,10 +209,12 @@ def test_a_sampler_with_a_generator_of_its_own_is_refused_or_fixed_and_restored(
     own = generator(3)
     sampler = RandomSampler(dataset(), generator=own)
     before = own.get_state()
+    refusal = ""
     try:
         assert_repeats(Batches(DataLoader(dataset(), batch_size=4, sampler=sampler)))
     except DataError as error:
-        assert "differ between passes (batch 0)" in str(error)
+        refusal = str(error)
+    assert not refusal or "differ between passes (batch 0)" in refusal
     assert torch.equal(own.get_state(), before)
 
 

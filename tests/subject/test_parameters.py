@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import pytest
@@ -165,7 +166,7 @@ def test_a_glob_without_match_shows_near_names():
 
 def test_a_frozen_network_says_how_to_study_it():
     model = seeded(mlp, 0).requires_grad_(False)
-    with pytest.raises(ModelError, match="every parameter .* is frozen") as raised:
+    with pytest.raises(ModelError, match=r"every parameter .* is frozen") as raised:
         Parameters(model)
     assert "all" in raised.value.hint
 

@@ -1,3 +1,4 @@
+# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import math
@@ -136,6 +137,7 @@ def test_a_point_is_not_changed_by_training_that_goes_on():
     class Scaled(nn.Linear):
         def __init__(self) -> None:
             super().__init__(5, 3)
+            self.scale: Tensor
             self.register_buffer("scale", torch.ones(()), persistent=False)
 
         def forward(self, x: Tensor) -> Tensor:
@@ -203,7 +205,7 @@ def test_auto_chooses_and_says_so():
 
 
 def test_a_loss_that_is_not_finite_names_batch_and_module():
-    model = nn.Sequential(nn.Linear(5, 3, bias=False), nn.Linear(3, 3))
+    model: Any = nn.Sequential(nn.Linear(5, 3, bias=False), nn.Linear(3, 3))
     model[0].weight.data.fill_(1)
     model[1].weight.data.fill_(3e38)
     data = pairs()
@@ -254,7 +256,7 @@ def test_a_custom_mean_over_named_inputs_without_labels_is_counted_by_samples():
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) - x
 
-    def size(outputs: Any, targets: Any) -> Tensor:
+    def size(outputs: Any, _targets: Any) -> Tensor:
         return outputs.square().sum(1).mean()
 
     model = seeded(lambda: Coder(4, 4), 0)
@@ -377,6 +379,7 @@ def buffered(value: float) -> nn.Module:
     class Buffered(nn.Linear):
         def __init__(self) -> None:
             super().__init__(5, 3)
+            self.scale: Tensor
             self.register_buffer("scale", torch.tensor(value), persistent=False)
 
         def forward(self, x: Tensor) -> Tensor:
