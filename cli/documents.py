@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from landscape.errors import InputError
+
+T = TypeVar("T")
 
 LARGEST_BYTES = 2**28
 
@@ -43,3 +46,25 @@ def read_document(path: Path) -> dict[str, Any]:
             hint="give a report.json, or what --json printed",
         )
     return document
+
+
+def read_answer(path: Path, decode: Callable[[dict[str, Any]], T]) -> T:
+    """Return the answer or report in a file.
+
+    Args:
+        path: The file.
+        decode: Makes it from the document.
+
+    Raises:
+        InputError: The document is not of the form that its schema has.
+    """
+    document = read_document(path)
+    try:
+        return decode(document)
+    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+        raise InputError(
+            f"{path} is damaged: {type(error).__name__}: {error}",
+            where=str(path),
+            why=f"it does not have the form of {document['schema']}",
+            hint="write it again with landscape",
+        ) from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import click
 
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, SettingError, out_of_memory
 
 from .terminal import plain
 
@@ -54,8 +54,8 @@ def _known(error: BaseException, arguments: Sequence[str]) -> LandscapeError:
         return error
     if isinstance(error, click.ClickException):
         return _usage(error)
-    if isinstance(error, MemoryError) or "out of memory" in str(error):
-        return _out_of_memory(error)
+    if (resources := out_of_memory(error)) is not None:
+        return resources
     return LandscapeError(
         f"{type(error).__name__}: {error}",
         where=" ".join(["landscape", *arguments[:1]]),
@@ -65,24 +65,12 @@ def _known(error: BaseException, arguments: Sequence[str]) -> LandscapeError:
 
 
 def _usage(error: click.ClickException) -> LandscapeError:
-    from landscape.errors import SettingError
-
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "landscape"
     parameter = getattr(error, "param", None)
     hint = f"see `{command} --help`"
     if isinstance(parameter, click.Option):
-        text, default = parameter.help or "", parameter.default
-        hint = f"{parameter.opts[-1]}: {text}, default {default}; see `{command} --help`"
+        given = isinstance(parameter.default, int | float | str)
+        default = f", default {parameter.default}" if given else ""
+        hint = f"{parameter.opts[-1]}: {parameter.help}{default}; see `{command} --help`"
     return SettingError(error.format_message(), where=command, hint=hint)
-
-
-def _out_of_memory(error: BaseException) -> LandscapeError:
-    from landscape.errors import ResourceError
-
-    return ResourceError(
-        "memory ran out",
-        where=type(error).__name__,
-        why=str(error).split("\n")[0],
-        hint="study fewer parameters (--params), fewer samples (--max-samples), smaller batches",
-    )

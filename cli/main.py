@@ -60,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        code = landscape.main(arguments, prog_name="landscape", standalone_mode=False)
+        code = landscape.main(
+            arguments, prog_name="landscape", standalone_mode=False, obj=arguments
+        )
     except Failed as failed:
         sys.exit(failed.code)
     except BaseException as error:

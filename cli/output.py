@@ -11,13 +11,11 @@ import click
 
 from landscape.errors import NumericalError, OutputError
 
-from .failures import Failed
+from .failures import Failed, show_error
 from .terminal import plain
 
 if TYPE_CHECKING:
     from landscape.base import Result
-
-NOT_FINITE_EXIT = 5
 
 
 def output_parameters() -> list[click.Parameter]:
@@ -90,11 +88,17 @@ def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool)
     else:
         show(result)
     if result.status is Status.NOT_FINITE:
-        raise Failed(NOT_FINITE_EXIT)
+        raise Failed(NumericalError.exit)
     if strict and not result.status.settled:
-        raise NumericalError(
-            f"{result.name} did not converge", why=result.message, hint="raise what it names"
+        show_error(
+            NumericalError(
+                f"{result.name} did not converge",
+                where="--strict",
+                why=result.message,
+                hint="raise the setting that is named",
+            )
         )
+        raise Failed(NumericalError.exit)
 
 
 def show(result: Result) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -16,6 +17,7 @@ from typing import (
     Literal,
     Self,
     TypeVar,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -23,7 +25,7 @@ from typing import (
 
 from landscape.encode import Schema, decode_fields, encode, schema_of, schema_of_fields
 from landscape.errors import SettingError
-from landscape.estimate import Status, worst
+from landscape.estimate import Estimate, Status, worst
 from landscape.subject.cost import measuring
 from landscape.subject.subject import Subject
 
@@ -57,9 +59,9 @@ class Option:
 
     def admits(self, value: Any) -> bool:
         """Return whether a value lies inside the bounds."""
-        if value is None:
+        if value is None or isinstance(value, str | bool):
             return True
-        return not (
+        return math.isfinite(value) and not (
             (self.at_least is not None and value < self.at_least)
             or (self.above is not None and value <= self.above)
             or (self.at_most is not None and value > self.at_most)
@@ -169,8 +171,8 @@ class Result(ABC):
         return {name: encode(getattr(self, name)) for name in self.answer_fields()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the whole JSON document."""
-        answer = {"series": [one.answer() for one in self.series]} if self.series else self.answer()
+        """Return the whole JSON document; in a series each answer has its own status and cost."""
+        answer = {"series": [one.member() for one in self.series]} if self.series else self.answer()
         return {
             "schema": self.schema_name(),
             "status": self.status.value,
@@ -182,15 +184,21 @@ class Result(ABC):
             "provenance": encode(self.provenance),
         }
 
+    def member(self) -> dict[str, Any]:
+        """Return the JSON form of the answer as one of a series."""
+        envelope = {name: encode(getattr(self, name)) for name in ("status", "message", "cost")}
+        return {**self.answer(), **envelope}
+
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """Return the result whose document is given."""
         keys = ("status", "message", "settings", "seed", "cost", "provenance")
         envelope = {key: document[key] for key in keys}
-        answers = document["answer"].get("series") or [document["answer"]]
-        results = [decode_fields(cls, {**envelope, **answer}) for answer in answers]
-        series = tuple(results) if "series" in document["answer"] else ()
-        return dataclasses.replace(results[-1], series=series)
+        if "series" not in document["answer"]:
+            return decode_fields(cls, {**envelope, **document["answer"]})
+        members = document["answer"]["series"]
+        series = tuple(decode_fields(cls, {**envelope, **member}) for member in members)
+        return replace(decode_fields(cls, {**members[-1], **envelope}), series=series)
 
     @classmethod
     def schema(cls) -> Schema:
@@ -231,6 +239,15 @@ class Result(ABC):
     def tables(self) -> tuple[Table, ...]:
         """Return the tables of the answer."""
 
+    def headline(self) -> tuple[tuple[str, Estimate], ...]:
+        """Return the few numbers that a reader looks for first, named."""
+        return ()
+
+    @property
+    def label(self) -> str:
+        """Return what to call the answer beside others of its kind: its checkpoint."""
+        return str(getattr(self, "checkpoint", self.name))
+
     def findings(self) -> tuple[Finding, ...]:
         """Return what a reader should not miss, gravest first."""
         return ()
@@ -255,7 +272,7 @@ class Result(ABC):
         if not self.series:
             return [self], [None]
         ends = [self.series[0], self.series[-1]]
-        return ends, [str(getattr(one, "checkpoint", one.name)) for one in ends]
+        return ends, [one.label for one in ends]
 
     def _repr_html_(self) -> str:
         from landscape.figures.canvas import notebook
@@ -322,15 +339,31 @@ class Diagnostic(ABC, Generic[R]):
                 hint=f"give {missing[1]}",
             )
         if not self.needs.each or len(subject.checkpoints) == 1:
-            return self._sealed(subject)
-        answers = [self._sealed(subject.at(checkpoint)) for checkpoint in subject.checkpoints]
-        return dataclasses.replace(
+            return self._remembered(subject)
+        answers = [self._remembered(subject.at(checkpoint)) for checkpoint in subject.checkpoints]
+        status = worst(*(answer.status for answer in answers))
+        gravest = next(answer for answer in answers if answer.status is status)
+        return replace(
             answers[-1],
             series=tuple(answers),
-            status=worst(*(a.status for a in answers)),
-            cost=Cost.total([a.cost for a in answers]),
+            status=status,
+            message=gravest.message,
+            cost=Cost.total([answer.cost for answer in answers]),
             provenance=subject.provenance(),
         )
+
+    def fitted(self, subject: Subject) -> Self:
+        """Return the question with settings that are possible for a subject; for presets."""
+        del subject
+        return self
+
+    def _remembered(self, subject: Subject) -> R:
+        """Return the answer that the subject's folder remembers, or a new one."""
+        if subject.memory.folder is None:
+            return self._sealed(subject)
+        key = ("answer", self.result.schema_name(), vars(self), subject.identity())
+        document = subject.memory.once(key, lambda: self._sealed(subject).to_json(), dict)
+        return cast("R", self.result.from_json(document))
 
     def _sealed(self, subject: Subject) -> R:
         started = time.perf_counter()
@@ -343,7 +376,7 @@ class Diagnostic(ABC, Generic[R]):
             samples=subject.batches.samples if subject.batches is not None else 0,
         )
         settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return dataclasses.replace(
+        return replace(
             answer,
             message=answer.message or answer.status.sentence,
             settings=settings,
@@ -376,7 +409,7 @@ def _check_setting(owner: type, key: str, kind: Any, option: Option, value: Any)
         )
     if not option.admits(value):
         raise SettingError(
-            f"{where} must be {option.bounds}, got {value!r}",
+            f"{where} must be {option.bounds or 'finite'}, got {value!r}",
             where=where,
             why=option.help,
             hint=f"the default is {default!r}",

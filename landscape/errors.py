@@ -130,3 +130,15 @@ class ResourceError(LandscapeError):
 
     code = "L600"
     exit = 6
+
+
+def out_of_memory(error: BaseException) -> ResourceError | None:
+    """Return what to tell the user when an error says that memory ran out; None otherwise."""
+    if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
+        return None
+    return ResourceError(
+        "memory ran out",
+        where=type(error).__name__,
+        why=str(error).split("\n")[0],
+        hint="study fewer parameters (--params), fewer samples (--max-samples), smaller batches",
+    )

@@ -80,6 +80,9 @@ class Estimate:
         if not math.isfinite(self.value) and self.reason is None:
             object.__setattr__(self, "reason", f"the value is {self.value}")
             object.__setattr__(self, "status", Status.NOT_FINITE)
+        elif math.isfinite(self.value):  # JSON has no infinity: an open end is null there
+            for name in ("interval", "solver", "sampling"):
+                object.__setattr__(self, name, _opened(getattr(self, name)))
 
     @classmethod
     def exact(cls, value: float, method: str = "") -> Estimate:
@@ -134,6 +137,13 @@ class Estimate:
 
     def __str__(self) -> str:
         return format(self, "")
+
+
+def _opened(interval: Interval | None) -> Interval | None:
+    if interval is None:
+        return None
+    low, high = interval
+    return (-math.inf if math.isnan(low) else low, math.inf if math.isnan(high) else high)
 
 
 def t_half_width(draws: np.ndarray, level: float = 0.95) -> float:

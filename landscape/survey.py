@@ -5,13 +5,19 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import nn
 
-from landscape.base import Cost, Diagnostic, Result
+from landscape.base import Cost, Diagnostic
 from landscape.diagnostics import DIAGNOSTICS
-from landscape.errors import DEFECT_EXIT, InputError, LandscapeError, NumericalError
+from landscape.errors import (
+    InputError,
+    LandscapeError,
+    NumericalError,
+    SettingError,
+    out_of_memory,
+)
 from landscape.reports.report import Failure, Report, Section, Skipped
 from landscape.subject.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
@@ -66,21 +72,24 @@ def survey(
     An answer that is in the subject's memory is not computed again, so that an interrupted survey
     goes on where it was.
     """
-    _check_inputs(subject)
+    questions = [_question(kind, preset, seed, settings or {}) for kind in DIAGNOSTICS]
+    subject, broken = _with_usable_data(subject)
     sections: list[Section] = []
     skipped: list[Skipped] = []
     failures: list[Failure] = []
-    for kind in DIAGNOSTICS:
-        if (missing := kind.needs.missing(subject)) is not None:
-            skipped.append(Skipped(section=kind.name, reason=missing[0], unlock=missing[1]))
-            continue
-        diagnostic = kind.preset(preset, seed=seed, **(settings or {}).get(kind.name, {}))
-        try:
-            result = _remembered(diagnostic, subject)
-        except Exception as error:  # a failed section must not lose the others
-            failures.append(Failure(section=kind.name, error=_described(error)))
+    for question in questions:
+        name = question.name
+        if broken is not None and question.needs.data:
+            failures.append(Failure(section=name, error=broken.to_json()))
+        elif (missing := question.needs.missing(subject)) is not None:
+            skipped.append(Skipped(section=name, reason=missing[0], unlock=missing[1]))
         else:
-            sections.append(Section(name=kind.name, question=kind.question, result=result))
+            try:
+                result = question.fitted(subject).run(subject)
+            except Exception as error:  # a failed section must not lose the others
+                failures.append(Failure(section=name, error=_described(error)))
+            else:
+                sections.append(Section(name=name, question=question.question, result=result))
     return Report(
         sections=tuple(sections),
         skipped=tuple(skipped),
@@ -92,20 +101,40 @@ def survey(
     )
 
 
-def _check_inputs(subject: Subject) -> None:
-    """Raise what is wrong with the inputs before anything is computed or written."""
-    if subject.model is None or subject.batches is None:
-        return
+def _question(
+    kind: type[Diagnostic[Any]],
+    preset: str,
+    seed: int,
+    settings: Mapping[str, Mapping[str, Any]],
+) -> Diagnostic[Any]:
+    if preset not in get_args(Preset):
+        raise SettingError(
+            f"there is no preset {preset!r}",
+            where="report",
+            why=f"presets are {', '.join(get_args(Preset))}",
+            hint="the default is standard",
+        )
+    return kind.preset(preset, seed=seed, **settings.get(kind.name, {}))
+
+
+def _with_usable_data(subject: Subject) -> tuple[Subject, NumericalError | None]:
+    """Raise what is wrong with the inputs before anything is computed or written.
+
+    Numbers that are not finite are told by the sections that need them; the weights are still
+    reported. A subject whose data cannot be used comes back without them, with the reason.
+    """
+    if subject.model is None:
+        return subject, None
+    try:
+        if subject.batches is None:
+            return subject, None
+    except NumericalError as error:
+        return subject.without_data(), error
     try:
         _ = subject.count
     except NumericalError:
-        return  # told by the sections that need finite numbers; the weights are still reported
-
-
-def _remembered(diagnostic: Diagnostic[Any], subject: Subject) -> Result:
-    key = ("run", diagnostic.name, diagnostic.result.version, vars(diagnostic), subject.identity())
-    document = subject.memory.once(key, lambda: diagnostic.run(subject).to_json(), dict)
-    return diagnostic.result.from_json(document)
+        return subject, None
+    return subject, None
 
 
 def _described(error: Exception) -> dict[str, Any]:
@@ -113,13 +142,15 @@ def _described(error: Exception) -> dict[str, Any]:
         raise error
     if isinstance(error, LandscapeError):
         return error.to_json()
+    if (resources := out_of_memory(error)) is not None:
+        return resources.to_json()
     defect = LandscapeError(
         f"{type(error).__name__}: {error}",
         where="this section",
         why="a defect in landscape, or in the network's own code",
         hint="run the section alone with --debug to see the traceback",
     )
-    return {**defect.to_json(), "exit": DEFECT_EXIT}
+    return defect.to_json()
 
 
 def _today() -> str:

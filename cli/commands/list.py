@@ -11,9 +11,8 @@ def run(what: str) -> None:
     """Print one list."""
     rows = {"models": _schemes, "data": _schemes, "diagnostics": _diagnostics, "presets": _presets}
     for row in rows[what](what):
-        click.echo(
-            "  ".join(part.ljust(width) for part, width in zip(row, (14, 44, 0), strict=True))
-        )
+        cells = (part.ljust(width) for part, width in zip(row, (14, 44, 0), strict=True))
+        click.echo("  ".join(cells).rstrip())
 
 
 def _schemes(what: str) -> list[tuple[str, str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..documents import read_document
+from ..documents import read_answer
 from ..output import check_file
 
 
@@ -14,10 +14,11 @@ def run(answers: tuple[Path, ...], output: Path, labels: tuple[str, ...], *, for
     """Draw the answers into one figure."""
     from landscape.diagnostics import result_of
     from landscape.errors import SettingError
-    from landscape.figures.canvas import overlay, save
+    from landscape.figures.canvas import check_suffix, overlay, save
 
     check_file(output, force=force)
-    found = [result_of(read_document(path)) for path in answers]
+    check_suffix(output)
+    found = [read_answer(path, result_of) for path in answers]
     results = [one for result in found for one in (result.series or (result,))]
     if len({type(result) for result in results}) > 1:
         raise SettingError(

@@ -1,4 +1,4 @@
-"""HTML again from the JSON of a report."""
+"""HTML again from the JSON of a report or of an answer."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from pathlib import Path
 
 import click
 
-from ..documents import read_document
+from ..documents import read_answer
 from ..output import check_file
 
 
 def run(document: Path, output: Path, *, force: bool) -> None:
-    """Render the report; the HTML is a function of the JSON alone."""
-    from landscape.reports.html import render_html
-    from landscape.reports.report import Report
-
+    """Render a report, or one answer; the HTML is a function of the JSON alone."""
     from landscape.encode import write_atomically
+    from landscape.reports.html import render_html
+    from landscape.reports.report import report_of
 
     check_file(output, force=force)
-    report = Report.from_json(read_document(document))
+    report = read_answer(document, report_of)
     write_atomically(output, render_html(report.to_json()))
     click.echo(f"report: {output}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def run(**values: Any) -> None:
 
 
 def _command() -> str:
-    return " ".join(["landscape", *sys.argv[1:]])
+    arguments: list[str] = click.get_current_context().find_root().obj or []
+    return shlex.join(["landscape", *arguments])
 
 
 command = click.Command(

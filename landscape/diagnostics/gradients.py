@@ -52,6 +52,12 @@ class GradientsResult(Result):
             f"{self.weight_norm}" + (f", last step {self.update_norm}" if self.update_norm else "")
         )
 
+    def headline(self) -> tuple[tuple[str, Estimate], ...]:
+        """Return loss and norms."""
+        norms = (("loss", self.loss), ("gradient norm", self.total_norm))
+        norms += (("weight norm", self.weight_norm),)
+        return norms if self.update_norm is None else (*norms, ("last step", self.update_norm))
+
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the norms of every tensor on a log axis."""
         series = {

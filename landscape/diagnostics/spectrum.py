@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from landscape.base import Diagnostic, Finding, Option, Question, Result, Table
 from landscape.crosscheck import Opinion, second_opinion
 from landscape.estimate import Estimate, Status, worst
 from landscape.figures.spectrum import SpectrumInk, draw_spectrum
-from landscape.linalg.density import Density, Distribution, even_grid, spectral_measure
+from landscape.linalg.density import Density, Distribution, bulk_grid, even_grid, spectral_measure
 from landscape.linalg.eigenpairs import Eigenpairs, Pairs, eigenpairs
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.trace import Traces, estimate_traces
@@ -26,6 +26,7 @@ from landscape.subject.subject import Subject
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+NAMES = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
 CLEAR_GAP = 1.5  # ratio of neighbours from which on a gap in the top eigenvalues is called clear
 
 
@@ -73,6 +74,7 @@ class SpectrumResult(Result):
     trace: Estimate
     frobenius_squared: Estimate
     density: Density
+    bulk: Density | None  # on a finer grid, when the bulk takes little of the range
     distribution: Distribution
     effective_rank: Estimate
     condition: Estimate
@@ -92,21 +94,34 @@ class SpectrumResult(Result):
         top, bottom = self.eigenvalues.top[0], self.eigenvalues.bottom
         low = f", λ_min {bottom[0]}" if bottom else ""
         return (
-            f"{self.operator} of {self.checkpoint}, {self.parameters:,} parameters: λ_max {top}"
-            f"{low}, trace {self.trace}, effective rank {self.effective_rank:.3g}"
+            f"{NAMES[self.operator]} of {self.checkpoint}, {self.parameters:,} parameters: "
+            f"λ_max {top}{low}, trace {self.trace}, effective rank {self.effective_rank:.3g}"
         )
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the density on a log axis with the eigenvalues found and their residuals."""
         draw_spectrum(axes, self._ink(), label=label, colour=colour)
 
+    def _extremes(self) -> tuple[Estimate, ...]:
+        return self.eigenvalues.top[:1] + self.eigenvalues.bottom[:1]
+
+    def headline(self) -> tuple[tuple[str, Estimate], ...]:
+        """Return both ends, trace, effective rank and condition."""
+        ends = zip(("λ_max", "λ_min"), self._extremes(), strict=False)
+        rank = ("effective rank", self.effective_rank)
+        return (*ends, ("trace", self.trace), rank, ("condition", self.condition))
+
     def _ink(self) -> SpectrumInk:
+        finer = self._ink_of(self.bulk) if self.bulk is not None else None
+        return replace(self._ink_of(self.density), finer=finer)
+
+    def _ink_of(self, density: Density) -> SpectrumInk:
         ends = (*self.eigenvalues.top, *self.eigenvalues.bottom)
         return SpectrumInk(
-            grid=self.density.grid,
-            value=self.density.value,
-            lower=self.density.lower,
-            upper=self.density.upper,
+            grid=density.grid,
+            value=density.value,
+            lower=density.lower,
+            upper=density.upper,
             eigenvalues=np.array([e.value for e in ends]),
             residuals=np.array([e.residual or 0.0 for e in ends]),
             outliers=self.outliers.count,
@@ -119,21 +134,22 @@ class SpectrumResult(Result):
         pairs = len(self.eigenvalues.top) + len(self.eigenvalues.bottom)
         complete = "complete" if self.complete else "not known to be complete"
         return (
-            f"{self.operator} of the mean loss, n = {self.parameters:,}. Curve: stochastic Lanczos "
-            f"quadrature, {self.probes} probes × {self.lanczos_steps} steps, Gaussian kernel "
-            f"σ = {self.density.width:.2g}; band: pointwise 95 %. Marks: {pairs} eigenvalues, "
-            f"{complete}; whiskers: true residuals ‖Hv − λv‖. {self.cost.products:,} products, "
+            f"{NAMES[self.operator]} of the mean loss, n = {self.parameters:,}. Curve: stochastic "
+            f"Lanczos quadrature, {self.probes} probes × {self.lanczos_steps} steps, Gaussian "
+            f"kernel σ ≥ {self.density.width:.2g}; band: pointwise 95 %. Marks: {pairs} "
+            f"eigenvalues, {complete}; whiskers: ‖Hv − λv‖. {self.cost.products:,} products, "
             f"{self.cost.seconds:.1f} s, seed {self.seed}."
         )
 
     def tables(self) -> tuple[Table, ...]:
         """Return the eigenvalues, the scalars and the traces of the layers."""
         pairs = [
-            (end, i + 1, e.value, e.residual, e.status.value)
+            (end, i + 1, e, e.residual, e.status.value)
             for end, values in (("top", self.eigenvalues.top), ("bottom", self.eigenvalues.bottom))
             for i, e in enumerate(values)
         ]
         scalars = [
+            *(("λ_min" if end else "λ_max", one) for end, one in enumerate(self._extremes())),
             ("loss", self.loss),
             ("gradient norm", self.gradient_norm),
             ("trace", self.trace),
@@ -268,6 +284,11 @@ class Spectrum(Diagnostic[SpectrumResult]):
     max_probes: Annotated[int, Option("most random vectors for the trace", at_least=2)] = 512
     crosscheck: Annotated[bool, Option("ask PyHessian for its top eigenvalue as well")] = False
 
+    def fitted(self, subject: Subject) -> Self:
+        """Return the question with no more pairs than there are parameters."""
+        size = subject.parameters.size
+        return replace(self, top=min(self.top, size), bottom=min(self.bottom, size))
+
     def measure(self, subject: Subject) -> SpectrumResult:
         """Return the spectrum at the subject's checkpoint."""
         operator = self._operator(subject)
@@ -292,7 +313,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
             max_probes=self.max_probes,
         )
         top = _estimates(pairs.top, pairs)
-        grid, width = even_grid(measure)
+        (grid, width), bulk = even_grid(measure), bulk_grid(measure)
         return SpectrumResult(
             status=worst(pairs.status, traces.trace.status),
             message=_message(pairs, traces),
@@ -306,6 +327,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
             trace=traces.trace,
             frobenius_squared=traces.frobenius_squared,
             density=measure.density(grid, width),
+            bulk=measure.density(*bulk) if bulk is not None else None,
             distribution=measure.distribution(grid),
             effective_rank=measure.effective_rank(),
             condition=_condition(top[0], measure.quantile_of_magnitude(0.5), self.probes),

@@ -60,6 +60,11 @@ class WeightsResult(Result):
             text += f", {self.total_change} from {self.reference}"
         return text
 
+    def headline(self) -> tuple[tuple[str, Estimate], ...]:
+        """Return the norm, and the change when there are several checkpoints."""
+        norm = (("norm", self.total_norm),)
+        return norm if self.total_change is None else (*norm, ("change", self.total_change))
+
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the norms of every tensor on a log axis."""
         ranked = [one for one in self.tensors if one.spectral_norm is not None] or self.tensors
@@ -107,9 +112,9 @@ class WeightsResult(Result):
         return (
             Finding(
                 severity="critical",
-                sentence=f"{sum(one.non_finite for one in bad):,} weights are NaN or infinite.",
+                sentence=f"NaN or infinite weights: {sum(one.non_finite for one in bad):,}.",
                 evidence=f"{first.non_finite} in {first.name}, first at "
-                f"{list(first.first_non_finite or ())}; {len(bad)} tensors in all.",
+                f"{list(first.first_non_finite or ())}; tensors concerned: {len(bad)}.",
                 advice="Go back to an earlier checkpoint; nothing computed from these is finite.",
             ),
         )

@@ -104,14 +104,7 @@ def save(figure: Figure, path: str | Path) -> None:
         OutputError: The suffix is none of .png, .svg, .pdf, or the place cannot be written.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise OutputError(
-            f"no figure format is called {suffix or 'nothing'!r}",
-            where=str(path),
-            why="the suffix decides the format",
-            hint=f"give a name that ends in one of {', '.join(SUFFIXES)}",
-        )
+    suffix = check_suffix(path)
     content = _rendered(figure, suffix)
     try:
         write_atomically(path, content)
@@ -122,6 +115,23 @@ def save(figure: Figure, path: str | Path) -> None:
             why=error.strerror or str(error),
             hint="choose a folder that exists and can be written",
         ) from error
+
+
+def check_suffix(path: Path) -> str:
+    """Return the suffix of a figure's path, in lower case.
+
+    Raises:
+        OutputError: No figure format has it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise OutputError(
+            f"no figure format is called {suffix or 'nothing'!r}",
+            where=str(path),
+            why="the suffix decides the format",
+            hint=f"give a name that ends in one of {', '.join(SUFFIXES)}",
+        )
+    return suffix
 
 
 def _rendered(figure: Figure, suffix: str) -> bytes:

@@ -17,7 +17,7 @@ from landscape.figures.spectrum import SpectrumInk
 from landscape.figures.style import GRID, MUTED, PALETTE, gathered, legend_above, nothing_to_draw
 
 STRIP = 0.07  # of the height of the axes: the row of eigenvalues of one answer
-NARROW = 0.1  # a bulk that takes up less of the range than this is enlarged in an inset
+NARROW = 0.25  # a bulk that takes up less of the range than this is enlarged in an inset
 POINTS = 500  # of a curve over the width of the figure
 
 Drawn = tuple[SpectrumInk, str | None, str]  # ink, label, colour
@@ -36,11 +36,14 @@ def draw(axes: Axes, ink: SpectrumInk, label: str | None, colour: str | None) ->
         return
     inks = [one[0] for one in shown]
     heights = _Heights.of(inks)
-    whole, bulk = _range(inks), _bulk(inks)
+    whole = _range(inks)
     _draw_all(axes, shown, heights, whole)
     _lay_out(axes, inks, heights)
-    if bulk[1] - bulk[0] < NARROW * (whole[1] - whole[0]):
-        _inset(axes, shown, heights, bulk)
+    finer = [ink.finer for ink in inks if ink.finer is not None]
+    left, right = _bulk(finer) if finer else whole
+    if right - left < NARROW * (whole[1] - whole[0]):
+        enlarged = [(ink.finer or ink, label, colour) for ink, label, colour in shown]
+        _inset(axes, enlarged, (left, right))
     legend_above(axes, *_keys(shown))
 
 
@@ -138,19 +141,19 @@ def _range(inks: list[SpectrumInk]) -> Range:
 
 
 def _bulk(inks: list[SpectrumInk]) -> Range:
-    """Return an interval that holds every bulk and the negative eigenvalues that were found."""
-    negative = [float(v) for ink in inks for v in ink.eigenvalues if v < 0]
-    left = min([ink.bulk[0] for ink in inks] + negative)
-    right = max(ink.bulk[1] for ink in inks)
-    margin = 0.3 * (right - left)
-    return left - margin, right + margin
+    """Return an interval that holds every bulk."""
+    return min(float(ink.grid[0]) for ink in inks), max(float(ink.grid[-1]) for ink in inks)
 
 
-def _inset(axes: Axes, shown: list[Drawn], heights: _Heights, view: Range) -> None:
-    """Enlarge the bulk in the empty upper right, on the same heights."""
+def _inset(axes: Axes, shown: list[Drawn], view: Range) -> None:
+    """Enlarge the bulk in the empty upper right, with heights of its own."""
     inset = axes.inset_axes((0.67, 0.53, 0.32, 0.42))
+    heights = _Heights.of([one[0] for one in shown])
     _draw_all(inset, shown, heights, view)
-    inset.yaxis.set_major_locator(NullLocator())
+    ticks = LogLocator(numticks=4).tick_values(heights.floor, heights.high)
+    inset.yaxis.set_major_locator(
+        FixedLocator([t for t in ticks if heights.floor * 0.999 <= t <= heights.high])
+    )
     inset.locator_params(axis="x", nbins=4)
     inset.tick_params(labelsize=7)
     inset.set_title("the bulk, enlarged", fontsize=7, color=MUTED, pad=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class SpectrumInk:
     outliers: int  # how many of the largest stand apart
     parameters: int
     operator: str
+    finer: Self | None = None  # the same with a density on a finer grid over the bulk
 
     @property
     def drawable(self) -> bool:
@@ -38,15 +39,6 @@ class SpectrumInk:
         """Return the density below which nothing is shown: a small part of one eigenvalue."""
         kernel = 2 * float(self.grid[1] - self.grid[0])  # about its standard deviation
         return SHOWN / (max(self.parameters, 1) * kernel * math.sqrt(2 * math.pi))
-
-    @property
-    def bulk(self) -> tuple[float, float]:
-        """Return where the density exceeds a hundredth of its peak, around the peak."""
-        high = self.value > 1e-2 * self.value.max()
-        peak = int(np.argmax(self.value))
-        left = peak - int(np.argmin(high[peak::-1])) if not high[: peak + 1].all() else 0
-        right = peak + int(np.argmin(high[peak:])) if not high[peak:].all() else len(high) - 1
-        return float(self.grid[left]), float(self.grid[right])
 
     @property
     def apart(self) -> np.ndarray:  # (k,), bool

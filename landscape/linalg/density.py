@@ -44,7 +44,7 @@ class Density:
     value: np.ndarray  # (g,)
     lower: np.ndarray  # (g,)
     upper: np.ndarray  # (g,)
-    width: float  # standard deviation of the kernel, in units of the eigenvalues
+    width: float  # least standard deviation of the kernel, in units of the eigenvalues
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,16 @@ class SpectralMeasure:
     def density(self, grid: np.ndarray, width: float, level: float = 0.95) -> Density:
         """Return the smoothed density on a grid (g,) with pointwise intervals.
 
-        A smoothed value is a weighted sum of χ²₁ variables; its interval is that of the scaled χ²
-        with the same mean and variance (Satterthwaite 1946).
+        Each node is spread by a Gaussian of the given width, or of its own residual where that is
+        larger: a node that is no eigenvalue yet stands for what lies around it. A smoothed value is
+        a weighted sum of χ²₁ variables; its interval is that of the scaled χ² with the same mean
+        and variance (Satterthwaite 1946).
         """
         nodes = np.concatenate([q.nodes for q in self.quadratures])
         weights = np.concatenate([q.weights for q in self.quadratures]) / self.probes
-        scaled = (grid[:, None] - nodes[None, :]) / width
-        kernel = np.exp(-0.5 * scaled**2) / (width * math.sqrt(2 * math.pi))
+        spread = np.maximum(np.concatenate([q.residuals for q in self.quadratures]), width)
+        scaled = (grid[:, None] - nodes[None, :]) / spread
+        kernel = np.exp(-0.5 * scaled**2) / (spread * math.sqrt(2 * math.pi))
         value, square = kernel @ weights, kernel**2 @ weights
         with np.errstate(divide="ignore", invalid="ignore"):
             freedom = self.probes * self.size * value**2 / square
@@ -169,26 +172,28 @@ def spectral_measure(
 
 
 def even_grid(measure: SpectralMeasure) -> tuple[np.ndarray, float]:
-    """Return an even grid that covers the spectrum and its kernel tails, and the kernel's width."""
-    low, high = measure.range
-    extent = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-30)
-    width = KERNEL_WIDTH * extent
-    return np.linspace(low - 5 * width, high + 5 * width, GRID_POINTS), width
+    """Return an even grid over the whole spectrum and its kernel tails, and the kernel's width."""
+    return _grid(*measure.range)
 
 
-def bulk_grid(measure: SpectralMeasure) -> tuple[np.ndarray, float]:
-    """Return a grid over the central 98 % of the eigenvalues, and a kernel width that suits it.
+def bulk_grid(measure: SpectralMeasure) -> tuple[np.ndarray, float] | None:
+    """Return an even grid over the central 98 % of the eigenvalues; None when they are spread out.
 
-    The width is half the spacing of the quadrature nodes there.
+    They are when they take more than a fifth of the range.
     """
     nodes = np.concatenate([q.nodes for q in measure.quadratures])
     weights = np.concatenate([q.weights for q in measure.quadratures]) / measure.probes
     order = np.argsort(nodes)
     low, high = np.interp(BULK, np.cumsum(weights[order]), nodes[order])
-    inside = np.count_nonzero((nodes >= low) & (nodes <= high)) / measure.probes
+    smallest, largest = measure.range
+    narrow = 0 < high - low < 0.2 * (largest - smallest)
+    return _grid(float(low), float(high)) if narrow else None
+
+
+def _grid(low: float, high: float) -> tuple[np.ndarray, float]:
     extent = max(high - low, 1e-6 * max(abs(low), abs(high)), 1e-30)
-    width = extent / (2 * max(inside, 4.0))
-    return np.linspace(low - 3 * width, high + 3 * width, GRID_POINTS), width
+    width = KERNEL_WIDTH * extent
+    return np.linspace(low - 5 * width, high + 5 * width, GRID_POINTS), width
 
 
 def _stieltjes(q: Quadrature, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -202,4 +207,4 @@ def _stieltjes(q: Quadrature, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 def _folded(q: Quadrature) -> Quadrature:
     order = np.argsort(np.abs(q.nodes))
-    return Quadrature(np.abs(q.nodes)[order], q.weights[order])
+    return Quadrature(np.abs(q.nodes)[order], q.weights[order], q.residuals[order])

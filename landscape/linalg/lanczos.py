@@ -22,6 +22,7 @@ class Quadrature:
 
     nodes: np.ndarray  # (s,), ascending
     weights: np.ndarray  # (s,), non-negative, sum 1
+    residuals: np.ndarray  # (s,), how far each node is from being an eigenvalue
 
 
 def gauss_quadratures(
@@ -67,7 +68,8 @@ def _group(
         running = [i for i in running if _goes_on(directions[i], alphas[i], betas[i])]
         if not running:
             break
-    return [_quadrature(a, b) for a, b in zip(alphas, betas, strict=True)]
+    couplings = [0.0 if base.spans else norm(v) for base, v in zip(bases, directions, strict=True)]
+    return [_quadrature(*chain) for chain in zip(alphas, betas, couplings, strict=True)]
 
 
 def _goes_on(direction: Tensor, alphas: list[float], betas: list[float]) -> bool:
@@ -75,8 +77,8 @@ def _goes_on(direction: Tensor, alphas: list[float], betas: list[float]) -> bool
     return norm(direction) > 4 * torch.finfo(direction.dtype).eps * scale
 
 
-def _quadrature(alphas: list[float], betas: list[float]) -> Quadrature:
+def _quadrature(alphas: list[float], betas: list[float], coupling: float) -> Quadrature:
     if len(alphas) == 1:
-        return Quadrature(np.array(alphas), np.ones(1))
+        return Quadrature(np.array(alphas), np.ones(1), np.array([coupling]))
     nodes, vectors = eigh_tridiagonal(np.array(alphas), np.array(betas[1:]))
-    return Quadrature(nodes, vectors[0] ** 2)
+    return Quadrature(nodes, vectors[0] ** 2, coupling * np.abs(vectors[-1]))

@@ -19,7 +19,7 @@ from landscape.figures.canvas import svg
 from landscape.reports import text
 from landscape.reports.glossary import terms_of
 from landscape.reports.report import Report, Section, report_of
-from landscape.reports.series import figure_of, headline, table_of_series
+from landscape.reports.series import figure_of, table_of_series
 from landscape.reports.template import environment, packaged
 
 QUESTIONS = (
@@ -56,7 +56,7 @@ class Panel:
     @property
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
         """Return the numbers that are shown large."""
-        return headline(self.result)
+        return self.result.headline()
 
     @classmethod
     def of(cls, section: Section) -> Panel:

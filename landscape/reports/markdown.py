@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from landscape.reports.report import Report, Section, report_of
-from landscape.reports.series import headline
 from landscape.reports.text import clean, plain_cell, shorten
 
 _MARKS = {"critical": "🔴", "warning": "🟡", "notable": "🔵"}
@@ -54,7 +53,7 @@ def _numbers(report: Report) -> str:
 
 def _rows(section: Section) -> Iterable[tuple[str, ...]]:
     status = section.result.status.value.replace("_", " ")
-    numbers = headline(section.result) or (("answer", section.result.summary()),)
+    numbers = section.result.headline() or (("answer", section.result.summary()),)
     for index, (name, value) in enumerate(numbers):
         first = index == 0
         yield (section.name if first else "", name, plain_cell(value), status if first else "")

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from landscape import progress
-from landscape.errors import DataError, NumericalError
+from landscape.errors import DataError, LandscapeError, NumericalError, out_of_memory
 from landscape.subject.batch import Batch, as_batch
-from landscape.subject.undisturbed import seeded
+from landscape.subject.traces import user_position, user_traceback
+from landscape.subject.undisturbed import RandomState
 
 DEFAULT_BATCH_SIZE = 256
 CACHE_LIMIT_BYTES = 2 * 2**30
@@ -75,24 +76,22 @@ class Batches:
 
     def _read(self) -> Iterator[Batch]:
         left = self._max_samples
-        generator = getattr(self._source, "generator", None)
-        state = generator.get_state() if generator is not None else None
-        try:
-            with seeded(self._seed):
-                if generator is not None:
-                    generator.manual_seed(self._seed)
-                for number, item in enumerate(self._source):
-                    batch = as_batch(item, number)
-                    if left is not None:
-                        batch = batch.head(left)
-                        left -= batch.samples
-                    if batch.samples:
-                        yield batch
-                    if left == 0:
-                        return
-        finally:
-            if generator is not None and state is not None:
-                generator.set_state(state)
+        state = RandomState(self._seed, getattr(self._source, "generator", None))
+        with state.active():
+            items = iter(self._source)
+        number = 0
+        while left is None or left > 0:
+            with state.active():
+                item = _next(items, number)
+            if item is _END:
+                return
+            batch = as_batch(item, number)
+            number += 1
+            if left is not None:
+                batch = batch.head(left)
+                left -= batch.samples
+            if batch.samples:
+                yield batch
 
     def _first_pass(self, *, one_shot: bool) -> tuple[list[Batch] | None, list[bytes], int]:
         kept: list[Batch] | None = []
@@ -136,6 +135,24 @@ class Batches:
             why="shuffling or augmentation draws from a generator that landscape cannot seed",
             hint="give a loader with shuffle=False and fixed transforms, or a list of batches",
         )
+
+
+_END = object()
+
+
+def _next(items: Iterator[Any], number: int) -> Any:
+    """Return the next item, or `_END`; what the user's data raise is told as theirs."""
+    try:
+        return next(items, _END)
+    except Exception as error:
+        if isinstance(error, LandscapeError) or out_of_memory(error) is not None:
+            raise
+        raise DataError(
+            f"the data raised {type(error).__name__} at batch {number}: {error}",
+            where=user_position(error) or "data",
+            why=user_traceback(error),
+            hint="iterate over the data alone, and mend what is raised there",
+        ) from error
 
 
 def _is_iterator(source: object) -> bool:

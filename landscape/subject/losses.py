@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from landscape.errors import DataError, ModelError
+from landscape.errors import DataError, ModelError, out_of_memory
+from landscape.subject.traces import user_position, user_traceback
 
 IGNORED = -100
 
@@ -188,12 +189,26 @@ class CustomLoss(Loss):
             value = self._value(outputs, targets)
         return value.numel() if value.dim() else len(targets)
 
+    @property
+    def _called(self) -> str:
+        return str(getattr(self.function, "__name__", self.function))
+
     def _value(self, outputs: Any, targets: Any) -> Tensor:
-        value = self.function(outputs, targets)
+        try:
+            value = self.function(outputs, targets)
+        except Exception as error:
+            if out_of_memory(error) is not None:
+                raise
+            raise ModelError(
+                f"the loss function raised {type(error).__name__}: {error}",
+                where=user_position(error) or f"loss: {self._called}",
+                why=user_traceback(error),
+                hint="it is called with the model's outputs and the targets of a batch",
+            ) from error
         if not isinstance(value, Tensor):
             raise ModelError(
                 f"the loss function returned {type(value).__name__}, expected a tensor",
-                where=f"loss: {getattr(self.function, '__name__', self.function)}",
+                where=f"loss: {self._called}",
                 hint="return one loss per sample, or their mean as a scalar tensor",
             )
         return value

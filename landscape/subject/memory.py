@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -47,11 +48,11 @@ class Memory:
         if self.folder is None or not (path := self.folder / f"{name}.npz").exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 if kind is np.ndarray:
                     return stored["array"]
                 return decode(kind, json.loads(str(stored["json"])))
-        except (OSError, ValueError, KeyError):
+        except (OSError, EOFError, ValueError, KeyError, BadZipFile):
             return None  # a torn or foreign file is computed again
 
     def _write(self, name: str, value: Any) -> None:

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
 
-from landscape.errors import DataError, LandscapeError, ModelError
+from landscape.errors import DataError, LandscapeError, ModelError, out_of_memory
 from landscape.subject.batch import Batch
 from landscape.subject.losses import Loss, ModelLoss
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point
+from landscape.subject.traces import user_position, user_traceback
 
 
 class Network:
@@ -33,6 +35,7 @@ class Network:
         self.model = _unwrapped(model)
         self.own = _tensors_of(self.model)
         self.parameters = Parameters(self.model, params, mask)
+        self._buffers = [name for name, _ in self.model.named_buffers()]
 
     @property
     def parameter_names(self) -> list[str]:
@@ -78,22 +81,30 @@ class Network:
         Raises:
             DataError: The batch does not fit the model's forward.
         """
-        kwargs = dict(batch.kwargs)
+        own = batch.mapped(torch.clone)  # a forward may write into its inputs and buffers
+        kwargs = dict(own.kwargs)
         if isinstance(loss, ModelLoss) and batch.target_key is not None:
-            kwargs[batch.target_key] = batch.targets
+            kwargs[batch.target_key] = own.targets
+        tensors = self.tensors(point)
+        tensors |= {name: tensors[name].clone() for name in self._buffers}
         try:
-            return functional_call(self.model, self.tensors(point), batch.args, kwargs)
-        except (LandscapeError, NotImplementedError):
+            return functional_call(self.model, tensors, own.args, kwargs)
+        except LandscapeError:
             raise
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
-            if "memory" in str(error):
+        except Exception as error:
+            if out_of_memory(error) is not None:
                 raise
-            raise DataError(
-                f"the model could not be called on a batch: {first_line(error)}",
-                where=f"{type(self.model).__name__}.forward",
-                why=f"the batch holds {batch.described}",
-                hint="check that the data yield what forward expects, in that shape and dtype",
-            ) from error
+            raise self._uncallable(error, batch) from error
+
+    def _uncallable(self, error: Exception, batch: Batch) -> DataError:
+        misfit = isinstance(error, TypeError | ValueError | IndexError | RuntimeError)
+        frames = "" if misfit else f"\n{user_traceback(error)}"
+        return DataError(
+            f"the model could not be called on a batch: {first_line(error)}",
+            where=f"{type(self.model).__name__}.forward {user_position(error)}".rstrip(),
+            why=f"the batch holds {batch.described}{frames}",
+            hint="check that the data yield what forward expects, in that shape and dtype",
+        )
 
     def first_non_finite_module(self, point: Point, batch: Batch, loss: Loss) -> str | None:
         """Return the name of the module whose output is first not finite, by one forward pass."""

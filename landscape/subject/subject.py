@@ -184,6 +184,13 @@ class Subject:
         one._notes = dict(self._notes)
         return one
 
+    def without_data(self) -> Subject:
+        """Return the same subject without its data; everything else is shared."""
+        one = object.__new__(Subject)
+        unread = {key: value for key, value in self.__dict__.items() if key != "batches"}
+        one.__dict__.update({**unread, "_data": None})
+        return one
+
     # --- pure functions of a point ---------------------------------------------------------
 
     def outputs(self, point: Point, batch: Batch) -> Any:

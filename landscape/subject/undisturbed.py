@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
@@ -25,22 +26,58 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed every global generator for the length of a block, then restore its state."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices):
+class RandomState:
+    """A state of every global generator, kept apart from the one outside.
+
+    Inside `active` the generators are in this state, and draws move it on; outside they are as
+    they were. It can be entered again and again, as a source that yields batch after batch needs.
+
+    Args:
+        seed: Of all of them.
+        generator: One more generator that is kept apart, such as a loader's own.
+    """
+
+    def __init__(self, seed: int, generator: torch.Generator | None = None) -> None:
+        self._generator = generator
+        outside = self._states()
         random.seed(seed)
         np.random.seed(seed % 2**32)
-        torch.default_generator.manual_seed(seed)
-        for device in devices:
-            torch.cuda.default_generators[device].manual_seed(seed)
+        for one in self._torch_generators():
+            one.manual_seed(seed)
+        self._inside = self._states()
+        self._restore(outside)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Draw from this state for the length of a block."""
+        outside = self._states()
+        self._restore(self._inside)
         try:
             yield
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+            self._inside = self._states()
+            self._restore(outside)
+
+    def _torch_generators(self) -> list[torch.Generator]:
+        found = [torch.default_generator]
+        if torch.cuda.is_initialized():
+            found += torch.cuda.default_generators
+        return found if self._generator is None else [*found, self._generator]
+
+    def _states(self) -> tuple[Any, Any, list[Tensor]]:
+        torch_states = [one.get_state() for one in self._torch_generators()]
+        return random.getstate(), np.random.get_state(), torch_states
+
+    def _restore(self, states: tuple[Any, Any, list[Tensor]]) -> None:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        for one, state in zip(self._torch_generators(), states[2], strict=False):
+            one.set_state(state)
+
+
+def seeded(seed: int) -> AbstractContextManager[None]:
+    """Return a block in which every global generator is seeded, and after which it is as before."""
+    return RandomState(seed).active()
 
 
 @contextmanager

@@ -9,9 +9,10 @@ import torch
 from scipy.special import stdtr
 
 from landscape.estimate import Status
+from landscape.linalg.eigenpairs import Pairs
 from landscape.linalg.operator import MatrixOperator
 from landscape.linalg.trace import Traces, estimate_traces
-from tests.oracles import F64, generator, symmetric
+from tests.oracles import F64, generator, orthogonal, symmetric
 
 VALUES = np.concatenate([[12.0, 5.0, -3.0], np.linspace(-0.5, 1, 37)])
 MATRIX = symmetric(VALUES, seed=2)
@@ -157,6 +158,74 @@ def test_estimates_scale_with_the_matrix(scale):
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others():
     assert traces(MATRIX, seed=4).trace == traces(MATRIX, seed=4).trace
     assert traces(MATRIX, seed=4).trace.value != traces(MATRIX, seed=5).trace.value
+
+
+# --- with what known pairs contribute taken out -------------------------------------------------
+
+
+def ritz(matrix: torch.Tensor, basis: torch.Tensor) -> Pairs:
+    """The Ritz pairs of a matrix in the span of orthonormal rows (k, n)."""
+    values, turn = torch.linalg.eigh(basis @ matrix @ basis.T)
+    vectors = turn.T.flip(0) @ basis
+    values = values.flip(0)
+    residuals = torch.linalg.vector_norm(vectors @ matrix - values[:, None] * vectors, dim=1)
+    return Pairs(values.numpy(), residuals.numpy(), vectors)
+
+
+def test_what_the_pairs_explain_has_no_variance():
+    values = [9.0, -4.0, 2.0] + [0.0] * 37
+    matrix = symmetric(values, seed=5)
+    vectors = torch.linalg.eigh(matrix).eigenvectors.T
+    found = traces(matrix, known=ritz(matrix, vectors[[0, 38, 39]]), tolerance=1e-9)
+    for estimate, exact in zip(estimates(found), truth(matrix), strict=True):
+        assert estimate.value == pytest.approx(exact, rel=1e-9, abs=1e-12)
+        assert estimate.half_width <= 1e-9
+    assert found.trace.samples == 32
+
+
+@pytest.mark.parametrize("span", ["eigenvectors", "random"])
+def test_pairs_do_not_shift_the_estimates(span):
+    """Also Ritz pairs that are far from converged: trace and Frobenius norm stay unbiased."""
+    rows = (
+        torch.linalg.eigh(MATRIX).eigenvectors.T[-3:]
+        if span == "eigenvectors"
+        else (orthogonal(40, seed=9)[:3])
+    )
+    known = ritz(MATRIX, rows)
+    found = traces(MATRIX, known=known, max_probes=1024, tolerance=1e-9)
+    for estimate, exact in zip(estimates(found), truth(MATRIX), strict=True):
+        low, high = estimate.interval
+        assert abs(estimate.value - exact) <= high - low + 1e-9
+    assert (span == "random") == (known.residuals.max() > 0.1)
+
+
+def test_pairs_make_the_same_probes_tell_more():
+    rows = torch.linalg.eigh(MATRIX).eigenvectors.T[-3:]
+    plain = traces(MATRIX, tolerance=1e-9)
+    deflated = traces(MATRIX, known=ritz(MATRIX, rows), tolerance=1e-9)
+    assert deflated.trace.half_width < plain.trace.half_width / 2
+    assert deflated.frobenius_squared.half_width < plain.frobenius_squared.half_width / 2
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("span", ["eigenvectors", "random"])
+def test_deflated_intervals_cover(span):
+    rows = (
+        torch.linalg.eigh(MATRIX).eigenvectors.T[-2:]
+        if span == "eigenvectors"
+        else (orthogonal(40, seed=9)[:3])
+    )
+    known, exact = ritz(MATRIX, rows), truth(MATRIX)
+    covered = np.zeros(len(exact))
+    for seed in range(FULL_SEEDS):
+        found = traces(MATRIX, seed=seed, known=known, tolerance=0.1, max_probes=128)
+        covered += [
+            low <= value <= high
+            for (low, high), value in zip(
+                (e.interval for e in estimates(found)), exact, strict=True
+            )
+        ]
+    assert (covered / FULL_SEEDS >= 0.93).all(), covered / FULL_SEEDS
 
 
 @pytest.mark.full
