@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +48,9 @@ def attach(values: dict[str, Any], *, folder: Path | None = None) -> Subject:
     return Subject(checkpoints=checkpoints, seed=seed, folder=folder, **given, **reading)
 
 
-def tell_notes(subject: Subject) -> None:
-    """Print what was chosen and switched on the way."""
-    for note in subject.provenance()["notes"]:
+def tell_notes(provenance: Mapping[str, Any]) -> None:
+    """Print what was chosen and mapped on the way."""
+    for note in provenance["notes"]:
         click.echo(f"note: {plain(note)}", err=True)
 
 

@@ -32,7 +32,7 @@ def command_of(name: str) -> click.Command:
             subject = attach(values, folder=folder)
             result = question.run(subject)
         if not quiet:
-            tell_notes(subject)
+            tell_notes(result.provenance)
         deliver(result, output=output, as_json=as_json, strict=strict)
 
     example = f"landscape {name} run/final.pt"

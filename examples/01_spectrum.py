@@ -24,7 +24,7 @@ inputs, labels = torch.tensor(inputs, dtype=torch.float32) / 16, torch.tensor(la
 data = list(zip(inputs.split(256), labels.split(256), strict=True))
 
 with torch.random.fork_rng():
-    torch.random.default_generator.manual_seed(0)
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 16), nn.Tanh(), nn.Linear(16, 10))
 
 start = ls.Checkpoint.of_model(model, label="initial")

@@ -171,7 +171,7 @@ class Result(ABC):
         return {name: encode(getattr(self, name)) for name in self.answer_fields()}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the whole JSON document; in a series each answer has its own status and cost."""
+        """Return the whole JSON document; in a series each answer has its own status."""
         answer = {"series": [one.member() for one in self.series]} if self.series else self.answer()
         return {
             "schema": self.schema_name(),
@@ -186,7 +186,7 @@ class Result(ABC):
 
     def member(self) -> dict[str, Any]:
         """Return the JSON form of the answer as one of a series."""
-        envelope = {name: encode(getattr(self, name)) for name in ("status", "message", "cost")}
+        envelope = {name: encode(getattr(self, name)) for name in ("status", "message")}
         return {**self.answer(), **envelope}
 
     @classmethod
@@ -204,9 +204,15 @@ class Result(ABC):
     def schema(cls) -> Schema:
         """Return the JSON Schema of the document."""
         answer = schema_of_fields(cls, cls.answer_fields())
+        own: Schema = {"status": schema_of(Status), "message": {"type": "string"}}
+        member: Schema = {
+            "type": "object",
+            "properties": {**answer["properties"], **own},
+            "required": [*answer["required"], *own],
+        }
         series = {
             "type": "object",
-            "properties": {"series": {"type": "array", "items": answer}},
+            "properties": {"series": {"type": "array", "items": member}},
             "required": ["series"],
         }
         properties: Schema = {

@@ -31,7 +31,7 @@ def run(**values: Any) -> None:
         subject = attach(values, folder=output / "cache")
         report = survey(subject, preset=preset, seed=seed, settings=settings, command=_command())
     if not quiet:
-        tell_notes(subject)
+        tell_notes(report.provenance)
     report.save(output, force=True)
     if as_json:
         click.echo(to_text(report.to_json()), nl=False)

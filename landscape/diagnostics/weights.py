@@ -169,7 +169,7 @@ class Weights(Diagnostic[WeightsResult]):
 def _numbers(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """Return the floating-point tensors by their names without wrappers, tied ones once."""
     short = stripped(checkpoint.tensors)
-    once = {memory(tensor): name for name, tensor in reversed(checkpoint.tensors.items())}
+    once = {memory(tensor): name for name, tensor in reversed(list(checkpoint.tensors.items()))}
     return {
         short[name]: tensor
         for name, tensor in checkpoint.tensors.items()

@@ -130,7 +130,8 @@ class SpectralMeasure:
         index = np.arange(self.probes)
         value = log_rank(index >= 0)
         left_out = np.array([log_rank(index != i) for i in index])
-        half = t_half_width(self.probes * value - (self.probes - 1) * left_out, level)
+        pseudo = self.probes * value - (self.probes - 1) * left_out
+        half = t_half_width(pseudo, (1 + level) / 2)  # the jackknife of few probes is short
         interval = (math.exp(value - half), min(math.exp(value + half), float(self.size)))
         return Estimate(
             value=math.exp(value),

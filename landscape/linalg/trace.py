@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.special import chdtri
 from torch import Tensor
 
 from landscape import progress
@@ -78,10 +79,11 @@ def estimate_traces(
     status = Status.CONVERGED if settled else Status.BUDGET_SPENT
     deflated = f", {len(known.values)} pairs deflated" if known is not None else ""
     method = f"Hutchinson, {len(draws)} Rademacher probes{deflated}"
-    trace, squared, *parts = (
+    trace, _, *parts = (
         _reported(draws[:, column], level, method, float(slack[column]))
         for column in range(len(exact))
     )
+    squared = _positive(draws[:, 1], float(exact[1]), level, method)
     return Traces(replace(trace, status=status), squared, tuple(parts))
 
 
@@ -112,6 +114,20 @@ def _reported(draws: np.ndarray, level: float, method: str, slack: float) -> Est
     wide = Estimate.mean(draws, method=method, level=level)
     interval = (wide.interval[0] - slack, wide.interval[1] + slack)
     return replace(wide, level=0.95, interval=interval, solver=interval)
+
+
+def _positive(draws: np.ndarray, exact: float, level: float, method: str) -> Estimate:
+    """Return the mean of skewed positive draws: what is not exact is taken as a scaled χ²."""
+    rest = draws - exact
+    mean, variance = float(rest.mean()), float(rest.var(ddof=1)) if len(rest) > 1 else math.inf
+    reported = _reported(draws, level, method, 0.0)
+    if not 0 < variance < math.inf or mean <= 0:
+        return reported
+    freedom = 2 * mean**2 / variance * len(rest)
+    tail = (1 - level) / 4  # half of what is due: the variance is itself an estimate
+    low, high = (mean * freedom / float(chdtri(freedom, t)) for t in (tail, 1 - tail))
+    interval = (exact + low, exact + high)
+    return replace(reported, interval=interval, solver=interval)
 
 
 def _draw(

@@ -259,6 +259,6 @@ def report_of(document: Mapping[str, Any]) -> Report:
     Raises:
         InputError: It is neither.
     """
-    if document.get("schema") == Report.schema_name:
+    if str(document.get("schema")).startswith("landscape/report/"):
         return Report.from_json(document)
     return Report.of(result_of(dict(document)))

@@ -35,7 +35,13 @@ class Batch:
 
     def tensors(self) -> Iterator[Tensor]:
         """Yield every tensor, inputs first."""
-        yield from _tensors((self.args, self.kwargs, self.targets))
+        for _, tensor in self.named_tensors():
+            yield tensor
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every tensor with its place in the batch."""
+        parts = {"args": self.args, "kwargs": self.kwargs, "targets": self.targets}
+        return _tensors("", parts)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Batch:
         """Return the batch on a device, its floating inputs in the model's precision."""
@@ -100,15 +106,15 @@ def _structure(item: Any) -> str:
     return type(item).__name__
 
 
-def _tensors(item: Any) -> Iterator[Tensor]:
+def _tensors(path: str, item: Any) -> Iterator[tuple[str, Tensor]]:
     if isinstance(item, Tensor):
-        yield item
+        yield path, item
     elif isinstance(item, Mapping):
-        for part in item.values():
-            yield from _tensors(part)
+        for key, part in item.items():
+            yield from _tensors(f"{path}.{key}", part)
     elif isinstance(item, tuple | list):
-        for part in item:
-            yield from _tensors(part)
+        for number, part in enumerate(item):
+            yield from _tensors(f"{path}.{number}", part)
 
 
 def _map(item: Any, function: Callable[[Tensor], Tensor]) -> Any:

@@ -76,7 +76,7 @@ class Batches:
 
     def _read(self) -> Iterator[Batch]:
         left = self._max_samples
-        state = RandomState(self._seed, getattr(self._source, "generator", None))
+        state = RandomState(self._seed, _generators(self._source))
         with state.active():
             items = iter(self._source)
         number = 0
@@ -138,6 +138,14 @@ class Batches:
 
 
 _END = object()
+
+
+def _generators(source: Any) -> list[torch.Generator]:
+    """Return the generators that a loader and its samplers draw from, each once."""
+    batch_sampler = getattr(source, "batch_sampler", None)
+    owners = (source, getattr(source, "sampler", None), getattr(batch_sampler, "sampler", None))
+    found = [getattr(owner, "generator", None) for owner in owners]
+    return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())
 
 
 def _next(items: Iterator[Any], number: int) -> Any:
@@ -218,8 +226,8 @@ def _too_large(size: int) -> DataError:
 
 def _hash(batch: Batch) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
-    for tensor in batch.tensors():
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    for path, tensor in batch.named_tensors():
+        digest.update(f"{path} {tensor.dtype}{tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().view(-1)
         digest.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
     return digest.digest()

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from landscape.errors import DataError, ModelError, out_of_memory
+from landscape.subject.identity import function_digest
 from landscape.subject.traces import user_position, user_traceback
 
 IGNORED = -100
@@ -26,6 +27,11 @@ class Loss(ABC):
 
     name: ClassVar[str]
     separable: ClassVar[bool] = True  # a function of outputs and targets alone
+
+    @property
+    def digest(self) -> str:
+        """Return what tells the loss from others."""
+        return self.name
 
     @abstractmethod
     def total(self, outputs: Any, targets: Any) -> Tensor:
@@ -140,8 +146,9 @@ class ModelLoss(Loss):
     separable = False
 
     def total(self, outputs: Any, targets: Any) -> Tensor:
-        """Return the model's mean loss times the count."""
-        return _member(outputs, "loss") * self.count(outputs, targets)
+        """Return the model's mean loss times the count; a batch where nothing counts adds 0."""
+        count = self.count(outputs, targets)
+        return _member(outputs, "loss") * count if count else logits_of(outputs).sum() * 0
 
     def count(self, outputs: Any, targets: Any) -> int:
         """Return the number of labels behind the model's mean."""
@@ -178,6 +185,11 @@ class CustomLoss(Loss):
     function: Callable[[Any, Any], Any]
     name = "custom"
 
+    @property
+    def digest(self) -> str:
+        """Return what tells the function from others."""
+        return function_digest(self.function)
+
     def total(self, outputs: Any, targets: Any) -> Tensor:
         """Return the sum of what the function returns, a mean times the samples."""
         value = self._value(outputs, targets)
@@ -187,7 +199,9 @@ class CustomLoss(Loss):
         """Return the number of losses, or of samples when the function returns their mean."""
         with torch.no_grad():
             value = self._value(outputs, targets)
-        return value.numel() if value.dim() else len(targets)
+        if value.dim():
+            return value.numel()
+        return len(targets if isinstance(targets, Tensor) else logits_of(outputs))
 
     @property
     def _called(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,8 @@ from torch.nn.parameter import is_lazy
 
 from landscape.errors import DataError, LandscapeError, ModelError, out_of_memory
 from landscape.subject.batch import Batch
+from landscape.subject.fingerprint import fingerprint
+from landscape.subject.identity import network_digest
 from landscape.subject.losses import Loss, ModelLoss
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point
@@ -54,6 +57,13 @@ class Network:
         for name, tensor in self.model.named_parameters(remove_duplicate=False):
             names.setdefault(id(tensor), []).append(name)
         return {same[0]: set(same[1:]) for same in names.values()}
+
+    @cached_property
+    def digest(self) -> str:
+        """Return what tells the network from others: its code, and tensors no checkpoint holds."""
+        saved = self.saved_shapes()
+        transient = {name: tensor for name, tensor in self.own.items() if name not in saved}
+        return network_digest(self.model) + (fingerprint(transient) if transient else "")
 
     def counts(self) -> dict[str, int]:
         """Return how many coordinates are studied, trainable, frozen and tied."""
@@ -106,6 +116,10 @@ class Network:
             hint="check that the data yield what forward expects, in that shape and dtype",
         )
 
+    def takes(self, name: str | None) -> bool:
+        """Return whether the model's forward has an argument of that name."""
+        return name is not None and name in inspect.signature(self.model.forward).parameters
+
     def first_non_finite_module(self, point: Point, batch: Batch, loss: Loss) -> str | None:
         """Return the name of the module whose output is first not finite, by one forward pass."""
         found: list[str] = []
@@ -154,4 +168,5 @@ def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
                 why="lazy modules and the meta device get shapes or values only in a first use",
                 hint="call the model once in the factory, or build it on the CPU",
             )
-    return {name: tensor.detach() for name, tensor in found.items()}
+    buffers = {name for name, _ in model.named_buffers()}  # copied: training may go on
+    return {n: t.detach().clone() if n in buffers else t.detach() for n, t in found.items()}

@@ -20,7 +20,7 @@ from landscape.subject.checkpoint import Checkpoint
 from landscape.subject.counting import count_items
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
 from landscape.subject.fingerprint import fingerprint
-from landscape.subject.losses import Loss, choose_loss
+from landscape.subject.losses import Loss, ModelLoss, choose_loss
 from landscape.subject.memory import Memory, returned_kind
 from landscape.subject.names import match_names
 from landscape.subject.network import Network
@@ -127,8 +127,10 @@ class Subject:
         if self._loss is not None:
             return self._loss
         batch = next(iter(self._on_device()))
+        own = ModelLoss() if self.network.takes(batch.target_key) else None
         with undisturbed(self.model, 0), torch.no_grad():
-            loss, reason = choose_loss(self.network.outputs(self.point, batch, None), batch.targets)
+            outputs = self.network.outputs(self.point, batch, own)
+            loss, reason = choose_loss(outputs, batch.targets)
         self.note(f"loss {loss.name} chosen: {reason}")
         return loss
 
@@ -257,8 +259,8 @@ class Subject:
         return {
             "weights": [self.weights_fingerprint(one) for one in self.checkpoints],
             "batches": self.batches.hash if self.batches is not None else None,
-            "model": self._model_name,
-            "loss": self._loss_name(),
+            "model": network.digest if network is not None else None,
+            "loss": self._loss.digest if self._loss is not None else "auto",
             "parameters": network.parameters.described if network is not None else None,
             "dtype": str(self._dtype),
             "device": self.device.type,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -34,11 +34,11 @@ class RandomState:
 
     Args:
         seed: Of all of them.
-        generator: One more generator that is kept apart, such as a loader's own.
+        more: Generators that are kept apart as well, such as a loader's own.
     """
 
-    def __init__(self, seed: int, generator: torch.Generator | None = None) -> None:
-        self._generator = generator
+    def __init__(self, seed: int, more: Sequence[torch.Generator] = ()) -> None:
+        self._more = more
         outside = self._states()
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -62,7 +62,7 @@ class RandomState:
         found = [torch.default_generator]
         if torch.cuda.is_initialized():
             found += torch.cuda.default_generators
-        return found if self._generator is None else [*found, self._generator]
+        return [*found, *self._more]
 
     def _states(self) -> tuple[Any, Any, list[Tensor]]:
         torch_states = [one.get_state() for one in self._torch_generators()]

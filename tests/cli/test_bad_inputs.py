@@ -509,7 +509,7 @@ def test_non_finite_weights_are_still_described():
     torch.save(spoilt(torch.nan, (0, 5), (1, 1), (2, 7)), "nan.pt")
     outcome = run("weights nan.pt")
     assert outcome.code == 5
-    assert "3 weights are NaN or infinite" in outcome.stdout
+    assert "NaN or infinite weights: 3" in outcome.stdout
     assert "3 in 1.weight, first at [0, 5]" in outcome.stdout
     assert "Traceback" not in outcome.stderr
     document = run("weights nan.pt --json").document

@@ -60,7 +60,7 @@ def test_json(folder, name, several):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_text(name):
     outcome = done(COMMANDS[name])
-    assert outcome.stdout.startswith(("hessian of final.pt", "final.pt: "))
+    assert outcome.stdout.startswith(("Hessian of final.pt", "final.pt: "))
     assert "1,040" in outcome.stdout or "1.weight" in outcome.stdout
     assert "note:" not in outcome.stdout
     assert "\x1b" not in outcome.stdout + outcome.stderr

@@ -1,4 +1,3 @@
-# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 from __future__ import annotations
 
 import itertools

@@ -233,7 +233,7 @@ def test_a_factory_that_raises_shows_the_users_frames(folder):
 
 def test_our_own_errors_pass_through():
     def factory():
-        raise SettingError("ours")
+        raise SettingError("ours", hint="mend it")
 
     with pytest.raises(SettingError, match="ours"):
         call_factory(factory, {}, text="t", error=ModelError)

@@ -1,4 +1,3 @@
-# pyright: reportMissingParameterType=false, reportIncompatibleMethodOverride=false
 """The subject is left as it was: bit-identical, whatever is asked of it and however it ends."""
 
 from __future__ import annotations
