@@ -43,7 +43,8 @@ for one in answer.series:
     print(f"  complete: {one.complete}; outliers: {one.outliers.count}; {one.message}")
 
 first, last = answer.series
-assert first.complete and last.complete
+assert first.complete
+assert last.complete
 print(f"training changed λ_max from {first.eigenvalues.top[0]} to {last.eigenvalues.top[0]}")
 answer.plot(options.output)
 print(f"figure: {options.output}")

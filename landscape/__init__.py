@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from landscape.operators.gauss_newton import GaussNewtonOperator
     from landscape.operators.hessian import HessianOperator
     from landscape.reports.report import Report
-    from landscape.subject.checkpoint import Checkpoint
+    from landscape.subject.files.checkpoint import Checkpoint
     from landscape.subject.parameters import Parameters
     from landscape.subject.subject import Subject
     from landscape.survey import report
 
 _HOMES = {
-    "Checkpoint": "landscape.subject.checkpoint",
+    "Checkpoint": "landscape.subject.files.checkpoint",
     "DIAGNOSTICS": "landscape.diagnostics",
     "Estimate": "landscape.estimate",
     "GaussNewtonOperator": "landscape.operators.gauss_newton",

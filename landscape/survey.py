@@ -19,7 +19,7 @@ from landscape.errors import (
     out_of_memory,
 )
 from landscape.reports.report import Failure, Report, Section, Skipped
-from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 
 Preset = Literal["quick", "standard", "full"]

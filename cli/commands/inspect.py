@@ -12,12 +12,12 @@ from ..output import print_table
 from ..terminal import plain
 
 if TYPE_CHECKING:
-    from landscape.subject.inspection import Inspection
+    from landscape.subject.files.inspection import Inspection
 
 
 def run(checkpoint: Path, *, as_json: bool) -> None:
     """Print what the file holds."""
-    from landscape.subject.inspection import inspect_file
+    from landscape.subject.files.inspection import inspect_file
 
     found = inspect_file(checkpoint)
     if as_json:

@@ -16,7 +16,7 @@ def run(what: str) -> None:
 
 
 def _schemes(what: str) -> list[tuple[str, str, str]]:
-    from landscape.subject.schemes import describe_schemes
+    from landscape.subject.spec.schemes import describe_schemes
 
     return describe_schemes("models" if what == "models" else "data")
 

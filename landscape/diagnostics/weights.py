@@ -14,9 +14,9 @@ from landscape.base import Diagnostic, Finding, Needs, Question, Result, Table
 from landscape.estimate import Estimate, Status
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.linalg.norm import spectral_norm
-from landscape.subject.checkpoint import Checkpoint
-from landscape.subject.fingerprint import memory
-from landscape.subject.names import stripped
+from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.files.fingerprint import memory
+from landscape.subject.files.names import stripped
 from landscape.subject.subject import Subject
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from landscape.errors import ModelError
-from landscape.subject.attribute import load_attribute
-from landscape.subject.checkpoint import Checkpoint
-from landscape.subject.data import DataSource, load_data
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.losses import BUILT_IN, CustomLoss, Loss
-from landscape.subject.models import load_model
-from landscape.subject.spec import parse_spec
+from landscape.subject.spec.attribute import load_attribute
+from landscape.subject.spec.data import DataSource, load_data
+from landscape.subject.spec.grammar import parse_spec
+from landscape.subject.spec.models import load_model
 
 
 def attach_model(model: nn.Module | str) -> tuple[nn.Module, str]:

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 
 from landscape.errors import DataError, LandscapeError, ModelError, out_of_memory
 from landscape.subject.batch import Batch
-from landscape.subject.fingerprint import fingerprint
+from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.identity import network_digest
 from landscape.subject.losses import Loss, ModelLoss
 from landscape.subject.parameters import Parameters

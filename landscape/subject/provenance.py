@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint
 
 SWITCHES = (
     "eval mode",

@@ -16,13 +16,13 @@ from landscape.errors import SettingError
 from landscape.subject.attach import attach_checkpoint, attach_data, attach_loss, attach_model
 from landscape.subject.batch import Batch
 from landscape.subject.batches import Batches
-from landscape.subject.checkpoint import Checkpoint
 from landscape.subject.counting import count_items
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
-from landscape.subject.fingerprint import fingerprint
+from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.files.fingerprint import fingerprint
+from landscape.subject.files.names import match_names
 from landscape.subject.losses import Loss, ModelLoss, choose_loss
 from landscape.subject.memory import Memory, returned_kind
-from landscape.subject.names import match_names
 from landscape.subject.network import Network
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point, check_finite

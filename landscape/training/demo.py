@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader
 
 from landscape import progress
 from landscape.encode import write_atomically
-from landscape.subject.data import load_data
-from landscape.subject.models import load_model
+from landscape.subject.spec.data import load_data
+from landscape.subject.spec.models import load_model
 from landscape.subject.undisturbed import seeded
 from landscape.training.loop import minimise
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from landscape.diagnostics.gradients import Gradients, GradientsResult
-from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from tests.cases import CASES, Problem, reference
 from tests.oracles import F64

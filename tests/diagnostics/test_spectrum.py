@@ -13,7 +13,7 @@ from landscape.crosscheck import second_opinion
 from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
 from landscape.errors import ModelError, SettingError
 from landscape.estimate import Estimate, Status
-from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from tests.cases import (
     ACCEPTANCE,

@@ -10,7 +10,7 @@ from torch import nn
 
 from landscape.diagnostics.weights import TensorWeights, Weights, WeightsResult
 from landscape.estimate import Status
-from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from tests.cases import CASES, normal
 from tests.oracles import orthogonal

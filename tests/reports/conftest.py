@@ -10,7 +10,7 @@ from torch import nn
 from landscape.base import Cost
 from landscape.diagnostics import Gradients, Spectrum, Weights
 from landscape.reports.report import Failure, Report, Section, Skipped
-from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 
 PAYLOAD = (

@@ -18,7 +18,7 @@ from landscape.errors import (
     SettingError,
 )
 from landscape.operators.hessian import HessianOperator
-from landscape.subject.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from tests.cases import CASES, labels, mlp, normal, reference, seeded
 

@@ -1,0 +1,1 @@
+"""Checkpoint files: told by content, read without running anything, matched by name."""

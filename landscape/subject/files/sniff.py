@@ -1,0 +1,195 @@
+"""Which container a checkpoint file is, judged by its content and never by its name."""
+
+from __future__ import annotations
+
+import difflib
+import stat
+import zipfile
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+
+from landscape.errors import CheckpointError
+from landscape.subject.files.formats import foreign, foreign_zip
+
+HEAD_BYTES = 65_536
+MAX_SIBLINGS = 20
+MAX_COMPARED = 2_000
+WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.ckpt", "*.bin")
+_ZIP = b"PK\x03\x04"
+_EMPTY_ZIP = b"PK\x05\x06"
+_LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # 0x1950A86A20F9469CFC6C
+
+
+class Container(StrEnum):
+    """The file formats that are read."""
+
+    TORCH_ZIP = "torch zip"
+    TORCH_LEGACY = "torch legacy pickle"
+    SAFETENSORS = "safetensors"
+
+
+_SUFFIXES = {
+    Container.SAFETENSORS: (".safetensors",),
+    Container.TORCH_ZIP: (".pt", ".pth", ".bin", ".ckpt"),
+    Container.TORCH_LEGACY: (".pt", ".pth", ".bin", ".ckpt"),
+}
+
+
+def sniff(path: Path) -> Container:
+    """Return the container of a checkpoint file.
+
+    Raises:
+        CheckpointError: The path is no readable checkpoint; the message names what it is.
+    """
+    path = Path(path)
+    size = _file_size(path)
+    head = _head(path)
+    if not head:
+        raise CheckpointError(
+            "file is empty (0 bytes)",
+            where=str(path),
+            why="the save or the copy was interrupted before anything was written",
+            hint=_newest_intact(path),
+        )
+    if not any(head):
+        extent = f"holds {size:,}" if size <= len(head) else f"begins with {len(head):,}"
+        raise CheckpointError(
+            f"file {extent} zero bytes",
+            where=str(path),
+            why="the space was reserved but the content was never written",
+            hint=_newest_intact(path),
+        )
+    if head.startswith((_ZIP, _EMPTY_ZIP)):
+        return _zip(path, size)
+    if head[:1] == b"\x80" and _LEGACY_MAGIC in head[:32]:
+        return Container.TORCH_LEGACY
+    if len(head) > 8 and head[8:9] == b"{" and not any(head[4:8]):
+        return Container.SAFETENSORS
+    other = foreign(head, size)
+    raise CheckpointError(
+        f"file is {other.name}",
+        where=str(path),
+        why="expected a torch.save or safetensors file",
+        hint=other.hint.replace("FILE", path.name),
+    )
+
+
+def name_note(path: Path, container: Container) -> tuple[str, ...]:
+    """Return a note where the name of a file suggests another container than it is."""
+    suggested = {suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}
+    suffix = path.suffix.lower()
+    if suffix in suggested and suffix not in _SUFFIXES[container]:
+        return (f"the content is {container}, although the name ends in {suffix}",)
+    return ()
+
+
+def _file_size(path: Path) -> int:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointError("no such file", where=str(path), hint=_did_you_mean(path)) from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if stat.S_ISDIR(status.st_mode):
+        raise _directory(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(
+            "not a regular file",
+            where=str(path),
+            why="a pipe, socket or device cannot be read twice",
+            hint="copy its content into a file first",
+        )
+    return status.st_size
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        "file cannot be read",
+        where=str(path),
+        why=getattr(error, "strerror", None) or str(error),
+        hint=f"check its permissions: ls -l {path}",
+    )
+
+
+def _directory(path: Path) -> CheckpointError:
+    try:
+        present = sorted(path.iterdir())
+    except OSError as error:
+        return _unreadable(path, error)
+    weights = [entry for entry in present if any(entry.match(pattern) for pattern in WEIGHTS)]
+    listed = ", ".join(entry.name for entry in present[:10]) or "nothing"
+    more = f" and {len(present) - 10:,} more" if len(present) > 10 else ""
+    return CheckpointError(
+        "path is a directory, not a checkpoint file",
+        where=str(path),
+        why=f"looked for {', '.join(WEIGHTS)}; found {listed}{more}",
+        hint=f"pass one file: {weights[0] if weights else path / 'weights.pt'}",
+    )
+
+
+def _did_you_mean(path: Path) -> str:
+    try:
+        present = {entry.name: entry for entry in islice(path.parent.iterdir(), MAX_COMPARED)}
+    except (OSError, ValueError):
+        return f"check the folder: {path.parent}"
+    nearest = difflib.get_close_matches(path.name, present, n=1)
+    return f"did you mean {present[nearest[0]]}?" if nearest else f"check the folder: {path.parent}"
+
+
+def _zip(path: Path, size: int) -> Container:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception as error:  # the directory of a damaged zip fails in many ways
+        truncated = "not a zip file" in str(error)
+        raise CheckpointError(
+            f"truncated: no end record in the {size:,} bytes; was the save interrupted?"
+            if truncated
+            else "the zip directory of this file is damaged",
+            where=str(path),
+            why="a zip ends with a directory of its members" if truncated else str(error)[:200],
+            hint=_newest_intact(path),
+        ) from error
+    inner = [name.partition("/")[2] for name in names]
+    if inner.count("data.pkl") == 1 and "constants.pkl" not in inner:
+        return Container.TORCH_ZIP
+    other = foreign_zip(names)
+    raise CheckpointError(
+        f"file is {other.name}",
+        where=str(path),
+        why="expected a torch.save or safetensors file",
+        hint=other.hint.replace("FILE", path.name),
+    )
+
+
+def _newest_intact(path: Path) -> str:
+    """Return the step that names the newest sibling which is a whole checkpoint, if any is."""
+    try:
+        siblings = [entry for entry in path.parent.iterdir() if entry != path and entry.is_file()]
+        siblings.sort(key=lambda entry: entry.stat().st_mtime, reverse=True)
+    except OSError:
+        siblings = []
+    for sibling in siblings[:MAX_SIBLINGS]:
+        if _is_intact(sibling):
+            return f"the newest intact checkpoint beside it: {sibling}"
+    return "copy or save the file again"
+
+
+def _is_intact(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+        if not head.startswith(_ZIP):
+            return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
+        return zipfile.is_zipfile(path)
+    except OSError:
+        return False

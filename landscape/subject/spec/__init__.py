@@ -1,0 +1,1 @@
+"""Spec strings: how networks and data are named on a command line."""

@@ -1,0 +1,92 @@
+"""Networks from spec strings."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+
+from torch import nn
+
+from landscape.errors import ModelError, SpecError
+from landscape.subject.spec.factory import build, call_factory, require
+from landscape.subject.spec.grammar import Spec, parse_spec
+from landscape.subject.spec.schemes import MODEL_SCHEMES, reserved
+from landscape.subject.spec.source import source_of
+
+__all__ = ["MODEL_SCHEMES", "load_model"]
+
+_WEIGHTS = {"weights", "weights_backbone"}
+_LEGACY_WEIGHTS = {"pretrained", "pretrained_backbone"}
+
+
+def load_model(text: str) -> nn.Module:
+    """Return the network that a spec string names; its weights are whatever it was made with.
+
+    Args:
+        text: `pkg.mod:factory`, `path/file.py:factory` or `torchvision:resnet18`, with options.
+
+    Raises:
+        SpecError: The string does not follow the grammar.
+        ModelError: There is no such factory, it fails, or it returns something else.
+    """
+    spec = parse_spec(text, schemes=MODEL_SCHEMES, what="model")
+    if spec.scheme in ("python", "file"):
+        return _checked(build(spec, error=ModelError), spec)
+    if spec.scheme == "torchvision":
+        return _checked(_torchvision(spec), spec)
+    scheme = MODEL_SCHEMES[spec.scheme]
+    raise reserved(spec.scheme, scheme, rest=spec.rest, text=spec.text, error=ModelError)
+
+
+def _torchvision(spec: Spec) -> object:
+    if not spec.rest:
+        raise SpecError(
+            "torchvision: names no architecture",
+            where=f"'{spec.text}'",
+            hint=f"write for example {MODEL_SCHEMES['torchvision'].example}",
+        )
+    models = require("torchvision.models", install="pip install torchvision", error=ModelError)
+    names: list[str] = models.list_models()
+    if spec.rest not in names:
+        near = difflib.get_close_matches(spec.rest, names)
+        raise ModelError(
+            f"torchvision has no architecture '{spec.rest}'",
+            where=f"'{spec.text}'",
+            why=f"the nearest names are {', '.join(near)}" if near else "",
+            hint="torchvision.models.list_models() lists them all",
+        )
+    builder = models.get_model_builder(spec.rest)
+    absent = _WEIGHTS & {*inspect.signature(builder).parameters}
+    options = _offline(spec) | dict.fromkeys(absent)
+    return call_factory(builder, options, text=spec.text, error=ModelError)
+
+
+def _offline(spec: Spec) -> dict[str, object]:
+    """Return the options, none of which may fetch weights: those come from the checkpoint."""
+    fetching = [key for key in _WEIGHTS | _LEGACY_WEIGHTS if spec.options.get(key)]
+    if fetching:
+        raise ModelError(
+            f"torchvision: takes no {', '.join(sorted(fetching))}",
+            where=f"'{spec.text}'",
+            why="the weights come from the checkpoint; landscape downloads nothing",
+            hint="save the weights into a checkpoint once, and give the architecture alone",
+        )
+    return spec.options
+
+
+def _checked(made: object, spec: Spec) -> nn.Module:
+    if isinstance(made, nn.Module):
+        return made
+    is_class = isinstance(made, type)
+    raise ModelError(
+        f"'{spec.text}' returned {_described(made)}; expected torch.nn.Module",
+        where=getattr(source_of(made), "path", "") or f"'{spec.text}'",
+        why="the class itself was returned, not an instance of it" if is_class else "",
+        hint="return Network() instead of Network"
+        if is_class
+        else "name a function without required arguments that returns the network",
+    )
+
+
+def _described(made: object) -> str:
+    return f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
