@@ -6,6 +6,7 @@ A checkpoint goes in, numbers with their doubt come out. Begin with `landscape d
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on busy cores, spinning threads starve
     try:
         code = landscape.main(
             arguments, prog_name="landscape", standalone_mode=False, obj=arguments

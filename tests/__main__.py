@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -17,9 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 def main() -> int:
     full = "--full" in sys.argv[1:]
     rows = []
+    workplace = Path(tempfile.mkdtemp())
     for name, command in _steps(full=full):
         started = time.perf_counter()
-        code = subprocess.run(command, cwd=ROOT, env=_environment(), check=False).returncode
+        folder = workplace if name.startswith("example") else ROOT
+        code = subprocess.run(command, cwd=folder, env=_environment(), check=False).returncode
         rows.append(
             (name, "passed" if code == 0 else f"FAILED ({code})", time.perf_counter() - started)
         )

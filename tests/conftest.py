@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
+
+torch.set_num_threads(
+    1
+)  # the networks are tiny, and two threads on a busy core wait for each other
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -21,6 +26,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _has_cuda() -> bool:
-    import torch
-
     return torch.cuda.is_available()

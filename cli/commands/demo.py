@@ -17,7 +17,6 @@ def run(output: Path, *, force: bool, quiet: bool, debug: bool) -> None:
     """Train, save checkpoints, report, and print where everything is."""
     del debug
     from landscape.reports.report import Report
-
     from landscape.survey import report
     from landscape.training.demo import Run, train_run, write_factories
 

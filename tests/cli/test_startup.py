@@ -98,6 +98,7 @@ def test_every_command_has_help(name):
 
 def test_every_option_of_a_command_is_explained():
     import click
+
     from landscape_cli.catalogue import load_command
 
     for name in NAMES:
