@@ -9,6 +9,7 @@ converged search finds nothing beyond.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +17,15 @@ import torch
 from torch import Tensor
 
 from landscape import progress
-from landscape.errors import SettingError
+from landscape.errors import NumericalError, SettingError
 from landscape.estimate import Status
 from landscape.linalg.basis import dots, norm
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.probes import spherical
 from landscape.linalg.search import Found, Search, Wanted
+
+PROBES = 3  # random vectors that are multiplied with one another
+ASYMMETRY = 0.05  # of the usual size of u·Av: far above any rounding
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,9 @@ def eigenpairs(
 
     Raises:
         SettingError: More pairs are asked for than there are coordinates.
+        NumericalError: The operator is not symmetric.
 
-    Cost: one product a step, one per pair for its true residual, two for the noise floor.
+    Cost: one product a step, one per pair for its true residual, three for the noise floor.
     Memory: `basis_size` + `top` + `bottom` vectors.
 
     Source: Wu & Simon 2000 (thick restart); Parlett 1998, §11 (residual bounds).
@@ -102,7 +107,7 @@ def eigenpairs(
         generator=generator,
         tolerance=tolerance,
         floor=defect,
-        budget=max(max_products - top - bottom - 2, top + bottom + 2),
+        budget=max(max_products - top - bottom - PROBES, top + bottom + 2),
         basis_size=basis_size or max(2 * (top + bottom) + 20, 40),
     )
     with progress.task("eigenpairs", None) as task:
@@ -122,7 +127,7 @@ def eigenpairs(
         symmetry_defect=defect,
         orthogonality=orthogonality,
         searches=searches,
-        products=search.products + len(found.values) + 2,
+        products=search.products + len(known.values) + PROBES,
     )
 
 
@@ -133,9 +138,25 @@ def _status(settled: bool, *, exhausted: bool) -> Status:
 
 
 def _symmetry_defect(operator: LinearOperator, like: Tensor, generator: torch.Generator) -> float:
-    pair = spherical(2, like.numel(), like=like, generator=generator)
-    products = operator.matmat(pair.T).T
-    return abs(float(dots(pair[:1], products[1]) - dots(pair[1:], products[0])))
+    """Return the largest |u·Av − v·Au| among random unit vectors.
+
+    Raises:
+        NumericalError: It is as large as the products themselves, which no rounding explains.
+    """
+    starts = spherical(PROBES, like.numel(), like=like, generator=generator)
+    products = operator.matmat(starts.T).T
+    forms = torch.stack([dots(starts, product) for product in products])
+    defect = float((forms - forms.T).abs().max())
+    usual = max(map(norm, products)) / math.sqrt(like.numel())  # size of u·Av for random u
+    if like.numel() > 1 and defect > ASYMMETRY * usual:
+        raise NumericalError(
+            "the operator is not symmetric, so its products are wrong",
+            where=type(operator).__name__,
+            why=f"|u·Av − v·Au| is {defect:.2g} where u·Av is about {usual:.2g}: the network holds "
+            "an operation whose second derivative is wrong in PyTorch (weight_norm on the CPU)",
+            hint="use --operator gauss-newton, or study the network with that operation replaced",
+        )
+    return defect
 
 
 def _all_pairs(search: Search, like: Tensor, top: int, bottom: int) -> tuple[Found, bool, int]:

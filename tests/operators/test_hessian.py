@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import ModelError
+from landscape.diagnostics.spectrum import Spectrum
+from landscape.errors import ModelError, NumericalError
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.products import WAYS
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import differentiable_attention
-from tests.cases import CASES, Problem, dense_hessian, normal, reference
+from tests.cases import CASES, Problem, dense_hessian, labels, normal, reference
 from tests.oracles import (
     F64,
     generator,
@@ -319,3 +320,18 @@ def test_curvlinops_computes_the_same_products(name):
     vector = directions(1, len(dense_hessian(name)))[:, 0]
     ours = operator(name).matvec(vector)
     torch.testing.assert_close(ours, theirs @ vector, rtol=1e-9, atol=1e-12)
+
+
+def test_a_wrong_second_derivative_of_pytorch_is_refused_not_shown():
+    """`weight_norm` has an asymmetric double backward on the CPU, until PyTorch mends it."""
+    network = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+    nn.utils.parametrizations.weight_norm(network[0])
+    subject = Subject(network, "ce", (normal(10, 6, seed=0), labels(10, classes=3, seed=1)))
+    dense = HessianOperator(subject).to_dense()
+    asymmetry = float((dense - dense.T).abs().max() / dense.abs().max())
+    question = Spectrum(top=3, bottom=1, max_probes=2, probes=2, lanczos_steps=2)
+    if asymmetry > 0.05:
+        with pytest.raises(NumericalError, match="not symmetric"):
+            question.run(subject)
+    else:
+        assert question.run(subject).complete
