@@ -104,7 +104,7 @@ class SpectralMeasure:
         with np.errstate(divide="ignore", invalid="ignore"):
             freedom = self.probes * self.size * value**2 / square
         freedom = np.clip(np.nan_to_num(freedom), self.probes, 1e12)  # one eigenvalue has p
-        tail = (1 - level) / 2
+        tail = (1 - level) / 4  # half of what is due: the freedom is itself an estimate
         lower = value * freedom / chdtri(freedom, tail)
         upper = value * freedom / np.maximum(chdtri(freedom, 1 - tail), 1e-300)
         return Density(grid, value, lower, np.minimum(upper, 1e300), width)
