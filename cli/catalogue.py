@@ -9,9 +9,17 @@ from pathlib import Path
 
 import click
 
+
+def _diagnostics_folder() -> Path:
+    package = find_spec("landscape")
+    if package is None or package.origin is None:
+        raise ImportError("landscape is not installed")
+    return Path(package.origin).parent / "diagnostics"
+
+
 COMMANDS = {
     "Start here": ("demo", "report", "inspect"),
-    "Diagnostics": ("spectrum", "gradients", "weights"),
+    "Diagnostics": tuple(sorted(path.stem for path in _diagnostics_folder().glob("[!_]*.py"))),
     "Answers": ("plot", "render", "list"),
 }
 
@@ -34,10 +42,7 @@ def _source_of(name: str) -> Path:
     here = Path(__file__).parent / "commands" / f"{name}.py"
     if here.exists():
         return here
-    package = find_spec("landscape")
-    if package is None or package.origin is None:
-        raise ImportError("landscape is not installed")
-    return Path(package.origin).parent / "diagnostics" / f"{name}.py"
+    return _diagnostics_folder() / f"{name}.py"
 
 
 def _first_line(path: Path) -> str:

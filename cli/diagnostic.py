@@ -9,7 +9,7 @@ import click
 
 from .attach import attach, subject_parameters, tell_notes
 from .options import setting_options
-from .output import check_folder, deliver, output_parameters
+from .output import check_folder, deliver, forget, output_parameters
 from .progress import shown
 
 
@@ -28,6 +28,8 @@ def command_of(name: str) -> click.Command:
         settings = {key: values.pop(key) for key in diagnostic.options() if key != "seed"}
         question = diagnostic(seed=values["seed"], **settings)
         folder = output / "cache" if output is not None else None
+        if force and output is not None:
+            forget(output)
         with shown(quiet=quiet):
             subject = attach(values, folder=folder)
             result = question.run(subject)

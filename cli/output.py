@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,27 +91,40 @@ def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool)
     if result.status is Status.NOT_FINITE:
         raise Failed(NumericalError.exit)
     if strict and not result.status.settled:
-        show_error(
-            NumericalError(
-                f"{result.name} did not converge",
-                where="--strict",
-                why=result.message,
-                hint="raise the setting that is named",
-            )
-        )
+        show_error(unsettled(result.name, result.message))
         raise Failed(NumericalError.exit)
+
+
+def unsettled(name: str, message: str) -> NumericalError:
+    """Return what `--strict` says of a number that did not converge."""
+    return NumericalError(
+        f"{name} did not converge",
+        where="--strict",
+        why=message,
+        hint="raise the setting that is named, with - for _: --max-probes, --max-products",
+    )
+
+
+def forget(output: Path) -> None:
+    """Remove what earlier runs remembered in a folder."""
+    shutil.rmtree(output / "cache", ignore_errors=True)
 
 
 def show(result: Result) -> None:
     """Print summary, tables and findings for a person."""
     for one in result.series or (result,):
         click.echo(plain(one.summary()))
+    if (data := result.provenance.get("data")) is not None:
+        stamp = "SYNTHETIC " if result.provenance.get("synthetic") else ""
+        click.echo(plain(f"{stamp}data: {data}, {result.cost.samples:,} samples"))
     for table in result.tables():
         print_table(table.columns, table.rows, title=table.title)
     for finding in result.findings():
         click.echo(f"{finding.severity}: {plain(finding.sentence)}")
         click.echo(f"  {plain(finding.evidence)} {plain(finding.advice)}")
-    click.echo(f"{result.status.value}: {plain(result.message)}")
+    for one in result.series or (result,):
+        name = f"{one.label}: " if result.series else ""
+        click.echo(plain(f"{name}{one.status.value}: {one.message}"))
 
 
 def print_table(
@@ -125,10 +139,12 @@ def print_table(
     drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, name in enumerate(columns):
         text = any(isinstance(row[i], str) for row in rows)
-        drawn.add_column(Text(name), justify="left" if text else "right", overflow="fold")
+        drawn.add_column(Text(name), justify="left" if text else "right", no_wrap=True)
     for row in rows:
         drawn.add_row(*(Text(cell_text(cell)) for cell in row))
-    Console(highlight=False).print(drawn)
+    console = Console(highlight=False)
+    needed = console.measure(drawn, options=console.options.update(max_width=10_000)).maximum
+    Console(highlight=False, width=max(needed, 1)).print(drawn)  # a name that is cut helps nobody
 
 
 def cell_text(cell: Any) -> str:

@@ -9,6 +9,7 @@ Every public name is loaded on first use (PEP 562): importing this package impor
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,11 +62,19 @@ __all__ = [
 ]
 
 
+# a diagnostic is public by its file alone: the class is named after it
+_DIAGNOSTICS = {
+    path.stem.title().replace("_", ""): f"landscape.diagnostics.{path.stem}"
+    for path in (Path(__file__).parent / "diagnostics").glob("[!_]*.py")
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    home = _HOMES.get(name) or _DIAGNOSTICS.get(name)
+    if home is None:
         raise AttributeError(f"module 'landscape' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*__all__, *_DIAGNOSTICS})

@@ -125,15 +125,20 @@ class Estimate:
         return (self.interval[1] - self.interval[0]) / 2
 
     def __format__(self, spec: str) -> str:
-        """Format as `1.53 ± 0.02`, or the bare value when the interval is a point."""
+        """Format as `1.53 ± 0.02`, as `21 [10, 40]` when lopsided, bare when it is a point."""
         spec = spec or ".4g"
         if not math.isfinite(self.value):
             return str(self.value)
         sign = {"upper_bound": "≤ ", "lower_bound": "≥ "}.get(self.kind, "")
         text = f"{sign}{self.value:{spec}}"
-        if self.kind == "estimate" and math.isfinite(self.half_width):
-            text += f" ± {self.half_width:.1g}"
+        if self.kind == "estimate" and self.half_width > 0 and math.isfinite(self.half_width):
+            low, high = self.interval
+            even = abs((high - self.value) - (self.value - low)) <= 0.2 * self.half_width
+            text += f" ± {self.half_width:.1g}" if even else f" [{low:.3g}, {high:.3g}]"
         return text if self.status.settled else f"{text} ({self.status.value})"
+
+    def __float__(self) -> float:
+        return self.value
 
     def __str__(self) -> str:
         return format(self, "")

@@ -60,12 +60,16 @@ class Witness(nn.Module):
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
         self.head = nn.Linear(4, 3)
         self.register_buffer("scale", torch.full((4,), 1.5))
-        self.calls = 0
+        self.counter = [0]  # a list, so that it outlives what is restored
         self.raises_at: int | None = None
         self.error: BaseException = Interruption("in the middle")
 
+    @property
+    def calls(self) -> int:
+        return self.counter[0]
+
     def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
+        self.counter[0] += 1
         if self.calls == self.raises_at:
             raise self.error
         x = self.stem(x).flatten(2).transpose(1, 2)

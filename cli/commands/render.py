@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from landscape.errors import OutputError
+
 from ..documents import read_answer
 from ..output import check_file
 
@@ -16,9 +18,13 @@ def run(document: Path, output: Path, *, force: bool) -> None:
     from landscape.reports.html import render_html
     from landscape.reports.report import report_of
 
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(
+            f"{output} is not called .html", where="-o", hint="render writes a page: -o report.html"
+        )
     check_file(output, force=force)
-    report = read_answer(document, report_of)
-    write_atomically(output, render_html(report.to_json()))
+    page = read_answer(document, lambda found: render_html(report_of(found).to_json()))
+    write_atomically(output, page)
     click.echo(f"report: {output}")
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from landscape.errors import NumericalError
+
 from ..attach import attach, subject_parameters, tell_notes
-from ..failures import Failed
-from ..output import check_folder, verbosity_parameters
+from ..failures import Failed, show_error
+from ..output import check_folder, forget, unsettled, verbosity_parameters
 from ..progress import shown
 from ..terminal import plain
 
@@ -24,9 +26,12 @@ def run(**values: Any) -> None:
 
     output: Path = values.pop("output")
     force, quiet, as_json = values.pop("force"), values.pop("quiet"), values.pop("as_json")
+    strict = values.pop("strict")
     check_folder(output, FILES, force=force)
     seed, preset = values["seed"], values.pop("preset")
     settings = {"spectrum": {"crosscheck": values.pop("crosscheck")}}
+    if force:
+        forget(output)
     with shown(quiet=quiet):
         subject = attach(values, folder=output / "cache")
         report = survey(subject, preset=preset, seed=seed, settings=settings, command=_command())
@@ -40,6 +45,9 @@ def run(**values: Any) -> None:
         click.echo(f"report: {output / 'report.html'}")
     if report.exit_code:
         raise Failed(report.exit_code)
+    if strict and not report.status.settled:
+        show_error(unsettled("report", report.message))
+        raise Failed(NumericalError.exit)
 
 
 def _command() -> str:
@@ -75,6 +83,7 @@ command = click.Command(
         ),
         click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--json", "as_json"], is_flag=True, help="print the JSON document"),
+        click.Option(["--strict"], is_flag=True, help="fail when a number did not converge"),
         *verbosity_parameters(),
     ],
 )

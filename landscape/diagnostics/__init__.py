@@ -29,6 +29,13 @@ def result_of(document: dict[str, Any]) -> Result:
     for diagnostic in DIAGNOSTICS:
         if written == diagnostic.result.schema_name():
             return diagnostic.result.from_json(document)
+    if str(written).startswith("landscape/report/"):
+        raise InputError(
+            "this is a report, not the answer of one diagnostic",
+            where="schema",
+            why="a report holds several answers",
+            hint="give what `landscape spectrum ... -o DIR` writes: DIR/spectrum.json",
+        )
     known = ", ".join(diagnostic.result.schema_name() for diagnostic in DIAGNOSTICS)
     raise InputError(
         f"a document of schema {written!r} cannot be read",

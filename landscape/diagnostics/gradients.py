@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -140,7 +140,7 @@ class Gradients(Diagnostic[GradientsResult]):
                 parameters=weight.numel(),
                 gradient_norm=_norm(gradients[name]),
                 weight_norm=_norm(weight),
-                update_norm=_norm(updates[name]) if name in updates else None,
+                update_norm=_step_norm(updates[name]) if name in updates else None,
             )
             for name, weight in weights.items()
         )
@@ -151,7 +151,7 @@ class Gradients(Diagnostic[GradientsResult]):
             loss=Estimate.exact(subject.loss(point), "the given data"),
             total_norm=_norm(gradient),
             weight_norm=_norm(point.theta),
-            update_norm=_norm(whole) if whole is not None else None,
+            update_norm=_step_norm(whole) if whole is not None else None,
             layers=layers,
             non_finite=tuple(n for n, g in gradients.items() if not bool(g.isfinite().all())),
             unused=tuple(n for n, g in gradients.items() if not bool(g.any())),
@@ -161,6 +161,11 @@ class Gradients(Diagnostic[GradientsResult]):
 def _norm(vector: Tensor) -> Estimate:
     value = float(torch.linalg.vector_norm(vector, dtype=torch.float64))
     return Estimate.exact(value, "float64 accumulation")
+
+
+def _step_norm(step: Tensor) -> Estimate:
+    method = "saved moments at the saved learning rate, weight decay left out"
+    return replace(_norm(step), kind="estimate", method=method)
 
 
 def _ratio(update: Estimate | None, weight: Estimate) -> float | None:

@@ -159,6 +159,8 @@ class SpectrumResult(Result):
             ("outliers above the largest gap", self.outliers.count),
             ("ratio at that gap", self.outliers.gap_ratio),
         ]
+        if self.crosscheck is not None:
+            scalars.append(("largest |λ| by PyHessian", self.crosscheck.told))
         layers = [(one.name, one.parameters, one.trace) for one in self.layers]
         return (
             Table("Summary", ("quantity", "value"), tuple(scalars)),
@@ -207,8 +209,8 @@ class SpectrumResult(Result):
         return Finding(
             severity="notable",
             sentence=(
-                f"{self.outliers.count} eigenvalues stand apart: the curvature is concentrated in "
-                f"few directions (λ_max {top[0]})."
+                f"Eigenvalues that stand apart: {self.outliers.count}. The curvature is "
+                f"concentrated in few directions (λ_max {top[0]})."
             ),
             evidence=(
                 f"The ratio across the largest gap is {self.outliers.gap_ratio:.2f}; effective "

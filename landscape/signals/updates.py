@@ -15,7 +15,8 @@ def last_update(subject: Subject) -> dict[str, Tensor]:
     """Return the last step of every studied parameter (flat), by name; where it is known.
 
     The step of Adam and AdamW is η m̂ / (√v̂ + ε) with both moments corrected for their start at
-    zero (weight decay left out); that of SGD and RMSprop with momentum is η times the buffer.
+    zero (weight decay left out); that of SGD and RMSprop with momentum is η times the buffer. η is
+    the rate that was saved, which a schedule may have moved since.
     Other optimizers, and Nesterov's momentum, do not leave their last step behind.
 
     Source: Kingma & Ba 2015, arXiv 1412.6980, algorithm 1.
@@ -24,7 +25,7 @@ def last_update(subject: Subject) -> dict[str, Tensor]:
     if not state or not state.get("state"):
         return {}
     slots = _slots(state)
-    names = _names_of_slots(subject, slots)
+    names = _names_of_slots(subject, state, slots)
     if names is None:
         subject.note("the optimizer state does not fit the parameters; update norms are left out")
         return {}
@@ -46,17 +47,41 @@ def _slots(state: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[st
 
 
 def _names_of_slots(
-    subject: Subject, slots: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    subject: Subject,
+    state: Mapping[str, Any],
+    slots: list[tuple[Mapping[str, Any], Mapping[str, Any]]],
 ) -> list[str] | None:
-    """Return which parameter each slot belongs to: the order that fits in number and shape."""
+    """Return which parameter each slot belongs to, by name, order or shape; None when unsure."""
     tensors = dict(subject.network.model.named_parameters())
     trainable = [name for name, tensor in tensors.items() if tensor.requires_grad]
-    for names in (trainable, list(tensors)):
+    orders = [[name for group in state["param_groups"] for name in group.get("param_names", ())]]
+    if len(state["param_groups"]) == 1:
+        orders += [trainable, list(tensors)]
+    else:  # the order of several groups says nothing
+        orders.append(_by_shape(tensors, slots))
+    for names in orders:
         if len(names) == len(slots) and all(
-            _fits(entry, tensors[name]) for name, (entry, _) in zip(names, slots, strict=True)
+            name in tensors and _fits(entry, tensors[name])
+            for name, (entry, _) in zip(names, slots, strict=True)
         ):
             return names
     return None
+
+
+def _by_shape(
+    tensors: Mapping[str, Tensor], slots: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
+) -> list[str]:
+    """Return the parameter of each slot's shape; nothing when two have the same."""
+    of_shape: dict[tuple[int, ...], list[str]] = {}
+    for name, tensor in tensors.items():
+        of_shape.setdefault(tuple(tensor.shape), []).append(name)
+    found = [of_shape.get(_shape(entry), []) for entry, _ in slots]
+    return [names[0] for names in found] if all(len(names) == 1 for names in found) else []
+
+
+def _shape(entry: Mapping[str, Any]) -> tuple[int, ...]:
+    found = entry.get("exp_avg", entry.get("momentum_buffer"))
+    return tuple(found.shape) if found is not None else (-1,)
 
 
 def _fits(entry: Mapping[str, Any], tensor: Tensor) -> bool:

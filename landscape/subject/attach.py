@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
-from landscape.errors import ModelError
+from landscape.errors import ModelError, SettingError, SpecError
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.losses import BUILT_IN, CustomLoss, Loss
 from landscape.subject.spec.attribute import load_attribute
 from landscape.subject.spec.data import DataSource, load_data
 from landscape.subject.spec.grammar import parse_spec
 from landscape.subject.spec.models import load_model
+
+READING = ("state_key", "ema", "trust_pickle")
 
 
 def attach_model(model: nn.Module | str) -> tuple[nn.Module, str]:
@@ -63,11 +66,39 @@ def attach_loss(loss: Loss | str | Callable[[Any, Any], Tensor]) -> Loss | None:
 
 
 def _named(loss: str) -> object:
+    if ":" not in loss:
+        near = difflib.get_close_matches(loss.lower(), ["auto", *BUILT_IN], n=1)
+        raise SpecError(
+            f"there is no loss {loss!r}",
+            where="--loss",
+            why=f"losses are auto, {', '.join(BUILT_IN)}, or file.py:fn for one of your own",
+            hint=f"did you mean {near[0]}?" if near else "cross-entropy is ce, squared error mse",
+        )
     return load_attribute(parse_spec(loss, schemes=(), what="loss"), error=ModelError)
 
 
-def attach_checkpoint(checkpoint: Checkpoint | str | Path, **reading: Any) -> Checkpoint:
-    """Return a checkpoint, read from its file when a path is given."""
-    if isinstance(checkpoint, Checkpoint):
-        return checkpoint
-    return Checkpoint.read(checkpoint, **reading)
+def attach_checkpoints(
+    checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path],
+    reading: Mapping[str, Any],
+) -> tuple[Checkpoint, ...]:
+    """Return checkpoints, read from their files where paths are given.
+
+    Raises:
+        SettingError: An argument is not known.
+    """
+    for key in reading:
+        if key not in READING:
+            known = ("checkpoints", "data", "loss", "params", "device", "dtype", *READING)
+            near = difflib.get_close_matches(key, known, n=1)
+            raise SettingError(
+                f"Subject has no argument {key!r}",
+                where="Subject",
+                why=f"did you mean {near[0]!r}?" if near else "",
+                hint="see help(landscape.Subject)",
+            )
+    one = isinstance(checkpoints, Checkpoint | str | Path)
+    given = (checkpoints,) if one else checkpoints
+    return tuple(
+        item if isinstance(item, Checkpoint) else Checkpoint.read(item, **reading)
+        for item in cast("Sequence[Checkpoint | str | Path]", given)
+    )

@@ -4,36 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 
 from landscape import progress
 from landscape.errors import DataError, NumericalError
 from landscape.subject.batch import Batch
+from landscape.subject.faithful import refuse_unfaithful
 from landscape.subject.losses import Loss
 from landscape.subject.network import Network
 from landscape.subject.point import Point
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What the mean loss runs over, and the loss."""
+
+    items: int
+    total: float  # the summed loss
+
+
 def count_items(
     network: Network, loss: Loss, point: Point, batches: Iterable[Batch], *, total: int
-) -> int:
-    """Return the number of samples, tokens or elements that count.
+) -> Counted:
+    """Return the number of samples, tokens or elements that count, and their summed loss.
 
     Raises:
         DataError: Targets do not fit the outputs, or none counts.
+        ModelError: The network is not a function of weights and inputs, or the loss no mean.
         NumericalError: The loss is NaN or infinite; the module where that begins is named.
 
-    Cost: one forward pass over the data.
+    Cost: one forward pass over the data, and three over the first batch.
     """
-    counted = 0
+    counted, summed = 0, 0.0
     with torch.no_grad(), progress.task("checking the loss", total) as task:
         for number, batch in enumerate(batches):
             outputs = network.outputs(point, batch, loss)
             loss.check(outputs, batch.targets)
-            if not math.isfinite(float(loss.total(outputs, batch.targets))):
+            value = float(loss.total(outputs, batch.targets))
+            if not math.isfinite(value):
                 raise _not_finite(network, loss, point, batch, number)
+            if number == 0:
+                with torch.enable_grad():
+                    refuse_unfaithful(network, loss, point, batch)
+            if total > 1:
+                loss.check_mean(outputs, batch.targets)
             counted += loss.count(outputs, batch.targets)
+            summed += value
             task.advance()
     if counted == 0:
         raise DataError(
@@ -42,7 +60,7 @@ def count_items(
             why="the loss is a mean over what counts",
             hint="check the labels: -100 is ignored by ce",
         )
-    return counted
+    return Counted(counted, summed)
 
 
 def _not_finite(

@@ -44,6 +44,9 @@ class Loss(ABC):
     def check(self, outputs: Any, targets: Any) -> None:  # noqa: B027 - anything may fit
         """Raise `DataError` when outputs and targets do not fit together."""
 
+    def check_mean(self, outputs: Any, targets: Any) -> None:  # noqa: B027 - most losses are sums
+        """Raise `ModelError` when batches cannot be added up."""
+
 
 class CrossEntropy(Loss):
     """−log softmax at the label; classes on dimension 1, or last for sequences; −100 ignored."""
@@ -200,8 +203,30 @@ class CustomLoss(Loss):
         with torch.no_grad():
             value = self._value(outputs, targets)
         if value.dim():
+            tokens = isinstance(targets, Tensor) and not targets.is_floating_point()
+            if tokens and targets.shape == value.shape:
+                return int((targets != IGNORED).sum())
             return value.numel()
         return len(targets if isinstance(targets, Tensor) else logits_of(outputs))
+
+    def check_mean(self, outputs: Any, targets: Any) -> None:
+        """Raise `ModelError` when the function returns a scalar that is no mean over samples."""
+        whole = self._value(outputs, targets)
+        size = len(targets) if isinstance(targets, Tensor) else 0
+        if whole.dim() or size < 2 or not isinstance(outputs, Tensor):
+            return
+        half = size // 2
+        first = self._value(outputs[:half], targets[:half])
+        second = self._value(outputs[half:], targets[half:])
+        parts = (half * first + (size - half) * second) / size
+        if not torch.isclose(whole, parts, rtol=1e-3):
+            raise ModelError(
+                "the loss function returns a scalar that is not the mean over samples",
+                where=f"loss: {self._called}",
+                why=f"{float(whole):.6g} for a batch, {float(parts):.6g} from its two halves, so "
+                "several batches cannot be added up",
+                hint="return one loss per sample or token, or give all data as one batch",
+            )
 
     @property
     def _called(self) -> str:

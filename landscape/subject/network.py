@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import disable_saved_tensors_hooks
 from torch.func import functional_call
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.parameter import is_lazy
@@ -21,6 +22,8 @@ from landscape.subject.losses import Loss, ModelLoss
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point
 from landscape.subject.traces import user_position, user_traceback
+
+CHECKPOINTING = "activations are recomputed in the backward pass"
 
 
 class Network:
@@ -98,12 +101,15 @@ class Network:
         tensors = self.tensors(point)
         tensors |= {name: tensors[name].clone() for name in self._buffers}
         try:
-            return functional_call(self.model, tensors, own.args, kwargs)
+            with disable_saved_tensors_hooks(CHECKPOINTING):
+                return functional_call(self.model, tensors, own.args, kwargs)
         except LandscapeError:
             raise
         except Exception as error:
             if out_of_memory(error) is not None:
                 raise
+            if CHECKPOINTING in str(error):
+                raise checkpointing(self.model) from error
             raise self._uncallable(error, batch) from error
 
     def _uncallable(self, error: Exception, batch: Batch) -> DataError:
@@ -141,6 +147,16 @@ class Network:
             for handle in handles:
                 handle.remove()
         return found[0] if found else None
+
+
+def checkpointing(model: nn.Module) -> ModelError:
+    """Return the refusal of activation checkpointing."""
+    return ModelError(
+        "the network uses activation checkpointing",
+        where=f"{type(model).__name__}.forward",
+        why="its backward pass runs forward again, when the weights studied are no longer in place",
+        hint="switch it off in the factory, for example gradient_checkpointing_disable()",
+    )
 
 
 def first_line(error: BaseException) -> str:

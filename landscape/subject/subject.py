@@ -6,17 +6,18 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import SettingError
-from landscape.subject.attach import attach_checkpoint, attach_data, attach_loss, attach_model
+from landscape.errors import NumericalError, SettingError
+from landscape.subject.attach import attach_checkpoints, attach_data, attach_loss, attach_model
 from landscape.subject.batch import Batch
 from landscape.subject.batches import Batches
-from landscape.subject.counting import count_items
+from landscape.subject.counting import Counted, count_items
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.files.fingerprint import fingerprint
@@ -40,7 +41,8 @@ class Subject:
         loss: `"auto"`, `"ce"`, `"mse"`, `"bce"`, `"hf"`, a spec string, or a function
             `fn(outputs, targets)` that returns one loss per sample or their mean.
         data: What `Batches` reads, a spec string, or `{"train": ..., "held_out": ...}`.
-        checkpoints: Paths or `Checkpoint`s in the order of training; none: the model as it is.
+        checkpoints: A path or `Checkpoint`, or several in the order of training; none: the model
+            as it is.
         params: Which parameters are studied: None (trainable), `"all"`, or globs.
         mask: Boolean tensors by parameter name; false coordinates are held fixed.
         device: `"auto"` (CUDA where there is one), or a PyTorch device.
@@ -60,7 +62,7 @@ class Subject:
         model: nn.Module | str | None = None,
         loss: Loss | str | Callable[[Any, Any], Tensor] = "auto",
         data: object = None,
-        checkpoints: Sequence[Checkpoint | str | Path] = (),
+        checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path] = (),
         *,
         params: str | None = None,
         mask: Mapping[str, Tensor] | None = None,
@@ -73,7 +75,7 @@ class Subject:
     ) -> None:
         self.device = choose_device(device)
         self._dtype = choose_dtype(dtype)
-        self.checkpoints = tuple(attach_checkpoint(one, **reading) for one in checkpoints)
+        self.checkpoints = attach_checkpoints(checkpoints, reading)
         self._network, self._model_name = None, None
         if model is not None:
             module, self._model_name = attach_model(model)
@@ -226,11 +228,16 @@ class Subject:
                     total += torch.autograd.grad(loss, theta)[0]
         return total / self.count
 
-    @cached_property
+    @property
     def count(self) -> int:
-        """Return the number of items that the mean loss runs over.
+        """Return the number of items that the mean loss runs over."""
+        return self.counted.items
 
-        The pass that counts also verifies that the targets fit and that the loss is finite.
+    @cached_property
+    def counted(self) -> Counted:
+        """Return what the mean loss runs over.
+
+        The pass that counts also verifies that network, targets and loss fit together.
         """
         batches, point = self._on_device(), self.point
         total = len(self._needed())
@@ -254,7 +261,10 @@ class Subject:
         return self.memory.once(key, lambda: function(self, **settings), returned_kind(function))
 
     def identity(self) -> dict[str, Any]:
-        """Return what every number about this subject depends on."""
+        """Return what every number about this subject depends on.
+
+        The loss is among it: it tells of changes in code that no digest sees.
+        """
         network = self._network
         return {
             "weights": [self.weights_fingerprint(one) for one in self.checkpoints],
@@ -264,6 +274,8 @@ class Subject:
             "parameters": network.parameters.described if network is not None else None,
             "dtype": str(self._dtype),
             "device": self.device.type,
+            "value": self._total_loss(),
+            "versions": [version("landscape"), torch.__version__],
         }
 
     def weights_fingerprint(self, checkpoint: Checkpoint) -> str:
@@ -303,6 +315,14 @@ class Subject:
         }
 
     # --- inside ----------------------------------------------------------------------------
+
+    def _total_loss(self) -> float | None:
+        if self._network is None or self.batches is None:
+            return None
+        try:
+            return self.counted.total
+        except NumericalError:
+            return None
 
     def _loss_name(self) -> str | None:
         known = self._loss or self.__dict__.get("criterion")

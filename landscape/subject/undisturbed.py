@@ -15,15 +15,19 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Put every module in eval mode for the length of a block, then restore each one's own mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    for module, _ in modes:
+    """Put every module in eval mode for the length of a block, then restore each one's attributes.
+
+    Its own mode comes back, and whatever forward has set on it or kept in it.
+    """
+    before = [(module, dict(vars(module))) for module in model.modules()]
+    for module, _ in before:
         module.training = False
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        for module, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 class RandomState:

@@ -244,7 +244,7 @@ REFUSALS = [
     data(25, 2, "radom:shape=3x8x8,classes=10", "nearest", "random:shape"),
     data(25, 2, "random:shape=3xx8,classes=10", "shape"),
     data(25, 2, "''", "names nothing"),
-    studying(25, 2, "--model nets:mlp --data nets:data --loss cross", "loss spec", "file.py"),
+    studying(25, 2, "--model nets:mlp --data nets:data --loss cross", "no loss", "file.py"),
     model(26, 3, "no_such_module:build", "there is no module 'no_such_module'"),
     model(26, 3, "no_such_file.py:build", "there is no file"),
     model(26, 3, "nets:mpl", "no attribute 'mpl'", "mlp"),

@@ -18,7 +18,7 @@ from landscape.base import Diagnostic
 from landscape.diagnostics import DIAGNOSTICS
 from landscape.diagnostics.gradients import Gradients
 from landscape.diagnostics.spectrum import Spectrum
-from landscape.errors import LandscapeError
+from landscape.errors import LandscapeError, ModelError
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.subject import batches as batches_module
@@ -338,20 +338,47 @@ def test_a_network_that_writes_into_its_input_sees_the_data_again():
         assert torch.equal(x, original)
 
 
-def test_a_network_that_draws_random_numbers_draws_the_same_ones_in_every_pass():
+def test_a_network_that_draws_random_numbers_is_refused():
     class Noisy(nn.Linear):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x + 0.3 * torch.randn_like(x))
 
-    model = seeded_module(lambda: Noisy(3, 2), 0)
+    subject = Subject(seeded_module(lambda: Noisy(3, 2), 0), "mse", pairs())
+    with pytest.raises(ModelError, match="random numbers"):
+        subject.gradient(subject.point)
+
+
+def test_a_network_that_keeps_a_state_is_refused_and_put_back():
+    class Counting(nn.Linear):
+        seen = 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen += 1
+            self.kept = x
+            return super().forward(x) * self.seen
+
+    model = seeded_module(lambda: Counting(3, 2), 0)
     subject = Subject(model, "mse", pairs())
-    assert subject.loss(subject.point) == subject.loss(subject.point)
-    dense = HessianOperator(subject).to_dense()
-    columns = [HessianOperator(subject).matvec(row) for row in torch.eye(8)]
-    assert torch.equal(dense, torch.stack(columns, dim=1))
-    torch.testing.assert_close(dense, dense.T)
-    gauss = GaussNewtonOperator(subject).to_dense()
-    torch.testing.assert_close(gauss, dense, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ModelError, match="two answers"):
+        subject.gradient(subject.point)
+    assert model.seen == 0
+    assert not hasattr(model, "kept")
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_activation_checkpointing_is_refused(reentrant):
+    """Its backward pass would recompute with the module's own weights, not those studied."""
+    from torch.utils.checkpoint import checkpoint
+
+    class Recomputing(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            inner = checkpoint(self[0], x.requires_grad_(), use_reentrant=reentrant)
+            return self[1](inner)
+
+    model = seeded_module(lambda: Recomputing(nn.Linear(3, 4), nn.Linear(4, 2)), 0)
+    subject = Subject(model, "mse", pairs())
+    with pytest.raises(ModelError, match="activation checkpointing"):
+        HessianOperator(subject).matvec(torch.ones(26))
 
 
 # --- the guards themselves ---------------------------------------------------------------------

@@ -1,0 +1,72 @@
+"""Is the network a function of weights and inputs alone? If not, derivatives mean nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from landscape.errors import ModelError
+from landscape.subject.batch import Batch
+from landscape.subject.losses import Loss
+from landscape.subject.network import Network, checkpointing
+from landscape.subject.point import Point
+from landscape.subject.undisturbed import seeded
+
+AGREEMENT = 1e-6  # relative: far above rounding, far below any noise
+
+
+def refuse_unfaithful(network: Network, loss: Loss, point: Point, batch: Batch) -> None:
+    """Refuse networks whose loss depends on more than weights and inputs.
+
+    Raises:
+        ModelError: It depends on a state of the module, on random numbers, or its backward pass
+            recomputes with weights that are no longer in place (activation checkpointing).
+
+    Cost: three forward passes over one batch.
+    """
+
+    def value(seed: int) -> float:
+        with seeded(seed), torch.no_grad():
+            return float(loss.total(network.outputs(point, batch, loss), batch.targets))
+
+    first, again, other = value(0), value(0), value(1)
+    if _differ(first, again):
+        raise ModelError(
+            "the network gives two answers to one question",
+            where=f"{type(network.model).__name__}.forward",
+            why=f"the loss of the first batch was {first:.6g}, then {again:.6g}: forward keeps a "
+            "state outside parameters and buffers",
+            hint="make forward a function of weights, buffers and inputs",
+        )
+    if _differ(first, other):
+        raise ModelError(
+            "the network draws random numbers in eval mode",
+            where=f"{type(network.model).__name__}.forward",
+            why=f"the loss of the first batch is {first:.6g} or {other:.6g}, by the seed",
+            hint="use nn.Dropout, or F.dropout(..., training=self.training); fix sampled noise",
+        )
+    theta = point.theta.detach().requires_grad_()
+    outputs = network.outputs(point.moved(theta), batch, loss)
+    total = loss.total(outputs, batch.targets)
+    if _holds(total.grad_fn, "CheckpointFunctionBackward"):
+        raise checkpointing(network.model)
+
+
+def _differ(one: float, other: float) -> bool:
+    return abs(one - other) > AGREEMENT * max(abs(one), abs(other))
+
+
+def _holds(node: Any, name: str) -> bool:
+    """Return whether a node of that name is in an autograd graph."""
+    seen: set[Any] = set()
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == name:
+            return True
+        waiting += [following for following, _ in node.next_functions]
+    return False
