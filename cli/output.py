@@ -16,7 +16,7 @@ from .failures import Failed, show_error
 from .terminal import plain
 
 if TYPE_CHECKING:
-    from landscape.base import Result
+    from landscape.answer import Result
 
 
 def output_parameters() -> list[click.Parameter]:

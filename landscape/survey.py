@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from landscape.base import Cost, Diagnostic
+from landscape.answer import Cost
+from landscape.base import Diagnostic
 from landscape.diagnostics import DIAGNOSTICS
 from landscape.errors import (
     InputError,

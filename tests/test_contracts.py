@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import landscape as ls
-from landscape.base import Diagnostic, Finding, Question, Result, Severity, Table
+from landscape.answer import Finding, Result, Severity, Table
+from landscape.base import Diagnostic, Question
 from landscape.errors import SettingError
 from landscape.estimate import Estimate, Status
 from landscape.progress import listening

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from landscape.base import Diagnostic, Result
+from landscape.answer import Result
+from landscape.base import Diagnostic
 from landscape.diagnostics.gradients import Gradients, GradientsResult
 from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
 from landscape.diagnostics.weights import Weights, WeightsResult

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from landscape.base import Diagnostic, Finding, Question, Result, Table
+from landscape.answer import Finding, Result, Table
+from landscape.base import Diagnostic, Question
 from landscape.estimate import Estimate
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.signals.updates import last_update

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 import numpy as np
 import torch
 
-from landscape.base import Diagnostic, Finding, Option, Question, Result, Table
+from landscape.answer import Finding, Result, Table
+from landscape.base import Diagnostic, Option, Question
 from landscape.crosscheck import Opinion, second_opinion
 from landscape.estimate import Estimate, Status, worst
 from landscape.figures.spectrum import SpectrumInk, draw_spectrum

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from landscape import progress
-from landscape.base import Diagnostic, Finding, Needs, Question, Result, Table
+from landscape.answer import Finding, Result, Table
+from landscape.base import Diagnostic, Needs, Question
 from landscape.estimate import Estimate, Status
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.linalg.norm import spectral_norm

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from landscape.base import Result, Table
+from landscape.answer import Result, Table
 from landscape.diagnostics import DIAGNOSTICS, by_name
 from landscape.estimate import Estimate
 from landscape.figures.canvas import svg

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from landscape.base import Cost, Finding, Question, Result
+from landscape.answer import Cost, Finding, Result
+from landscape.base import Question
 from landscape.diagnostics import DIAGNOSTICS, by_name, result_of
 from landscape.encode import Schema, decode_fields, encode, schema_of
 from landscape.errors import InputError, NumericalError

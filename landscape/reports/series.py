@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from landscape.base import Result, Table
+from landscape.answer import Result, Table
 from landscape.figures.canvas import overlay
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader
 from markupsafe import Markup, escape
 
-from landscape.base import Table
+from landscape.answer import Table
 from landscape.estimate import Estimate, Status
 from landscape.reports import text
 from landscape.reports.series import SERIES

@@ -211,8 +211,8 @@ def test_it_goes_on_where_it_was(folder, monkeypatch):
     assert measured == Counter({**dict.fromkeys(ORDER, 1), "spectrum": 2})
     assert told(resumed) == told(whole)
     assert resumed["status"] == whole["status"]
-    assert done(f"{WHOLE} --force --json").document["answer"] == resumed["answer"]
-    assert measured["spectrum"] == 2
+    assert told(done(f"{WHOLE} --force --json").document) == told(resumed)
+    assert measured["spectrum"] == 3, "--force takes nothing from memory"
 
 
 # --- render ------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from landscape.base import Cost
+from landscape.answer import Cost
 from landscape.diagnostics import Gradients, Spectrum, Weights
 from landscape.reports.report import Failure, Report, Section, Skipped
 from landscape.subject.files.checkpoint import Checkpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from landscape.base import Result
+from landscape.answer import Result
 from landscape.errors import InputError, OutputError
 from landscape.estimate import Status
 from landscape.reports.report import Failure, Report, Section, report_of
