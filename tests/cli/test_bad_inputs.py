@@ -132,11 +132,16 @@ HTML = b"<!DOCTYPE html><html><body>404</body></html>"
 
 
 def reading(
-    row: int, name: str, *says: str, prepare: Prepare | None = None, never: str = "Traceback"
+    row: int,
+    name: str,
+    *says: str,
+    prepare: Prepare | None = None,
+    never: str = "Traceback",
+    code: int = 3,
 ) -> list[Refusal]:
     """A file that neither a diagnostic nor `inspect` can read."""
     commands = (f"weights {name} -o answers", f"inspect {name}")
-    return [Refusal(row, 3, command, (*says, name), prepare, never) for command in commands]
+    return [Refusal(row, code, command, (*says, name), prepare, never) for command in commands]
 
 
 def studying(row: int, code: int, flags: str, *says: str, **more: Any) -> Refusal:
@@ -196,8 +201,11 @@ REFUSALS = [
         ("blocked global posix.system", "this file tries to run code"),
         saved("evil.pt", {**weights(), "x": RunsOnLoad(os.system, "touch mischief")}),
     ),
-    *reading(15, "sharded/model.safetensors.index.json", "JSON", prepare=sharded("../../x")),
-    *reading(15, "sharded", "is a directory", "index.json", prepare=sharded("/etc/passwd")),
+    *reading(
+        15, "sharded/model.safetensors.index.json", "escapes", prepare=sharded("../../x"), code=4
+    ),
+    *reading(15, "sharded", "escapes", "index.json", prepare=sharded("/etc/passwd"), code=4),
+    *reading(15, "sharded", "is a directory", "index.json", prepare=sharded("a.safetensors")),
     Refusal(
         18, 3, "weights none.pt -o answers", ("no model weights found", "epoch, loss"),
         saved("none.pt", {"epoch": 3, "loss": 0.5}),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from landscape.errors import CheckpointError
 from landscape.subject.files.formats import foreign, foreign_zip
+from landscape.subject.files.shards import refuse_escaping_shards
 
 HEAD_BYTES = 65_536
 MAX_SIBLINGS = 20
@@ -66,6 +67,7 @@ def sniff(path: Path) -> Container:
         return Container.TORCH_LEGACY
     if len(head) > 8 and head[8:9] == b"{" and not any(head[4:8]):
         return Container.SAFETENSORS
+    refuse_escaping_shards(path)
     other = foreign(head, size)
     raise CheckpointError(
         f"file is {other.name}",
@@ -92,6 +94,7 @@ def _file_size(path: Path) -> int:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(status.st_mode):
+        refuse_escaping_shards(path)
         raise _directory(path)
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(
