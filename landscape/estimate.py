@@ -134,7 +134,8 @@ class Estimate:
         if self.kind == "estimate" and self.half_width > 0 and math.isfinite(self.half_width):
             low, high = self.interval
             even = abs((high - self.value) - (self.value - low)) <= 0.2 * self.half_width
-            text += f" ± {self.half_width:.1g}" if even else f" [{low:.3g}, {high:.3g}]"
+            rounded = float(f"{self.half_width:.1g}")
+            text += f" ± {rounded:g}" if even else f" [{low:.3g}, {high:.3g}]"
         return text if self.status.settled else f"{text} ({self.status.value})"
 
     def __float__(self) -> float:
