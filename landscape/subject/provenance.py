@@ -5,12 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.spec.source import source_of
 
 SWITCHES = (
     "eval mode",
@@ -33,6 +35,15 @@ def environment(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "tf32": False,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def described_sources(**items: object) -> dict[str, dict[str, str] | None]:
+    """Return name and hash of the factory file behind each item; None where there is none."""
+    found = {name: source_of(item) for name, item in items.items()}
+    return {
+        name: {"file": Path(source.path).name, "sha256": source.sha256} if source else None
+        for name, source in found.items()
     }
 
 

@@ -27,7 +27,12 @@ from landscape.subject.memory import Memory, returned_kind
 from landscape.subject.network import Network
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point, check_finite
-from landscape.subject.provenance import SWITCHES, described_checkpoints, environment
+from landscape.subject.provenance import (
+    SWITCHES,
+    described_checkpoints,
+    described_sources,
+    environment,
+)
 from landscape.subject.undisturbed import undisturbed
 
 T = TypeVar("T")
@@ -304,6 +309,7 @@ class Subject:
             ),
             "model": self._model_name,
             "data": self._data.description if self._data is not None else None,
+            "sources": described_sources(model=self.model, data=self._data),
             "synthetic": self.synthetic,
             "batches_hash": self.batches.hash if self.batches is not None else None,
             "loss": self._loss_name(),

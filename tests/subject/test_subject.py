@@ -426,3 +426,15 @@ def test_provenance_is_plain_and_names_what_the_numbers_rest_on():
     assert found["parameters"]["studied"] == 54
     assert found["dtype"] == "float32"
     assert found["weights_fingerprint"] == subject.weights_fingerprint(subject.checkpoint)
+
+
+def test_provenance_holds_the_hash_of_the_factory_file(tmp_path):
+    import hashlib
+
+    code = "from torch import nn\n\n\ndef build():\n    return nn.Linear(2, 1)\n"
+    path = tmp_path / "nets.py"
+    path.write_text(code, "utf-8")
+    sources = Subject(f"{path}:build").provenance()["sources"]
+    digest = hashlib.sha256(code.encode()).hexdigest()
+    assert sources == {"model": {"file": "nets.py", "sha256": digest}, "data": None}
+    assert Subject(seeded(mlp, 0)).provenance()["sources"]["model"] is None
