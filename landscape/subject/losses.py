@@ -313,6 +313,12 @@ def _member(outputs: Any, name: str) -> Any:
     return None if isinstance(outputs, Tensor) else getattr(outputs, name, None)
 
 
+def class_axis(logits: Tensor, targets: Tensor) -> int:
+    """Return the axis of the classes: the last for one label per token, the second otherwise."""
+    tokens = targets.dim() > 1 and not targets.is_floating_point()
+    return logits.dim() - 1 if tokens and logits.shape[:-1] == targets.shape else 1
+
+
 def _classes_second(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     if targets.dim() > 1 and not targets.is_floating_point() and logits.shape[:-1] == targets.shape:
         return logits.flatten(0, -2), targets.flatten()

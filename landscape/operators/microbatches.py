@@ -1,0 +1,178 @@
+"""Micro-batches: the batches of the data merged or split to the size that products want."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from landscape.subject.batch import Batch
+from landscape.subject.point import Point
+from landscape.subject.subject import Subject
+
+MERGED_BYTES = 16 * 2**20  # intermediate results up to which merging saves overhead
+LIVE = 3  # how many times the intermediate results of a forward pass one product keeps
+AGREEMENT = 1e-4  # relative, of the loss over merged and over given batches
+
+
+class Grouping:
+    """The micro-batches of a subject's data.
+
+    Args:
+        subject: Network and loss; they tell how large intermediate results are.
+        point: Where.
+        source: Yields the batches on the device, as the data give them.
+        samples: Samples in a micro-batch; None chooses: small batches are merged, and large ones
+            split so that a block of products fits the memory.
+        room: Bytes that one block of products may take.
+        block: Vectors in a block.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        point: Point,
+        source: Callable[[], Iterable[Batch]],
+        samples: int | None,
+        *,
+        room: int,
+        block: int,
+    ) -> None:
+        self._subject = subject
+        self._point = point
+        self._source = source
+        first = next(iter(source()))
+        self.bytes_per_sample = self._forward_bytes(first) / max(first.samples, 1)
+        self.samples = samples or self._chosen(first.samples, room, block)
+        self._batches: list[Batch] | None = None
+        self._as_given = False
+        self._arrange()
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the micro-batches, the same in every pass."""
+        if self._batches is not None:
+            return iter(self._batches)
+        return iter(self._source() if self._as_given else regrouped(self._source(), self.samples))
+
+    def __len__(self) -> int:
+        """Return the number of micro-batches."""
+        return self._number
+
+    def halve(self) -> bool:
+        """Make the micro-batches half as large; return whether that was possible."""
+        largest = max((batch.samples for batch in self), default=1)
+        if largest < 2 or self._as_given:
+            return False
+        self.samples = math.ceil(largest / 2)
+        before = len(self)
+        self._arrange()
+        return len(self) > before
+
+    def _arrange(self) -> None:
+        source = self._source()
+        if isinstance(source, list):
+            self._batches = list(regrouped(source, self.samples))
+            self._number = len(self._batches)
+            changed = [one.samples for one in self._batches] != [one.samples for one in source]
+        else:
+            self._number = sum(1 for _ in regrouped(source, self.samples))
+            changed = True
+        if changed and not self._same_loss():
+            self._as_given, self._batches = True, source if isinstance(source, list) else None
+            self._number = sum(1 for _ in self._source())
+            self._subject.note("batches are used as given: the loss is not a sum over samples")
+
+    def _same_loss(self) -> bool:
+        given, own = (self._loss(batches) for batches in (self._source(), self))
+        return abs(given - own) <= AGREEMENT * max(abs(given), abs(own))
+
+    def _loss(self, batches: Iterable[Batch]) -> float:
+        with self._subject.undisturbed(0), torch.no_grad():
+            return math.fsum(
+                float(self._subject.objective(self._point, batch)(self._point.theta))
+                for batch in batches
+            )
+
+    def _chosen(self, given: int, room: int, block: int) -> int:
+        per_sample = max(self.bytes_per_sample, 1.0)
+        wanted = max(given, int(MERGED_BYTES / per_sample))
+        return max(1, min(wanted, int(room / (per_sample * (LIVE + block)))))
+
+    def _forward_bytes(self, batch: Batch) -> int:
+        objective = self._subject.objective(self._point, batch)
+        with self._subject.undisturbed(0), torch.no_grad(), _Sizes() as sizes:
+            objective(self._point.theta)
+        return sizes.total
+
+
+class _Sizes(TorchDispatchMode):
+    """Adds up the memory of what operations return."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not getattr(func, "is_view", False):
+            tree_map_only(Tensor, self._add, result)
+        return result
+
+    def _add(self, tensor: Tensor) -> Tensor:
+        self.total += tensor.nbytes
+        return tensor
+
+
+def regrouped(batches: Iterable[Batch], samples: int) -> Iterator[Batch]:
+    """Yield the same samples in the same order, at most `samples` at a time where that can be.
+
+    Neighbours are merged when all their tensors have one entry per sample, of one shape; a batch is
+    split when all its tensors have one entry per sample.
+    """
+    waiting: list[Batch] = []
+    for batch in batches:
+        for part in _split(batch, samples):
+            full = sum(one.samples for one in waiting) + part.samples > samples
+            if waiting and (full or not _alike(waiting[0], part)):
+                yield _merged(waiting)
+                waiting = []
+            waiting.append(part)
+    if waiting:
+        yield _merged(waiting)
+
+
+def _split(batch: Batch, samples: int) -> Iterator[Batch]:
+    whole = batch.samples
+    if whole <= samples or not _per_sample(batch):
+        yield batch
+        return
+    for start in range(0, whole, samples):
+        stop = min(start + samples, whole)
+        yield batch.mapped(lambda tensor, a=start, b=stop: tensor[a:b])
+
+
+def _per_sample(batch: Batch) -> bool:
+    whole = batch.samples
+    return all(tensor.dim() and len(tensor) == whole for tensor in batch.tensors())
+
+
+def _alike(one: Batch, other: Batch) -> bool:
+    def shapes(batch: Batch) -> list[tuple[str, torch.Size, torch.dtype]]:
+        return [(path, t.shape[1:], t.dtype) for path, t in batch.named_tensors()]
+
+    return _per_sample(one) and _per_sample(other) and shapes(one) == shapes(other)
+
+
+def _merged(batches: Sequence[Batch]) -> Batch:
+    if len(batches) == 1:
+        return batches[0]
+    parts = iter(list(zip(*(batch.tensors() for batch in batches), strict=True)))
+
+    def joined(tensor: Tensor) -> Tensor:
+        del tensor  # the first of the parts that come next
+        return torch.cat(next(parts))
+
+    return batches[0].mapped(joined)
