@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Self
 
+import torch
 from torch import Tensor
 
 from landscape.linalg.operator import LinearOperator
+from landscape.operators.derivatives import (
+    DerivativeCheck,
+    MissingDerivativeError,
+    check_derivatives,
+)
 from landscape.operators.engine import Engine, Product
 from landscape.operators.local import Local
-from landscape.operators.memory import block_size
+from landscape.operators.memory import SHARE, block_size, free_bytes
+from landscape.operators.microbatches import Grouping
 from landscape.subject.batch import Batch
 from landscape.subject.point import Point
 from landscape.subject.subject import Subject
@@ -50,19 +59,80 @@ class CurvatureOperator(LinearOperator):
         """Return the batches on the device, as the data give them."""
         return self.subject.device_batches()
 
+    def value(self, batch: Batch) -> Tensor:
+        """Return a sum over the samples of a batch, by one forward pass."""
+        return self.subject.objective(self.point, batch)(self.point.theta)
+
     @cached_property
     def engine(self) -> Engine:
         """Return what computes the products."""
         product, batch_size = self._settings
+        room = int(SHARE * free_bytes(self.device))
+        block = self.preferred_block
+        micro_batches = Grouping(
+            self.subject, self.value, self.source, batch_size, room=room, block=block
+        )
         return Engine(
             self.subject,
-            self.point,
+            self.device,
             self.local,
-            self.source,
+            micro_batches,
+            exact=self._exact,
             product=product,
-            batch_size=batch_size,
-            block=self.preferred_block,
+            block=block,
         )
 
+    def _exact(self, batch: Batch) -> Local:
+        """Return the share of a micro-batch in float64."""
+        exact = self.in_precision(torch.float64)
+        return exact.local(batch.to(self.device, torch.float64))
+
+    @cached_property
+    def check(self) -> DerivativeCheck | None:
+        """Return how products agree with differences; None when they are, or do not exist.
+
+        Raises:
+            NumericalError: PyTorch's derivative of this network is wrong.
+        """
+        if self._settings[0] == "differences":
+            return None
+        try:
+            if self.point is not self.subject.point:
+                return check_derivatives(self)
+            key = ("derivatives", type(self).__name__, self.subject.identity())
+            return self.subject.memory.once(key, lambda: check_derivatives(self), DerivativeCheck)
+        except MissingDerivativeError:
+            return None
+
+    def restricted(self, kept: Tensor) -> LinearOperator:
+        """Return the diagonal block on some coordinates (k,), without computing cross terms.
+
+        Positions in increasing order are studied by themselves: only their derivatives are taken.
+        """
+        if not bool((kept[1:] > kept[:-1]).all()):
+            return super().restricted(kept)
+        other = self._copied()
+        other.subject = self.subject.narrowed(kept)
+        other.point = other.subject.network.point(self.subject.network.tensors(self.point))
+        other.shape = (len(kept), len(kept))
+        other.preferred_block = block_size(other.point.theta)
+        return other
+
+    def in_precision(self, dtype: torch.dtype) -> Self:
+        """Return the same operator in another precision."""
+        other = self._copied()
+        other.subject = self.subject.in_precision(dtype)
+        other.point = self.point.to(dtype)
+        other.dtype = dtype
+        return other
+
+    def _copied(self) -> Self:
+        other = copy.copy(self)
+        for name in ("engine", "check"):  # each has its own
+            if name in vars(other):
+                delattr(other, name)
+        return other
+
     def _products(self, rows: Tensor) -> Tensor:
+        _ = self.check
         return self.engine.products(rows)

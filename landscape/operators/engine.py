@@ -6,7 +6,8 @@ A = Σ_b A_b / count over micro-batches b. Every share A_b can be applied in sev
 - cached: keep that graph;
 - forward: differentiate the gradient in forward mode, all vectors of a block at once;
 - linearize: record forward mode once and replay what depends on the vectors (`Tape`);
-- compiled: that recording, compiled by `torch.compile`.
+- compiled: that recording, compiled by `torch.compile`;
+- differences: central differences in float64, exact only to their step. Never chosen by itself.
 
 None wins everywhere, so they are timed on the products that are asked for anyway: the cached graph
 first, which costs nothing to set up, and the recording as soon as what was spent would have paid
@@ -16,7 +17,7 @@ for it. A way is used only if it agrees with a product of the gradient's graph.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -33,13 +34,13 @@ from landscape.operators.trials import Trials
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products
 from landscape.subject.network import first_line
-from landscape.subject.point import Point
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import differentiable_attention
 
-Product = Literal["auto", "reverse", "cached", "linearize", "forward", "compiled"]
+Product = Literal["auto", "reverse", "cached", "linearize", "forward", "compiled", "differences"]
 RECORDING = 0.5  # seconds that recording one micro-batch may take
 AGREEMENT = {torch.float32: 2e-3, torch.float64: 1e-8}  # relative, of a way with the reference
+DIFFERENCE = 1e-5  # relative step of central differences: kinks want it small
 AUTO = ("cached", "linearize")
 MISSING = (RuntimeError, NotImplementedError, DataError)  # what PyTorch raises for a missing mode
 
@@ -49,33 +50,32 @@ class Engine:
 
     Args:
         subject: Network, loss and data.
-        point: Where.
+        device: Where the vectors are.
         local: The share of a micro-batch.
-        source: Yields the batches on the device, as the data give them.
+        micro_batches: The data.
+        exact: The share of a micro-batch, in float64.
         product: The way; `auto` measures.
-        batch_size: Samples in a micro-batch; None chooses.
         block: Most vectors at a time.
     """
 
     def __init__(
         self,
         subject: Subject,
-        point: Point,
+        device: torch.device,
         local: Callable[[Batch], Local],
-        source: Callable[[], Iterable[Batch]],
+        micro_batches: Grouping,
         *,
+        exact: Callable[[Batch], Local],
         product: Product,
-        batch_size: int | None,
         block: int,
     ) -> None:
         self.subject = subject
         self.product: Product = product
-        self._local = local
-        self._device = point.theta.device
-        room = int(SHARE * free_bytes(self._device))
+        self._local, self._exact = local, exact
+        self._device = device
         self.block = block
-        self.micro_batches = Grouping(subject, point, source, batch_size, room=room, block=block)
-        self._kept = _Kept(room)
+        self.micro_batches = micro_batches
+        self._kept = _Kept(int(SHARE * free_bytes(device)))
         self._trials: dict[int, Trials] = {}
         self._compiler = Compiler()
         self.agreement = 0.0
@@ -178,9 +178,9 @@ class Engine:
         """Return the first product of a way with a micro-batch, and keep what can be kept."""
         room = self._kept.room(way, len(rows), self._guess(batch))
         with self.subject.undisturbed(0), differentiable_attention():
-            local = self._local(batch)
+            local = self._exact(batch) if way == "differences" else self._local(batch)
             function, found, size = self._first(way if room else _RECOMPUTED[way], local, rows)
-            if place == 0 and way not in ("reverse", "cached"):
+            if place == 0 and way in ("linearize", "forward", "compiled"):
                 self._compare(way, local, rows, found)
         if function is not None:
             self._kept.put(place, way, len(rows), function, size or self._guess(batch))
@@ -191,6 +191,9 @@ class Engine:
         if way in ("reverse", "cached"):
             function = local.graph()
             return (function if way == "cached" else None), function(rows), 0
+        if way == "differences":
+            products = [local.difference(row.double(), DIFFERENCE)[0] for row in rows]
+            return None, torch.stack(products).to(rows.dtype), 0
         if way == "forward":
             try:
                 return None, vectorised(local)(rows), 0
@@ -250,6 +253,7 @@ _RECOMPUTED = {  # what a way is when nothing can be kept
     "compiled": "forward",
     "reverse": "reverse",
     "forward": "forward",
+    "differences": "differences",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -15,7 +16,19 @@ from landscape.subject.losses import logits_of
 from landscape.subject.subject import Subject
 
 
-class GaussNewtonOperator(CurvatureOperator):
+class OutputsOperator(CurvatureOperator):
+    """A curvature that acts through the outputs of the network."""
+
+    def outputs(self, batch: Batch) -> Callable[[Tensor], Tensor]:
+        """Return the outputs for a micro-batch as a function of the coordinates (n,)."""
+        return lambda theta: logits_of(self.subject.outputs(self.point.moved(theta), batch))
+
+    def value(self, batch: Batch) -> Tensor:
+        """Return the squared length of the outputs, a sum over the samples of a batch."""
+        return self.outputs(batch)(self.point.theta).double().square().sum()
+
+
+class GaussNewtonOperator(OutputsOperator):
     """v ↦ Jᵀ (∇²ℓ) J v, with J the Jacobian of the outputs in the studied parameters.
 
     It is the Hessian with the network replaced by its linearisation: positive semi-definite where
@@ -37,13 +50,7 @@ class GaussNewtonOperator(CurvatureOperator):
     def local(self, batch: Batch) -> LocalSquare:
         """Return the share of a micro-batch."""
         bend = hessian_bend(self.subject.criterion, batch.targets)
-        return LocalSquare(self._outputs(batch), self.point.theta, bend)
-
-    def _outputs(self, batch: Batch) -> Any:
-        def outputs(theta: Tensor) -> Tensor:
-            return logits_of(self.subject.outputs(self.point.moved(theta), batch))
-
-        return outputs
+        return LocalSquare(self.outputs(batch), self.point.theta, bend)
 
 
 def refuse_inseparable(subject: Subject, name: str) -> None:

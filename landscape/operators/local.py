@@ -33,6 +33,10 @@ class Local(Protocol):
         """Return its products with rows, from a graph of reverse mode that is built now."""
         ...
 
+    def difference(self, vector: Tensor, step: float) -> tuple[Tensor, float]:
+        """Return its product with a vector (n,) by a central difference, and rounding's share."""
+        ...
+
 
 @dataclass(frozen=True)
 class LocalHessian:
@@ -57,6 +61,18 @@ class LocalHessian:
         refuse_once_differentiable(value)
         (gradient,) = torch.autograd.grad(value, theta, create_graph=True)
         return lambda rows: transposed_products(gradient, theta, rows)
+
+    def difference(self, vector: Tensor, step: float) -> tuple[Tensor, float]:
+        """Return (∇L(θ + hv) − ∇L(θ − hv)) / 2h with h = step · max(1, ‖θ‖) / ‖v‖."""
+        return central_difference(self._gradient, self.theta, vector, step)
+
+    def _gradient(self, theta: Tensor) -> Tensor:
+        theta = theta.detach().requires_grad_()
+        value = self.objective(theta)
+        if not value.requires_grad:
+            return torch.zeros_like(theta)
+        (gradient,) = torch.autograd.grad(value, theta, allow_unused=True)
+        return torch.zeros_like(theta) if gradient is None else gradient
 
 
 @dataclass(frozen=True)
@@ -94,6 +110,33 @@ class LocalSquare:
             return transposed_products(outputs, theta, curved(slopes))
 
         return products
+
+    def difference(self, vector: Tensor, step: float) -> tuple[Tensor, float]:
+        """Return Jᵀ S d, with J v replaced by a central difference d of the outputs."""
+        slope, noise = central_difference(self._values, self.theta, vector, step)
+        theta = self.theta.detach().requires_grad_()
+        outputs = self.outputs(theta)
+        if not outputs.requires_grad:
+            return torch.zeros_like(vector), 0.0
+        curved = self.bend(outputs.detach())(slope.unsqueeze(0))
+        pulled = transposed_products(outputs, theta, curved)[0]
+        grown = float(pulled.norm() / slope.norm().clamp_min(1e-300))
+        return pulled, noise * grown
+
+    def _values(self, theta: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.outputs(theta)
+
+
+def central_difference(
+    function: Callable[[Tensor], Tensor], theta: Tensor, vector: Tensor, step: float
+) -> tuple[Tensor, float]:
+    """Return the derivative of a function along a vector, and how large rounding may make it."""
+    lengths = [float(torch.linalg.vector_norm(x, dtype=torch.float64)) for x in (theta, vector)]
+    size = step * max(1.0, lengths[0]) / max(lengths[1], 1e-300)
+    ahead, behind = function(theta + size * vector), function(theta - size * vector)
+    rounding = 16 * torch.finfo(theta.dtype).eps * float(ahead.norm()) / size
+    return (ahead - behind) / (2 * size), rounding
 
 
 def vectorised(local: Local) -> Rows:

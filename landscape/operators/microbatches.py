@@ -12,20 +12,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from landscape.subject.batch import Batch
-from landscape.subject.point import Point
 from landscape.subject.subject import Subject
 
 MERGED_BYTES = 16 * 2**20  # intermediate results up to which merging saves overhead
 LIVE = 3  # how many times the intermediate results of a forward pass one product keeps
-AGREEMENT = 1e-4  # relative, of the loss over merged and over given batches
+AGREEMENT = 1e-4  # relative, of a sum over merged and over given batches
 
 
 class Grouping:
     """The micro-batches of a subject's data.
 
     Args:
-        subject: Network and loss; they tell how large intermediate results are.
-        point: Where.
+        subject: Is left undisturbed, and keeps the notes.
+        value: A sum over the samples of a batch, by one forward pass: it tells how large
+            intermediate results are, and whether batches may be regrouped.
         source: Yields the batches on the device, as the data give them.
         samples: Samples in a micro-batch; None chooses: small batches are merged, and large ones
             split so that a block of products fits the memory.
@@ -36,7 +36,7 @@ class Grouping:
     def __init__(
         self,
         subject: Subject,
-        point: Point,
+        value: Callable[[Batch], Tensor],
         source: Callable[[], Iterable[Batch]],
         samples: int | None,
         *,
@@ -44,7 +44,7 @@ class Grouping:
         block: int,
     ) -> None:
         self._subject = subject
-        self._point = point
+        self._value = value
         self._source = source
         first = next(iter(source()))
         self.bytes_per_sample = self._forward_bytes(first) / max(first.samples, 1)
@@ -82,21 +82,20 @@ class Grouping:
         else:
             self._number = sum(1 for _ in regrouped(source, self.samples))
             changed = True
-        if changed and not self._same_loss():
+        if changed and not self._same_sum():
             self._as_given, self._batches = True, source if isinstance(source, list) else None
             self._number = sum(1 for _ in self._source())
-            self._subject.note("batches are used as given: the loss is not a sum over samples")
+            self._subject.note(
+                "batches are used as given: what the network makes of a sample depends on its batch"
+            )
 
-    def _same_loss(self) -> bool:
-        given, own = (self._loss(batches) for batches in (self._source(), self))
+    def _same_sum(self) -> bool:
+        given, own = (self._sum(batches) for batches in (self._source(), self))
         return abs(given - own) <= AGREEMENT * max(abs(given), abs(own))
 
-    def _loss(self, batches: Iterable[Batch]) -> float:
+    def _sum(self, batches: Iterable[Batch]) -> float:
         with self._subject.undisturbed(0), torch.no_grad():
-            return math.fsum(
-                float(self._subject.objective(self._point, batch)(self._point.theta))
-                for batch in batches
-            )
+            return math.fsum(float(self._value(batch)) for batch in batches)
 
     def _chosen(self, given: int, room: int, block: int) -> int:
         per_sample = max(self.bytes_per_sample, 1.0)
@@ -104,9 +103,8 @@ class Grouping:
         return max(1, min(wanted, int(room / (per_sample * (LIVE + block)))))
 
     def _forward_bytes(self, batch: Batch) -> int:
-        objective = self._subject.objective(self._point, batch)
         with self._subject.undisturbed(0), torch.no_grad(), _Sizes() as sizes:
-            objective(self._point.theta)
+            self._value(batch)
         return sizes.total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from functools import cached_property
@@ -83,6 +84,12 @@ class Network:
         theta = self.parameters.flatten(values)
         whole = {block.name for block in self.parameters.blocks if block.kept is None}
         return Point(theta, {name: t for name, t in values.items() if name not in whole})
+
+    def narrowed(self, kept: Tensor) -> Network:
+        """Return the same network with some of its coordinates, by their increasing positions."""
+        other = copy.copy(self)
+        other.parameters = self.parameters.subset(kept)
+        return other
 
     def tensors(self, point: Point) -> dict[str, Tensor]:
         """Return every tensor of the network at a point, by name."""

