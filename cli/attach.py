@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from landscape.subject.subject import Subject
 
 _READING = ("state_key", "ema", "trust_pickle")
+_STUDIED = ("model", "data", "loss", "params", "device", "dtype", "max_samples")
+_PRODUCTS = ("auto", "reverse", "cached", "linearize", "forward", "compiled", "differences")
+_COMPUTING = ("learning_rate", "batch_size", "product")
 
 
 def subject_parameters(needs: Needs | None = None) -> list[click.Parameter]:
@@ -37,21 +40,30 @@ def attach(values: dict[str, Any], *, folder: Path | None = None) -> Subject:
     """Return the subject that the options describe; its values are taken out of the dictionary."""
     from landscape.subject.subject import Subject
 
-    reading = {key: values.pop(key) for key in _READING}
-    given = {
-        key: values.pop(key)
-        for key in ("model", "data", "loss", "params", "device", "dtype", "max_samples")
-        if key in values
-    }
-    checkpoints = values.pop("checkpoints")
-    seed = values.get("seed", 0)
-    return Subject(checkpoints=checkpoints, seed=seed, folder=folder, **given, **reading)
+    return Subject(folder=folder, **described(values))
+
+
+def described(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the subject, taken out of the values of the options."""
+    asked = {key: values.pop(key, None) for key in _COMPUTING}
+    given = {key: values.pop(key) for key in (*_STUDIED, *_READING) if key in values}
+    given |= {key: value for key, value in asked.items() if value not in (None, "auto")}
+    return {**given, "checkpoints": values.pop("checkpoints"), "seed": values.get("seed", 0)}
 
 
 def tell_notes(provenance: Mapping[str, Any]) -> None:
     """Print what was chosen and mapped on the way."""
     for note in provenance["notes"]:
         click.echo(f"note: {plain(note)}", err=True)
+
+
+class _BatchSize(click.ParamType):
+    """`auto`, or a number of samples."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        return value if value == "auto" else click.IntRange(min=1).convert(value, param, ctx)
 
 
 def _model_options() -> list[click.Parameter]:
@@ -86,6 +98,28 @@ def _data_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--max-samples"], type=click.IntRange(min=1), help="use only the first samples"
+        ),
+        click.Option(
+            ["--learning-rate"],
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="X",
+            help="of training; the checkpoint's where it holds one",
+        ),
+        click.Option(
+            ["--batch-size"],
+            type=_BatchSize(),
+            default="auto",
+            show_default=True,
+            metavar="auto|N",
+            help="samples computed at a time; auto goes by the memory, and no number changes "
+            "beyond rounding",
+        ),
+        click.Option(
+            ["--product"],
+            type=click.Choice(_PRODUCTS),
+            default="auto",
+            show_default=True,
+            help="how curvature products are computed; auto takes the fastest",
         ),
     ]
 

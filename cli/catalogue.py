@@ -18,7 +18,7 @@ def _diagnostics_folder() -> Path:
 
 
 COMMANDS = {
-    "Start here": ("demo", "report", "inspect"),
+    "Start here": ("demo", "report", "inspect", "doctor"),
     "Diagnostics": tuple(sorted(path.stem for path in _diagnostics_folder().glob("[!_]*.py"))),
     "Answers": ("plot", "render", "list"),
 }

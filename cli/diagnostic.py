@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from landscape.budget import spending, spent
+
 from .attach import attach, subject_parameters, tell_notes
-from .options import setting_options
+from .options import budget_option, setting_options, tell_spent
 from .output import check_folder, deliver, forget, output_parameters
 from .progress import shown
 
@@ -23,16 +25,21 @@ def command_of(name: str) -> click.Command:
         output: Path | None = values.pop("output")
         force, quiet = values.pop("force"), values.pop("quiet")
         as_json, strict, _ = values.pop("as_json"), values.pop("strict"), values.pop("debug")
-        names = [f"{name}.{suffix}" for suffix in ("json", "png", "svg")]
+        drawn = (name, *(f"{name}-{picture}" for picture in diagnostic.result.picture_names))
+        names = [f"{name}.json", *(f"{one}.{kind}" for one in drawn for kind in ("png", "svg"))]
         check_folder(output, names, force=force)
         settings = {key: values.pop(key) for key in diagnostic.options() if key != "seed"}
         question = diagnostic(seed=values["seed"], **settings)
         folder = output / "cache" if output is not None else None
         if force and output is not None:
             forget(output)
-        with shown(quiet=quiet):
+        budget = values.pop("budget", None)
+        with shown(quiet=quiet), spending(budget):
             subject = attach(values, folder=folder)
             result = question.run(subject)
+            late = spent()
+        if late and not quiet:
+            tell_spent(budget, result.cost)
         if not quiet:
             tell_notes(result.provenance)
         deliver(result, output=output, as_json=as_json, strict=strict)
@@ -40,9 +47,11 @@ def command_of(name: str) -> click.Command:
     example = f"landscape {name} run/final.pt"
     if diagnostic.needs.model:
         example += " --model nets.py:build --data nets.py:data"
+    studied = subject_parameters(diagnostic.needs)
     parameters = [
-        *subject_parameters(diagnostic.needs),
+        *(one for one in studied if one.name not in diagnostic.options()),
         *setting_options(diagnostic),
+        *([budget_option()] if diagnostic.needs.data else []),
         *output_parameters(),
     ]
     return click.Command(

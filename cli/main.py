@@ -9,13 +9,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from .catalogue import COMMANDS, load_command, summaries
 from .failures import Failed, report_failure
+from .output import processes, speaks
+
+STOPPED = 128  # exit codes from here on are those of signals
 
 
 class Commands(click.Group):
@@ -39,6 +51,8 @@ class Commands(click.Group):
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
             hint = f"did you mean `landscape {near[0]}`?" if near else ""
             raise click.UsageError(f"there is no command {name!r}. {hint}".strip(), ctx)
+        if processes() > 1 and name in set(self.list_commands(ctx)) - _sharing():
+            raise click.UsageError(f"{name} shares no work: run it without torchrun", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -61,15 +75,47 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, _terminate)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on busy cores, spinning threads starve
+    sys.exit(_run_as_rank(arguments) if processes() > 1 else _run(arguments, nullcontext()))
+
+
+def _run(arguments: list[str], around: AbstractContextManager[None]) -> int:
     try:
-        code = landscape.main(
-            arguments, prog_name="landscape", standalone_mode=False, obj=arguments
-        )
+        with around:
+            code = landscape.main(
+                arguments, prog_name="landscape", standalone_mode=False, obj=arguments
+            )
     except Failed as failed:
-        sys.exit(failed.code)
+        return failed.code
     except BaseException as error:
-        sys.exit(report_failure(error, arguments))
-    sys.exit(code if isinstance(code, int) else 0)
+        return report_failure(error, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def _run_as_rank(arguments: list[str]) -> int:
+    """Run a command as one of the processes of `torchrun`, of which rank 0 alone speaks."""
+    from landscape.subject.ranks import Ranks
+
+    ranks = Ranks.current()
+    with _silent(but_errors="--debug" in arguments) if not speaks() else nullcontext():
+        code = _run(arguments, ranks.together("the command"))
+    if code < STOPPED:
+        ranks.leave()  # once rank 0 has spoken: torchrun stops everything when one process fails
+    return code
+
+
+def _sharing() -> set[str]:
+    """Return the commands whose work processes can share."""
+    return {"report", *COMMANDS["Diagnostics"]}
+
+
+@contextmanager
+def _silent(*, but_errors: bool) -> Iterator[None]:
+    with ExitStack() as stack:
+        nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        stack.enter_context(redirect_stdout(nowhere))
+        if not but_errors:
+            stack.enter_context(redirect_stderr(nowhere))
+        yield
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from landscape.answer import Result
 
 
+def processes() -> int:
+    """Return how many processes `torchrun` has started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def speaks() -> bool:
+    """Return whether this process prints and writes: under `torchrun`, that of rank 0."""
+    return processes() == 1 or os.environ.get("RANK") == "0"
+
+
 def output_parameters() -> list[click.Parameter]:
     """Return the options that say how an answer comes out."""
     return [
@@ -46,7 +56,7 @@ def check_folder(folder: Path | None, names: Iterable[str], *, force: bool) -> N
     Raises:
         OutputError: It is a file, is not writable, or holds one of the names.
     """
-    if folder is None:
+    if folder is None or not speaks():
         return
     taken = [name for name in names if (folder / name).exists()]
     if taken and not force:
@@ -78,12 +88,16 @@ def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool)
     """Print an answer, write its files, and fail where its status asks for it."""
     from landscape.encode import to_text, write_atomically
     from landscape.estimate import Status
+    from landscape.figures.canvas import save
+    from landscape.reports.series import pictures_of
 
-    if output is not None:
+    if output is not None and speaks():
         output.mkdir(parents=True, exist_ok=True)
         write_atomically(output / f"{result.name}.json", to_text(result.to_json()))
         for suffix in ("png", "svg"):
             result.plot(output / f"{result.name}.{suffix}")
+            for picture in pictures_of(result):
+                save(picture.figure(), output / f"{result.name}-{picture.name}.{suffix}")
     if as_json:
         click.echo(to_text(result.to_json()), nl=False)
     else:
@@ -107,7 +121,8 @@ def unsettled(name: str, message: str) -> NumericalError:
 
 def forget(output: Path) -> None:
     """Remove what earlier runs remembered in a folder."""
-    shutil.rmtree(output / "cache", ignore_errors=True)
+    if speaks():
+        shutil.rmtree(output / "cache", ignore_errors=True)
 
 
 def show(result: Result) -> None:

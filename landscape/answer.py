@@ -68,6 +68,7 @@ class Result(ABC):
     """
 
     name: ClassVar[str]
+    picture_names: ClassVar[tuple[str, ...]] = ()  # of figures beside the main one
     version: ClassVar[int] = 1
 
     status: Status = Status.CONVERGED

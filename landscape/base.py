@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import time
 from abc import ABC, abstractmethod
@@ -22,6 +23,9 @@ from typing import (
     get_type_hints,
 )
 
+import numpy as np
+
+from landscape import budget
 from landscape.answer import Cost, Result
 from landscape.errors import SettingError
 from landscape.estimate import worst
@@ -29,6 +33,7 @@ from landscape.subject.cost import measuring
 from landscape.subject.subject import Subject
 
 Question = Literal["convergence", "speed", "quality", "weights"]
+HANDED_ON_LIMIT = 256 * 2**20  # bytes that one checkpoint of a series may leave to the next
 
 
 @dataclass(frozen=True)
@@ -92,18 +97,28 @@ class Needs:
 R = TypeVar("R", bound=Result)
 
 
+@dataclass(frozen=True)
+class Followed(Generic[R]):
+    """An answer at one checkpoint of a series, and what the next may start from."""
+
+    answer: R
+    left: np.ndarray | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Diagnostic(ABC, Generic[R]):
     """A frozen question about a subject.
 
     A subclass declares annotated settings and `measure`; `run` checks what the question needs,
-    guards the subject, and seals the answer with settings, seed, cost and provenance.
+    guards the subject, and seals the answer with settings, seed, cost and provenance. One that
+    gains from the checkpoint before in a series sets `follows` and overrides `follow`.
     """
 
     name: ClassVar[str]
     result: ClassVar[type[Result]]
     question: ClassVar[Question]
     needs: ClassVar[Needs] = Needs()
+    follows: ClassVar[bool] = False
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     seed: Annotated[int, Option("seed of every random draw", at_least=0)] = 0
@@ -133,6 +148,20 @@ class Diagnostic(ABC, Generic[R]):
     def measure(self, subject: Subject) -> R:
         """Return the answer for a subject that satisfies `needs`; `run` fills the envelope in."""
 
+    def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[R]:
+        """Return the answer at one checkpoint of a series, and what the next may start from.
+
+        Args:
+            subject: With one checkpoint.
+            before: What the checkpoint before left; None for the first, or when it left nothing.
+        """
+        del before
+        return Followed(self.measure(subject))
+
+    def depends(self) -> Mapping[str, Any]:
+        """Return what an answer depends on beside the subject: the settings."""
+        return vars(self)
+
     def run(self, subject: Subject) -> R:
         """Answer the question, leaving the subject as it was.
 
@@ -147,9 +176,25 @@ class Diagnostic(ABC, Generic[R]):
                 where=f"{type(self).__name__}.run",
                 hint=f"give {missing[1]}",
             )
+        if subject.ranks.size > 1 and budget.timed():
+            raise SettingError(
+                "a time budget cannot be kept by several processes alike",
+                where="--budget",
+                why="they would stop at different steps",
+                hint="give it in products: --budget 500hvp",
+            )
+        with subject.ranks.together(self.name):
+            return self._answered(subject)
+
+    def _answered(self, subject: Subject) -> R:
         if not self.needs.each or len(subject.checkpoints) == 1:
-            return self._remembered(subject)
-        answers = [self._remembered(subject.at(checkpoint)) for checkpoint in subject.checkpoints]
+            return self._remembered(subject).answer
+        answers, left = list[R](), None
+        for checkpoint in subject.checkpoints:
+            last = checkpoint is subject.checkpoints[-1]
+            step = self._remembered(subject.at(checkpoint), left, hand_on=not last)
+            answers.append(step.answer)
+            left = step.left
         status = worst(*(answer.status for answer in answers))
         gravest = next(answer for answer in answers if answer.status is status)
         return replace(
@@ -166,18 +211,39 @@ class Diagnostic(ABC, Generic[R]):
         del subject
         return self
 
-    def _remembered(self, subject: Subject) -> R:
-        """Return the answer that the subject's folder remembers, or a new one."""
-        if subject.memory.folder is None:
-            return self._sealed(subject)
-        key = ("answer", self.result.schema_name(), vars(self), subject.identity())
-        document = subject.memory.once(key, lambda: self._sealed(subject).to_json(), dict)
-        return cast("R", self.result.from_json(document))
+    def _remembered(
+        self, subject: Subject, before: np.ndarray | None = None, *, hand_on: bool = False
+    ) -> Followed[R]:
+        """Return what the subject's folder remembers, or a new answer.
 
-    def _sealed(self, subject: Subject) -> R:
+        What was handed on is remembered too, so that a series that goes on gives the same numbers.
+        """
+        if subject.memory.folder is None:
+            return self._sealed(subject, before)
+        asked = (self.depends(), budget.told())
+        key = (self.result.schema_name(), asked, subject.identity(), _digest(before))
+        new: list[Followed[R]] = []
+
+        def computed() -> Followed[R]:
+            if not new:
+                new.append(self._sealed(subject, before))
+            return new[0]
+
+        def left() -> np.ndarray:
+            found = computed().left
+            return found if found is not None else np.zeros(0)
+
+        handed = np.zeros(0)
+        if self.follows and hand_on:
+            handed = subject.memory.once(("left", *key), left, np.ndarray)
+        document = subject.memory.once(("answer", *key), lambda: computed().answer.to_json(), dict)
+        answer = cast("R", self.result.from_json(document))
+        return Followed(answer, handed if handed.size else None)
+
+    def _sealed(self, subject: Subject, before: np.ndarray | None) -> Followed[R]:
         started = time.perf_counter()
         with subject.undisturbed(self.seed), measuring(subject.device) as meter:
-            answer = self.measure(subject)
+            step = self.follow(subject, before)
         cost = Cost(
             seconds=time.perf_counter() - started,
             products=meter.products,
@@ -185,14 +251,22 @@ class Diagnostic(ABC, Generic[R]):
             samples=subject.batches.samples if subject.batches is not None else 0,
         )
         settings = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return replace(
-            answer,
-            message=answer.message or answer.status.sentence,
+        answer = replace(
+            step.answer,
+            message=step.answer.message or step.answer.status.sentence,
             settings=settings,
             seed=self.seed,
             cost=cost,
-            provenance=subject.provenance(),
+            provenance={**subject.provenance(), "budget": budget.told()},
         )
+        fits = step.left is not None and step.left.nbytes <= HANDED_ON_LIMIT
+        return Followed(answer, step.left if fits else None)
+
+
+def _digest(array: np.ndarray | None) -> str | None:
+    if array is None:
+        return None
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _check_setting(owner: type, key: str, kind: Any, option: Option, value: Any) -> None:

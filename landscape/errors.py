@@ -132,9 +132,13 @@ class ResourceError(LandscapeError):
     exit = 6
 
 
+_FULL = ("out of memory", "can't allocate memory")  # on CUDA, and on the CPU
+
+
 def out_of_memory(error: BaseException) -> ResourceError | None:
     """Return what to tell the user when an error says that memory ran out; None otherwise."""
-    if not isinstance(error, MemoryError) and "out of memory" not in str(error).lower():
+    text = str(error).lower()
+    if not isinstance(error, MemoryError) and not any(told in text for told in _FULL):
         return None
     return ResourceError(
         "memory ran out",

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import jsonschema
@@ -174,6 +175,7 @@ def test_presets_are_settings(kind):
 
 def outside(kind: Any, option: Any) -> Iterator[Any]:
     """Yield values beyond the bounds of a setting."""
+    kind = next((one for one in get_args(kind) if one is not NoneType), kind)
     step = 1 if kind is int else 0.5
     if option.at_least is not None:
         yield kind(option.at_least - step)

@@ -15,6 +15,7 @@ from torch import nn
 import landscape as ls
 from landscape.errors import DataError, NumericalError, OutputError, SettingError
 from landscape.estimate import Status
+from landscape.reports.series import pictures_of
 from landscape.subject.subject import Subject
 from landscape.survey import survey
 from tests.cli.networks import data, filled, label_12, mlp, nan_inputs
@@ -36,17 +37,23 @@ def asked(studied: Subject, **more: Any) -> ls.Report:
     return survey(studied, preset="quick", settings=FAST, **more)
 
 
+def answering(kind: Any) -> str:
+    """The method in which a diagnostic answers: those that follow a series have their own."""
+    return "follow" if kind.follows else "measure"
+
+
 @pytest.fixture
 def measured(monkeypatch) -> Counter[str]:
     """How often each diagnostic has measured."""
     counts: Counter[str] = Counter()
     for kind in ls.DIAGNOSTICS:
+        original = getattr(kind, answering(kind))
 
-        def counted(self: Any, studied: Subject, original: Any = kind.measure) -> Any:
+        def counted(self: Any, *studied: Any, original: Any = original) -> Any:
             counts[type(self).name] += 1
-            return original(self, studied)
+            return original(self, *studied)
 
-        monkeypatch.setattr(kind, "measure", counted)
+        monkeypatch.setattr(kind, answering(kind), counted)
     return counts
 
 
@@ -54,7 +61,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, kind: Any, error: BaseException) ->
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(kind, "measure", fail)
+    monkeypatch.setattr(kind, answering(kind), fail)
 
 
 def told(report: ls.Report) -> dict[str, Any]:
@@ -320,7 +327,11 @@ def test_save(tmp_path):
     page = report.save(tmp_path / "out")
     assert page == tmp_path / "out" / "report.html"
     files = {str(p.relative_to(page.parent)) for p in page.parent.rglob("*") if p.is_file()}
-    figures = {f"figures/{name}.{suffix}" for name in ORDER for suffix in ("png", "svg")}
+    drawn = [
+        *ORDER,
+        *(f"{s.name}-{p.name}" for s in report.sections for p in pictures_of(s.result)),
+    ]
+    figures = {f"figures/{name}.{suffix}" for name in drawn for suffix in ("png", "svg")}
     assert files == {"report.html", "report.json", "report.md", *figures}
     assert json.loads((page.parent / "report.json").read_text()) == report.to_json()
     before = page.read_bytes()

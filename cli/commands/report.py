@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from landscape.budget import spending, spent
 from landscape.errors import NumericalError
 
 from ..attach import attach, subject_parameters, tell_notes
 from ..failures import Failed, show_error
-from ..output import check_folder, forget, unsettled, verbosity_parameters
+from ..options import budget_option, tell_spent
+from ..output import check_folder, forget, speaks, unsettled, verbosity_parameters
 from ..progress import shown
 from ..terminal import plain
 
@@ -32,12 +35,19 @@ def run(**values: Any) -> None:
     settings = {"spectrum": {"crosscheck": values.pop("crosscheck")}}
     if force:
         forget(output)
-    with shown(quiet=quiet):
+    budget = values.pop("budget")
+    with shown(quiet=quiet), spending(budget):
         subject = attach(values, folder=output / "cache")
         report = survey(subject, preset=preset, seed=seed, settings=settings, command=_command())
+        late = spent()
+    if budget is not None:
+        report = replace(report, settings={**report.settings, "budget": str(budget)})
+        if late and not quiet:
+            tell_spent(budget, report.cost)
     if not quiet:
         tell_notes(report.provenance)
-    report.save(output, force=True)
+    if speaks():
+        report.save(output, force=True)
     if as_json:
         click.echo(to_text(report.to_json()), nl=False)
     else:
@@ -69,6 +79,7 @@ command = click.Command(
             show_default=True,
             help="how much to spend",
         ),
+        budget_option(),
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, help="seed of every draw"),
         click.Option(
             ["--crosscheck"], is_flag=True, help="ask PyHessian for its top eigenvalue too"

@@ -2,259 +2,46 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from landscape.answer import Finding, Result, Table
-from landscape.base import Diagnostic, Option, Question
+from landscape.answer import Result
+from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Option, Question
 from landscape.crosscheck import Opinion, second_opinion
-from landscape.estimate import Estimate, Status, worst
-from landscape.figures.spectrum import SpectrumInk, draw_spectrum
-from landscape.linalg.density import Density, Distribution, bulk_grid, even_grid, spectral_measure
-from landscape.linalg.eigenpairs import Eigenpairs, Pairs, eigenpairs
+from landscape.estimate import Estimate, worst
+from landscape.linalg.density import (
+    SpectralMeasure,
+    bulk_grid,
+    even_grid,
+    spectral_measure,
+)
+from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs
+from landscape.linalg.krylov import krylov
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.trace import Traces, estimate_traces
-from landscape.operators.gauss_newton import GaussNewtonOperator
-from landscape.operators.hessian import HessianOperator
+from landscape.spectra.comparison import Comparison, compare
+from landscape.spectra.critical_point import kind_of_point
+from landscape.spectra.curvature import Curvature, differentiation
+from landscape.spectra.dynamics import NONE, OPTIMIZER, dynamics_of
+from landscape.spectra.ends import Ends, eigenvalues
+from landscape.spectra.heterogeneity import Heterogeneity, layer_heterogeneity
+from landscape.spectra.outliers import classes_of, count_outliers
+from landscape.spectra.result import LayerTrace, SpectrumResult
+from landscape.spectra.sampling import Sampled, sample
+from landscape.spectra.subspace import directions, gradient_shares, overlap
+from landscape.spectra.summary import condition, summarise
 from landscape.subject.subject import Subject
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-NAMES = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
-CLEAR_GAP = 1.5  # ratio of neighbours from which on a gap in the top eigenvalues is called clear
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ends:
-    """Eigenvalues at both ends, the extreme one first."""
-
-    top: tuple[Estimate, ...]  # descending
-    bottom: tuple[Estimate, ...]  # ascending
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outliers:
-    """How many top eigenvalues stand apart from the rest.
-
-    The count is where the largest ratio of neighbours lies; zero when no gap is clear.
-    """
-
-    count: int
-    gap_ratio: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerTrace:
-    """The trace of one layer's diagonal block."""
-
-    name: str
-    parameters: int
-    trace: Estimate
-
-
-@dataclass(frozen=True, kw_only=True)
-class SpectrumResult(Result):
-    """The spectrum of one curvature operator at one checkpoint."""
-
-    name: ClassVar[str] = "spectrum"
-
-    operator: str
-    checkpoint: str
-    parameters: int
-    loss: Estimate
-    gradient_norm: Estimate
-    complete: bool
-    eigenvalues: Ends
-    trace: Estimate
-    frobenius_squared: Estimate
-    density: Density
-    bulk: Density | None  # on a finer grid, when the bulk takes little of the range
-    distribution: Distribution
-    effective_rank: Estimate
-    condition: Estimate
-    outliers: Outliers
-    layers: tuple[LayerTrace, ...]
-    tolerance: float
-    symmetry_defect: float
-    orthogonality: float
-    searches: int
-    differentiation: str
-    probes: int
-    lanczos_steps: int
-    crosscheck: Opinion | None
-
-    def summary(self) -> str:
-        """Return the answer in one or two lines."""
-        top, bottom = self.eigenvalues.top[0], self.eigenvalues.bottom
-        low = f", λ_min {bottom[0]}" if bottom else ""
-        return (
-            f"{NAMES[self.operator]} of {self.checkpoint}, {self.parameters:,} parameters: "
-            f"λ_max {top}{low}, trace {self.trace}, effective rank {self.effective_rank:.3g}"
-        )
-
-    def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
-        """Draw the density on a log axis with the eigenvalues found and their residuals."""
-        draw_spectrum(axes, self._ink(), label=label, colour=colour)
-
-    def _extremes(self) -> tuple[Estimate, ...]:
-        return self.eigenvalues.top[:1] + self.eigenvalues.bottom[:1]
-
-    def headline(self) -> tuple[tuple[str, Estimate], ...]:
-        """Return both ends, trace, effective rank and condition."""
-        ends = zip(("λ_max", "λ_min"), self._extremes(), strict=False)
-        rank = ("effective rank", self.effective_rank)
-        return (*ends, ("trace", self.trace), rank, ("condition", self.condition))
-
-    def _ink(self) -> SpectrumInk:
-        finer = self._ink_of(self.bulk) if self.bulk is not None else None
-        return replace(self._ink_of(self.density), finer=finer)
-
-    def _ink_of(self, density: Density) -> SpectrumInk:
-        ends = (*self.eigenvalues.top, *self.eigenvalues.bottom)
-        return SpectrumInk(
-            grid=density.grid,
-            value=density.value,
-            lower=density.lower,
-            upper=density.upper,
-            eigenvalues=np.array([e.value for e in ends]),
-            residuals=np.array([e.residual or 0.0 for e in ends]),
-            outliers=self.outliers.count,
-            parameters=self.parameters,
-            operator=self.operator,
-        )
-
-    def caption(self) -> str:
-        """Return method and cost."""
-        pairs = len(self.eigenvalues.top) + len(self.eigenvalues.bottom)
-        complete = "complete" if self.complete else "not known to be complete"
-        return (
-            f"{NAMES[self.operator]} of the mean loss, n = {self.parameters:,}. Curve: stochastic "
-            f"Lanczos quadrature, {self.probes} probes × {self.lanczos_steps} steps, Gaussian "
-            f"kernel σ ≥ {self.density.width:.2g}; band: pointwise 95 %. Marks: {pairs} "
-            f"eigenvalues, {complete}; whiskers: ‖Hv − λv‖. {self.cost.products:,} products, "
-            f"{self.cost.seconds:.1f} s, seed {self.seed}."
-        )
-
-    def tables(self) -> tuple[Table, ...]:
-        """Return the eigenvalues, the scalars and the traces of the layers."""
-        pairs = [
-            (end, i + 1, e, e.residual, e.status.value)
-            for end, values in (("top", self.eigenvalues.top), ("bottom", self.eigenvalues.bottom))
-            for i, e in enumerate(values)
-        ]
-        scalars = [
-            *(("λ_min" if end else "λ_max", one) for end, one in enumerate(self._extremes())),
-            ("loss", self.loss),
-            ("gradient norm", self.gradient_norm),
-            ("trace", self.trace),
-            ("squared Frobenius norm", self.frobenius_squared),
-            ("effective rank (Σ|λ|)²/Σλ²", self.effective_rank),
-            ("condition λ_max / median |λ|", self.condition),
-            ("outliers above the largest gap", self.outliers.count),
-            ("ratio at that gap", self.outliers.gap_ratio),
-        ]
-        if self.crosscheck is not None:
-            scalars.append(("largest |λ| by PyHessian", self.crosscheck.told))
-        layers = [(one.name, one.parameters, one.trace) for one in self.layers]
-        return (
-            Table("Summary", ("quantity", "value"), tuple(scalars)),
-            Table("Eigenvalues", ("end", "rank", "λ", "‖Hv − λv‖", "status"), tuple(pairs)),
-            Table("Trace per layer", ("layer", "parameters", "trace"), tuple(layers)),
-        )
-
-    def findings(self) -> tuple[Finding, ...]:
-        """Return what a reader should not miss."""
-        candidates = (self._unsettled(), self._saddle(), self._outlying(), self._disagreement())
-        return tuple(finding for finding in candidates if finding is not None)
-
-    def _unsettled(self) -> Finding | None:
-        ends = (*self.eigenvalues.top, *self.eigenvalues.bottom)
-        unsettled = sum(not e.status.settled for e in ends)
-        if self.complete and not unsettled:
-            return None
-        return Finding(
-            severity="warning",
-            sentence="Not every eigenvalue converged, or a pair may have been missed.",
-            evidence=f"{unsettled} of {len(ends)} pairs unconverged; complete: {self.complete}.",
-            advice="Raise max_products, or ask for fewer eigenvalues.",
-        )
-
-    def _saddle(self) -> Finding | None:
-        if not self.eigenvalues.bottom:
-            return None
-        low, high = self.eigenvalues.bottom[0], self.eigenvalues.top[0]
-        share = -low.value / max(abs(high.value), 1e-300)
-        if low.interval[1] >= 0 or share < 0.01:
-            return None
-        return Finding(
-            severity="notable",
-            sentence=(
-                f"{self.checkpoint} is not at a minimum: the loss falls along a direction of "
-                f"curvature {low}."
-            ),
-            evidence=f"λ_min is {share:.1%} of λ_max ({high}) in size; its residual excludes 0.",
-            advice="Train on, or step along that direction; do not read it as a minimum.",
-        )
-
-    def _outlying(self) -> Finding | None:
-        if not self.outliers.count:
-            return None
-        top = self.eigenvalues.top
-        return Finding(
-            severity="notable",
-            sentence=(
-                f"Eigenvalues that stand apart: {self.outliers.count}. The curvature is "
-                f"concentrated in few directions (λ_max {top[0]})."
-            ),
-            evidence=(
-                f"The ratio across the largest gap is {self.outliers.gap_ratio:.2f}; effective "
-                f"rank {self.effective_rank:.3g} of {self.parameters:,}."
-            ),
-            advice=(
-                "Plain gradient descent is stable only up to a learning rate of 2/λ_max = "
-                f"{2 / top[0].value:.3g}; the other directions then move slowly."
-            ),
-        )
-
-    def _disagreement(self) -> Finding | None:
-        if self.crosscheck is None or self.crosscheck.value is None:
-            return None
-        ours, theirs = self.eigenvalues.top[0], self.crosscheck.value
-        low = self.eigenvalues.bottom[0] if self.eigenvalues.bottom else ours
-        nearest = min((ours, low), key=lambda e: abs(e.value - theirs))
-        if abs(nearest.value - theirs) <= 0.02 * abs(ours.value):
-            return None
-        return Finding(
-            severity="warning",
-            sentence=f"PyHessian's top eigenvalue {theirs:.4g} differs from {ours}.",
-            evidence="PyHessian reports no residual; ours is listed with its own.",
-            advice="Trust the pair that has a residual; PyHessian weighs ragged batches alike.",
-        )
-
-    def trust(self) -> tuple[tuple[str, str], ...]:
-        """Return what the numbers rest on."""
-        ends = (*self.eigenvalues.top, *self.eigenvalues.bottom)
-        largest = max((e.residual or 0.0 for e in ends), default=0.0)
-        rows = [
-            ("eigenpairs settled", f"{sum(e.status.settled for e in ends)} of {len(ends)}"),
-            ("largest true residual", f"{largest:.2g} (asked for {self.tolerance:.2g})"),
-            ("complete", f"{'yes' if self.complete else 'no'}, after {self.searches} searches"),
-            ("symmetry defect (noise floor)", f"{self.symmetry_defect:.2g}"),
-            ("orthogonality max |VVᵀ − I|", f"{self.orthogonality:.2g}"),
-            ("density", f"{self.probes} probes × {self.lanczos_steps} steps"),
-            ("trace", f"{self.trace.samples} probes, {self.trace.status.value}"),
-            ("products computed by", self.differentiation),
-        ]
-        if self.crosscheck is not None:
-            rows.append(("PyHessian", self.crosscheck.told))
-        return tuple(rows)
+SHARP = ("hessian", "gauss-newton")  # whose largest eigenvalue tells how large steps may be
+COMPARED = 32  # random vectors through both Hessian and Gauss-Newton matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -264,15 +51,21 @@ class Spectrum(Diagnostic[SpectrumResult]):
     name: ClassVar[str] = "spectrum"
     result: ClassVar[type[Result]] = SpectrumResult
     question: ClassVar[Question] = "speed"
+    follows: ClassVar[bool] = True
     presets: ClassVar = {
         "quick": {"probes": 8, "lanczos_steps": 32, "trace_tolerance": 0.2},
         "standard": {},
         "full": {"top": 20, "probes": 16, "lanczos_steps": 80, "max_probes": 2048},
     }
 
-    operator: Annotated[Literal["hessian", "gauss-newton"], Option("curvature to study")] = (
-        "hessian"
-    )
+    operator: Annotated[
+        Literal["hessian", "gauss-newton", "fisher", "empirical-fisher", "residual"],
+        Option("curvature to study; residual: Hessian minus Gauss-Newton matrix"),
+    ] = "hessian"
+    precondition: Annotated[
+        str, Option("diagonal P of P^(-1/2) H P^(-1/2): none, optimizer, or a .npy file")
+    ] = NONE
+    weight_decay: Annotated[float, Option("added to every eigenvalue", at_least=0)] = 0.0
     top: Annotated[int, Option("eigenvalues at the upper end", at_least=1)] = 10
     bottom: Annotated[int, Option("eigenvalues at the lower end", at_least=0)] = 3
     tolerance: Annotated[
@@ -285,6 +78,8 @@ class Spectrum(Diagnostic[SpectrumResult]):
         float, Option("half-width at which the trace is good enough, relative", above=0)
     ] = 0.1
     max_probes: Annotated[int, Option("most random vectors for the trace", at_least=2)] = 512
+    blocks: Annotated[bool, Option("a spectrum for every layer, and how unlike they are")] = False
+    compare: Annotated[bool, Option("the Hessian beside the Gauss-Newton matrix")] = False
     crosscheck: Annotated[bool, Option("ask PyHessian for its top eigenvalue as well")] = False
 
     def fitted(self, subject: Subject) -> Self:
@@ -292,85 +87,174 @@ class Spectrum(Diagnostic[SpectrumResult]):
         size = subject.parameters.size
         return replace(self, top=min(self.top, size), bottom=min(self.bottom, size))
 
+    def depends(self) -> Mapping[str, Any]:
+        """Return the settings, and what is in the file of the preconditioner."""
+        path = Path(self.precondition)
+        if self.precondition in (NONE, OPTIMIZER) or not path.is_file():
+            return vars(self)
+        return {**vars(self), "file": hashlib.sha256(path.read_bytes()).hexdigest()}
+
     def measure(self, subject: Subject) -> SpectrumResult:
         """Return the spectrum at the subject's checkpoint."""
-        operator = self._operator(subject)
-        pairs = eigenpairs(
-            operator,
-            top=self.top,
-            bottom=self.bottom,
-            generator=self._generator(0),
-            tolerance=self.tolerance,
-            max_products=self.max_products,
+        return self.follow(subject, None).answer
+
+    def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[SpectrumResult]:
+        """Return the spectrum, its search begun at the eigenvectors of the checkpoint before."""
+        dynamics = dynamics_of(subject, self.precondition)
+        curvature = Curvature(
+            kind=self.operator,
+            weight_decay=self.weight_decay,
+            preconditioner=dynamics.preconditioner,
+            seed=self.seed,
         )
-        measure = spectral_measure(
-            operator, probes=self.probes, steps=self.lanczos_steps, generator=self._generator(1)
-        )
+        operator = curvature.of(subject)
+        start = _on(operator, before)
         layers = layer_slices(subject)
-        traces = estimate_traces(
-            operator,
-            blocks=[(start, stop) for _, start, stop in layers],
-            generator=self._generator(2),
-            known=pairs.known,
-            tolerance=self.trace_tolerance,
-            max_probes=self.max_probes,
+        slices = [(first, last) for _, first, last in layers]
+        pairs, measure, traces = self._solved(operator, slices, start)
+        found = self._sampled(subject, curvature, pairs, traces)
+        gradient = curvature.gradient(subject)
+        loss = curvature.loss(subject, subject.point.theta)
+        turned = directions(pairs.top.vectors, slices)
+        summary = summarise(
+            measure,
+            largest=max(found.top[:1] + found.bottom[:1], key=lambda one: abs(one.value)),
+            frobenius_squared=traces.frobenius_squared,
+            diagonal=traces.diagonal,
+            ridge=self.weight_decay or None,
+            floor=max(pairs.symmetry_defect, float(torch.finfo(operator.dtype).tiny)),
         )
-        top = _estimates(pairs.top, pairs)
-        (grid, width), bulk = even_grid(measure), bulk_grid(measure)
-        return SpectrumResult(
+        median = measure.quantile_of_magnitude(0.5)
+        bulk = bulk_grid(measure)
+        grid, width = even_grid(measure)
+        margin = dynamics.margin(found.top[0]) if self.operator in SHARP else None
+        answer = SpectrumResult(
             status=worst(pairs.status, traces.trace.status),
             message=_message(pairs, traces),
             operator=self.operator,
+            precondition=_told(self.precondition),
+            weight_decay=self.weight_decay,
             checkpoint=subject.checkpoint.label,
+            step=subject.checkpoint.step,
             parameters=operator.shape[0],
-            loss=Estimate.exact(subject.once(mean_loss), "the given data"),
-            gradient_norm=Estimate.exact(subject.once(gradient_norm), "the given data"),
+            loss=Estimate.exact(loss, "the given data"),
+            gradient_norm=Estimate.exact(_length(gradient), "the given data"),
             complete=pairs.complete,
-            eigenvalues=Ends(top=top, bottom=_estimates(pairs.bottom, pairs)),
-            trace=traces.trace,
+            eigenvalues=Ends(top=found.top, bottom=found.bottom),
+            trace=found.trace,
             frobenius_squared=traces.frobenius_squared,
             density=measure.density(grid, width),
             bulk=measure.density(*bulk) if bulk is not None else None,
             distribution=measure.distribution(grid),
             effective_rank=measure.effective_rank(),
-            condition=_condition(top[0], measure.quantile_of_magnitude(0.5), self.probes),
-            outliers=_outliers(pairs.top.values),
+            stable_rank=summary.stable_rank,
+            effective_dimension=summary.effective_dimension,
+            ridge=summary.ridge,
+            negative_mass=summary.negative_mass,
+            negative_fraction=summary.negative_fraction,
+            diagonal_share=summary.diagonal_share,
+            condition=condition(found.top[0], median, self.probes),
+            outliers=count_outliers(pairs.top.values, classes_of(subject)),
+            stability=margin,
+            stability_reason="" if margin is not None else dynamics.reason,
+            critical_point=kind_of_point(subject, curvature, pairs, loss=loss, gradient=gradient),
+            gradient_share=gradient_shares(pairs.top, gradient),
+            participation=np.array([one.participation for one in turned]),
+            overlap=_overlap(pairs, start, self.top),
             layers=tuple(
-                LayerTrace(name=name, parameters=stop - start, trace=trace)
-                for (name, start, stop), trace in zip(layers, traces.blocks, strict=True)
+                LayerTrace(
+                    name=name,
+                    parameters=last - first,
+                    trace=trace,
+                    mass=np.array([one.mass[number] for one in turned]),
+                )
+                for number, ((name, first, last), trace) in enumerate(
+                    zip(layers, traces.blocks, strict=True)
+                )
             ),
+            heterogeneity=self._heterogeneity(operator, layers),
+            comparison=self._comparison(subject, curvature),
+            groups=found.groups,
             tolerance=pairs.tolerance,
             symmetry_defect=pairs.symmetry_defect,
             orthogonality=pairs.orthogonality,
             searches=pairs.searches,
-            differentiation=getattr(operator, "way", None) or "linearised outputs",
+            differentiation=differentiation(operator),
             probes=self.probes,
             lanczos_steps=min(self.lanczos_steps, operator.shape[0]),
             crosscheck=self._opinion(subject),
         )
+        return Followed(answer, _left(pairs))
 
-    def _operator(self, subject: Subject) -> LinearOperator:
-        kinds: dict[str, Callable[[Subject], LinearOperator]] = {
-            "hessian": HessianOperator,
-            "gauss-newton": GaussNewtonOperator,
+    def _solved(
+        self, operator: LinearOperator, slices: list[tuple[int, int]], start: Tensor | None
+    ) -> tuple[Eigenpairs, SpectralMeasure, Traces]:
+        """Return what is measured of the operator."""
+        wanted: dict[str, Any] = {
+            "top": self.top,
+            "bottom": self.bottom,
+            "generator": self._generator(0),
+            "tolerance": self.tolerance,
+            "max_products": self.max_products,
         }
-        return kinds[self.operator](subject)
+        generator = self._generator(1)
+        if start is None:
+            space = krylov(
+                operator, probes=self.probes, steps=self.lanczos_steps, generator=generator
+            )
+            pairs, measure = space.eigenpairs(**wanted), space.measure
+        else:
+            pairs = eigenpairs(operator, start=start, **wanted)
+            measure = spectral_measure(
+                operator, probes=self.probes, steps=self.lanczos_steps, generator=generator
+            )
+        traces = estimate_traces(
+            operator,
+            blocks=slices,
+            generator=self._generator(2),
+            known=pairs.known,
+            tolerance=self.trace_tolerance,
+            max_probes=self.max_probes,
+        )
+        return pairs, measure, traces
+
+    def _sampled(
+        self, subject: Subject, curvature: Curvature, pairs: Eigenpairs, traces: Traces
+    ) -> Sampled:
+        ends = Ends(top=eigenvalues(pairs.top, pairs), bottom=eigenvalues(pairs.bottom, pairs))
+        vectors = (pairs.top.vectors, pairs.bottom.vectors)
+        generator = self._generator(3)
+        return sample(subject, curvature, ends, vectors, traces.trace, generator=generator)
+
+    def _heterogeneity(
+        self, operator: LinearOperator, layers: list[tuple[str, int, int]]
+    ) -> Heterogeneity | None:
+        if not self.blocks:
+            return None
+        return layer_heterogeneity(
+            operator,
+            layers,
+            probes=self.probes,
+            steps=self.lanczos_steps,
+            generator=self._generator(4),
+        )
+
+    def _comparison(self, subject: Subject, curvature: Curvature) -> Comparison | None:
+        if not self.compare:
+            return None
+        return compare(
+            replace(curvature, kind="hessian").of(subject),
+            replace(curvature, kind="gauss-newton").of(subject),
+            probes=COMPARED,
+            generator=self._generator(5),
+            max_products=self.max_products,
+        )
 
     def _generator(self, stream: int) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed * 1009 + stream)
 
     def _opinion(self, subject: Subject) -> Opinion | None:
         return second_opinion(subject, seed=self.seed) if self.crosscheck else None
-
-
-def mean_loss(subject: Subject) -> float:
-    """Return the mean loss at the subject's checkpoint."""
-    return subject.loss(subject.point)
-
-
-def gradient_norm(subject: Subject) -> float:
-    """Return the length of the gradient at the subject's checkpoint."""
-    return float(torch.linalg.vector_norm(subject.gradient(subject.point), dtype=torch.float64))
 
 
 def layer_slices(subject: Subject) -> list[tuple[str, int, int]]:
@@ -383,44 +267,34 @@ def layer_slices(subject: Subject) -> list[tuple[str, int, int]]:
     return slices
 
 
-def _estimates(pairs: Pairs, run: Eigenpairs) -> tuple[Estimate, ...]:
-    return tuple(
-        Estimate(
-            value=float(value),
-            kind="estimate",
-            interval=(float(value - residual), float(value + residual)),
-            level=1.0,
-            solver=(float(value - residual), float(value + residual)),
-            residual=float(residual),
-            status=Status.CONVERGED if residual <= run.tolerance else Status.BUDGET_SPENT,
-            method="thick-restart Lanczos; an eigenvalue lies within the residual",
-        )
-        for value, residual in zip(pairs.values, pairs.residuals, strict=True)
-    )
+def _on(operator: LinearOperator, before: np.ndarray | None) -> Tensor | None:
+    """Return the rows that were handed on, as vectors of the operator."""
+    if before is None or before.shape[1] != operator.shape[0]:
+        return None
+    return torch.from_numpy(before).to(operator.device, operator.dtype)
 
 
-def _outliers(top: np.ndarray) -> Outliers:
-    positive = top[top > 0]
-    if len(positive) < 2:
-        return Outliers(count=0, gap_ratio=1.0)
-    ratios = positive[:-1] / positive[1:]
-    largest = int(np.argmax(ratios))
-    ratio = float(ratios[largest])
-    return Outliers(count=largest + 1 if ratio >= CLEAR_GAP else 0, gap_ratio=ratio)
+def _left(pairs: Eigenpairs) -> np.ndarray | None:
+    """Return the eigenvectors for the next checkpoint (k + k', n); None when they are too many."""
+    parts = (pairs.top.vectors, pairs.bottom.vectors)
+    if sum(part.nbytes for part in parts) > HANDED_ON_LIMIT:
+        return None
+    return torch.cat(parts).cpu().numpy()
 
 
-def _condition(top: Estimate, median: tuple[float, float], probes: int) -> Estimate:
-    """Return λ_max over the median |λ|; a lower bound where that cannot be told from zero."""
-    low, high = (abs(top.value) / m if m > 0 else math.inf for m in reversed(median))
-    bounded = math.isfinite(high)
-    return Estimate(
-        value=math.sqrt(low * high) if bounded else low,
-        kind="estimate" if bounded else "lower_bound",
-        interval=(low, high),
-        solver=(low, high),
-        samples=probes,
-        method="largest eigenvalue over the median |λ| of the density's simultaneous band",
-    )
+def _overlap(pairs: Eigenpairs, before: Tensor | None, top: int) -> Estimate | None:
+    if before is None:
+        return None
+    told = "the computed top eigenvectors of both checkpoints"
+    return Estimate.exact(overlap(pairs.top.vectors, before[:top]), told)
+
+
+def _length(vector: Tensor) -> float:
+    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
+
+
+def _told(precondition: str) -> str:
+    return precondition if precondition in (NONE, OPTIMIZER) else Path(precondition).name
 
 
 def _message(pairs: Eigenpairs, traces: Traces) -> str:

@@ -1,11 +1,17 @@
-"""An orthonormal basis in one contiguous buffer, its dot products accumulated in float64."""
+"""An orthonormal basis in one contiguous buffer, grown by blocks without asking the host."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-CHUNK = 2**19  # columns converted to float64 at a time: 4 MiB a row
+from landscape.linalg.products import combined, dots, gram, norm, projections
+
+PASSES = 3  # of Gram-Schmidt and Cholesky-QR over every block
+SHIFT = 1e-13  # added to correlations, so that their Cholesky factors exist
+STREAMED = 16  # rows of a basis on the host that are brought to the device at a time
+
+__all__ = ["Basis", "dots", "norm", "orthonormal"]
 
 
 class Basis:
@@ -15,82 +21,140 @@ class Basis:
         capacity: The largest number of rows.
         like: A vector (n,) that gives length, dtype and device.
         fixed: Rows (l, n) to which every new row is orthogonalised as well.
+        on_host: Keep the rows in host memory, and stream them to the device where they are needed.
     """
 
-    def __init__(self, capacity: int, like: Tensor, fixed: Tensor | None = None) -> None:
-        self._buffer = torch.empty(capacity, like.numel(), dtype=like.dtype, device=like.device)
-        self._fixed = fixed if fixed is not None else self._buffer[:0]
+    def __init__(
+        self, capacity: int, like: Tensor, fixed: Tensor | None = None, *, on_host: bool = False
+    ) -> None:
+        streamed = on_host and like.device.type != "cpu"
+        self._buffer = torch.empty(
+            capacity,
+            like.numel(),
+            dtype=like.dtype,
+            device="cpu" if streamed else like.device,
+            pin_memory=streamed and like.device.type == "cuda",
+        )
+        self._fixed = fixed if fixed is not None else like.new_empty(0, like.numel())
         self.size = 0
 
     @property
     def rows(self) -> Tensor:  # (size, n)
-        """Return the rows so far."""
+        """Return the rows so far, where they are kept."""
         return self._buffer[: self.size]
 
     @property
-    def full(self) -> bool:
-        """Return whether the basis and the fixed rows span the whole space, or the buffer ends."""
-        return self.size == len(self._buffer) or self.spans
+    def room(self) -> int:
+        """Return how many more rows can be taken, by the buffer and by the space."""
+        return min(len(self._buffer) - self.size, self.left)
+
+    @property
+    def left(self) -> int:
+        """Return the dimensions that neither the basis nor the fixed rows span."""
+        return self._buffer.shape[1] - len(self._fixed) - self.size
 
     @property
     def spans(self) -> bool:
         """Return whether the basis and the fixed rows span the whole space."""
-        return self.size + len(self._fixed) >= self._buffer.shape[1]
+        return self.left <= 0
 
-    def orthogonalise(self, vector: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a vector (n,) freed of the basis, and its coefficients in it (size,), float64.
+    def free(self, block: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a block (b, n) freed of the basis, and its coefficients (b, size), float64.
 
-        Two passes of classical Gram-Schmidt ("twice is enough", Giraud et al. 2005).
+        One pass of classical Gram-Schmidt.
         """
-        coefficients = torch.zeros(self.size, dtype=torch.float64, device=vector.device)
-        for _ in range(2):
-            vector = _freed(vector, self._fixed, dots(self._fixed, vector))
-            found = dots(self.rows, vector)
-            vector = _freed(vector, self.rows, found)
-            coefficients += found
-        return vector, coefficients
+        block = _without(block, self._fixed)[0]
+        found = [block.new_zeros(len(block), 0, dtype=torch.float64)]
+        if self._buffer.device == block.device:
+            block, coefficients = _without(block, self.rows)
+            return block, coefficients
+        for part in self.rows.split(STREAMED):
+            block, coefficients = _without(block, part.to(block.device, non_blocking=True))
+            found.append(coefficients)
+        return block, torch.cat(found, dim=1)
 
-    def append(self, vector: Tensor) -> float:
-        """Normalise a vector and take it as the next row; return the norm that it had."""
-        length = norm(vector)
-        self._buffer[self.size] = vector / length
-        self.size += 1
-        return length
+    def orthonormalised(
+        self, block: Tensor, spare: Tensor, negligible: Tensor | float = 0.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return Q, C and R with W = C V + R Q for a block W (b, n) and this basis V.
+
+        Three passes of block Gram-Schmidt and of shifted Cholesky-QR; nothing waits for the host.
+        A row that lies in the span of the others and of the basis is replaced by a spare one, with
+        a coupling of zero.
+
+        Args:
+            block: W (b, n), with b at most `left`.
+            spare: Rows (b, n) of about unit length in general position.
+            negligible: The length below which what is new in a row is rounding.
+
+        Returns:
+            Orthonormal rows Q (b, n), coefficients C (b, size) and coupling R (b, b) in float64.
+
+        Source: Fukaya et al. 2020, arXiv 1809.11085 (shifted Cholesky-QR); Giraud et al. 2005
+        (how many passes).
+        """
+        if not len(block):
+            none = block.new_zeros(0, self.size, dtype=torch.float64)
+            return block, none, none[:, :0]
+        coefficients = block.new_zeros(len(block), self.size, dtype=torch.float64)
+        coupling = torch.eye(len(block), dtype=torch.float64, device=block.device)
+        for attempt in range(PASSES):
+            block, found = self.free(block)
+            coefficients += coupling @ found
+            length = _lengths(block)
+            if attempt == 1:
+                new = torch.linalg.vector_norm(coupling, dim=0) * length > negligible
+                block = torch.where(new[:, None], block, spare.to(block.dtype))
+                coupling = coupling * new
+                length = torch.where(new, length, torch.ones_like(length))
+            block, factor = _cholesky_qr(block, length, last=attempt == PASSES - 1)
+            coupling = coupling @ factor
+        return block, coefficients, coupling
+
+    def append(self, block: Tensor) -> None:
+        """Take orthonormal rows (b, n), orthogonal to the basis, as the next ones."""
+        self._buffer[self.size : self.size + len(block)] = block
+        self.size += len(block)
 
     def compress(self, weights: Tensor) -> None:
         """Replace the rows by combinations: weights (k, size), float64, orthonormal rows."""
-        kept = len(weights)
-        for start in range(0, self._buffer.shape[1], CHUNK):
-            part = slice(start, start + CHUNK)
-            self._buffer[:kept, part] = (weights @ self.rows[:, part].double()).to(
-                self._buffer.dtype
-            )
-        self.size = kept
+        combined(weights.to(self._buffer.device), self.rows, out=self._buffer[: len(weights)])
+        self.size = len(weights)
 
     def combine(self, weights: Tensor) -> Tensor:  # (k, n)
         """Return combinations of the rows: weights (k, size), float64."""
-        out = self._buffer.new_empty(len(weights), self._buffer.shape[1])
-        for start in range(0, out.shape[1], CHUNK):
-            part = slice(start, start + CHUNK)
-            out[:, part] = (weights @ self.rows[:, part].double()).to(out.dtype)
-        return out
+        found = combined(weights.to(self._buffer.device), self.rows)
+        return found.to(self._fixed.device)
 
 
-def dots(rows: Tensor, vector: Tensor) -> Tensor:  # (k,)
-    """Return the products of rows (k, n) with a vector (n,), accumulated in float64."""
-    total = torch.zeros(len(rows), dtype=torch.float64, device=vector.device)
-    for start in range(0, len(vector) if len(rows) else 0, CHUNK):
-        part = slice(start, start + CHUNK)
-        total += rows[:, part].double() @ vector[part].double()
-    return total
+def orthonormal(rows: Tensor) -> Tensor:  # (k, n)
+    """Return orthonormal rows with the span of independent rows (k, n)."""
+    for attempt in range(PASSES):
+        rows, _ = _cholesky_qr(rows, _lengths(rows), last=attempt == PASSES - 1)
+    return rows
 
 
-def norm(vector: Tensor) -> float:
-    """Return the length of a vector, accumulated in float64."""
-    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
+def _cholesky_qr(block: Tensor, length: Tensor, *, last: bool) -> tuple[Tensor, Tensor]:
+    """Return rows Q that are closer to orthonormal, and F (b, b) with block = F Q.
+
+    The last pass finds them well conditioned and is not shifted.
+    """
+    length = length.clamp_min(torch.finfo(block.dtype).tiny)
+    block = block / length.to(block.dtype)[:, None]
+    correlation = gram(block)
+    correlation.diagonal().add_(0.0 if last else SHIFT)
+    lower, _ = torch.linalg.cholesky_ex(correlation)
+    identity = torch.eye(len(block), dtype=torch.float64, device=block.device)
+    inverse = torch.linalg.solve_triangular(lower, identity, upper=False)
+    return inverse.to(block.dtype) @ block, length[:, None] * lower
 
 
-def _freed(vector: Tensor, rows: Tensor, coefficients: Tensor) -> Tensor:
+def _without(block: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    coefficients = projections(block, rows)
     if not len(rows):
-        return vector
-    return torch.addmv(vector, rows.T, coefficients.to(vector), alpha=-1)
+        return block, coefficients
+    return torch.addmm(block, coefficients.to(block.dtype), rows, alpha=-1), coefficients
+
+
+def _lengths(block: Tensor) -> Tensor:  # (b,), float64
+    return torch.linalg.vector_norm(block, dim=1, dtype=torch.float64)

@@ -10,6 +10,7 @@ Chebyshev-Markov-Stieltjes inequalities, and added.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,9 @@ class SpectralMeasure:
         nodes = np.concatenate([q.nodes for q in self.quadratures])
         return float(nodes.min()), float(nodes.max())
 
-    def moment(self, function: np.ufunc | None = None, power: int = 1) -> np.ndarray:  # (p,)
+    def moment(
+        self, function: Callable[[np.ndarray], np.ndarray] | None = None, power: int = 1
+    ) -> np.ndarray:  # (p,)
         """Return Σ f(λ)^power / n as each probe estimates it."""
         return np.array(
             [
@@ -154,7 +157,12 @@ class SpectralMeasure:
 
 
 def spectral_measure(
-    operator: LinearOperator, *, probes: int, steps: int, generator: torch.Generator
+    operator: LinearOperator,
+    *,
+    probes: int,
+    steps: int,
+    generator: torch.Generator,
+    memory_bytes: int | None = None,
 ) -> SpectralMeasure:
     """Return the spectral measure of an operator from random probes.
 
@@ -163,13 +171,15 @@ def spectral_measure(
         probes: Start vectors p, uniform on the sphere.
         steps: Lanczos steps s for each.
         generator: Draws the probes.
+        memory_bytes: What the basis of p·s vectors may take, a quarter of what is free by default;
+            where it takes more, some probes advance at a time.
 
     Cost: p·s products.
     """
     size = operator.shape[0]
     like = torch.empty(size, dtype=operator.dtype, device=operator.device)
     starts = spherical(probes, size, like=like, generator=generator)
-    return SpectralMeasure(gauss_quadratures(operator, starts, steps), size)
+    return SpectralMeasure(gauss_quadratures(operator, starts, steps, memory_bytes), size)
 
 
 def even_grid(measure: SpectralMeasure) -> tuple[np.ndarray, float]:

@@ -1,10 +1,10 @@
 """Eigenpairs at both ends of a symmetric operator, with true residuals and a completeness check.
 
-Thick-restart Lanczos (Wu & Simon 2000) finds well separated pairs from one start vector, but one
-start vector meets each eigenvalue once, however often it occurs, and small residuals do not show
-that a pair was missed. So what was found is locked, and a new search starts from a random vector
-orthogonal to it; what it finds beyond the k-th pair is taken in; the search is repeated until a
-converged search finds nothing beyond.
+Thick-restart Lanczos (Wu & Simon 2000) finds well separated pairs from one start block, but a block
+of b vectors meets each eigenvalue at most b times, however often it occurs, and small residuals do
+not show that a pair was missed. So what was found is locked, and a new search starts from random
+vectors orthogonal to it; what it finds beyond the k-th pair is taken in; the search is repeated
+until one sees that nothing lies beyond.
 """
 
 from __future__ import annotations
@@ -19,50 +19,45 @@ from torch import Tensor
 from landscape import progress
 from landscape.errors import NumericalError, SettingError
 from landscape.estimate import Status
-from landscape.linalg.basis import dots, norm
 from landscape.linalg.operator import LinearOperator
+from landscape.linalg.pairs import Eigenpairs, Pairs, dense, measured
 from landscape.linalg.probes import spherical
+from landscape.linalg.products import dots, norm
 from landscape.linalg.search import Found, Search, Wanted
+from landscape.linalg.shape import fitting
+
+__all__ = ["Eigenpairs", "Pairs", "Request", "eigenpairs", "solve"]
 
 PROBES = 3  # random vectors that are multiplied with one another
 ASYMMETRY = 0.05  # of the usual size of u·Av: far above any rounding
+DENSE_BELOW = 300  # so many products tell everything, and searches would take about as many
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Eigenpairs of one end, the extreme one first."""
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """Which pairs are wanted, how well, and at what price.
 
-    values: np.ndarray  # (k,)
-    residuals: np.ndarray  # (k,), ‖Av − λv‖ with ‖v‖ = 1, absolute
-    vectors: Tensor  # (k, n), rows
+    Args:
+        top: How many of the largest, at most n.
+        bottom: How many of the smallest, at most n.
+        tolerance: Largest residual, relative to the largest |eigenvalue|; never below the
+            symmetry defect.
+        max_products: The budget, beyond which pairs are returned as they are.
+        basis_size: Vectors kept before a restart; chosen by pairs and memory.
+        block: Products at once; chosen by the operator's `preferred_block`.
+        memory_bytes: What the basis may take; a quarter of what is free.
+    """
 
-    def first(self, count: int) -> Pairs:
-        """Return the first pairs."""
-        return Pairs(self.values[:count], self.residuals[:count], self.vectors[:count])
-
-    def last(self, count: int) -> Pairs:
-        """Return the last pairs, in reverse."""
-        back = np.arange(len(self.values) - 1, len(self.values) - 1 - count, -1)
-        return Pairs(self.values[back], self.residuals[back], self.vectors[back.tolist()])
-
-
-@dataclass(frozen=True)
-class Eigenpairs:
-    """Both ends of a spectrum and how far they can be trusted."""
-
-    top: Pairs  # descending
-    bottom: Pairs  # ascending
-    known: Pairs  # both ends together, each pair once, orthonormal
-    complete: bool  # no pair beyond the k-th was missed
-    status: Status
-    tolerance: float  # absolute: the residual that was asked for, or the noise floor
-    symmetry_defect: float  # |u·Av − v·Au| for random unit vectors: the noise floor
-    orthogonality: float  # max |VVᵀ − I|
-    searches: int
-    products: int
+    top: int
+    bottom: int = 0
+    tolerance: float = 1e-4
+    max_products: int = 2000
+    basis_size: int | None = None
+    block: int | None = None
+    memory_bytes: int | None = None
 
 
-def eigenpairs(
+def eigenpairs(  # noqa: PLR0913 - a request, spelt out
     operator: LinearOperator,
     *,
     top: int,
@@ -71,6 +66,9 @@ def eigenpairs(
     tolerance: float = 1e-4,
     max_products: int = 2000,
     basis_size: int | None = None,
+    block: int | None = None,
+    memory_bytes: int | None = None,
+    start: Tensor | None = None,
 ) -> Eigenpairs:
     """Return the `top` largest and the `bottom` smallest eigenvalues of a symmetric operator.
 
@@ -82,38 +80,86 @@ def eigenpairs(
         tolerance: Largest residual, relative to the largest |eigenvalue|; never below the
             symmetry defect.
         max_products: The budget, beyond which pairs are returned as they are.
-        basis_size: Vectors kept before a restart.
+        basis_size: Vectors kept before a restart; chosen by pairs and memory.
+        block: Products at once; chosen by the operator's `preferred_block`.
+        memory_bytes: What the basis may take; a quarter of what is free.
+        start: Rows (l, n) near the wanted pairs, as those of the checkpoint before. They save
+            products and change nothing else: random directions are searched as well.
 
     Raises:
         SettingError: More pairs are asked for than there are coordinates.
-        NumericalError: The operator is not symmetric.
+        NumericalError: The operator is not symmetric, or a product is not finite.
 
-    Cost: one product a step, one per pair for its true residual, three for the noise floor.
-    Memory: `basis_size` + `top` + `bottom` vectors.
+    Cost: one product a step and row of a block, one per pair for its true residual, three for the
+    noise floor; n + 3 for n ≤ 300.
+    Memory: the basis (two vectors a pair and twenty, at least 64) and `top` + `bottom` vectors.
 
-    Source: Wu & Simon 2000 (thick restart); Parlett 1998, §11 (residual bounds).
+    Source: Wu & Simon 2000 (thick restart); Zhou & Saad 2008 (blocks); Parlett 1998, §11 (residual
+    bounds); Kuczyński & Woźniakowski 1992 (what a random start cannot miss).
     """
-    size = operator.shape[0]
+    request = Request(
+        top=top,
+        bottom=bottom,
+        tolerance=tolerance,
+        max_products=max_products,
+        basis_size=basis_size,
+        block=block,
+        memory_bytes=memory_bytes,
+    )
+    return solve(operator, request, generator=generator, start=start)
+
+
+def solve(
+    operator: LinearOperator,
+    request: Request,
+    *,
+    generator: torch.Generator,
+    start: Tensor | None = None,
+    ritz: Pairs | None = None,
+) -> Eigenpairs:
+    """Return what is requested, as `eigenpairs`.
+
+    Args:
+        operator: Symmetric, n × n.
+        request: Which pairs, and at what price.
+        generator: Draws the start vectors.
+        start: Rows (l, n) near the wanted pairs.
+        ritz: Ritz pairs of this operator from another run, of both ends, descending; those whose
+            residuals are small enough are not searched again.
+    """
+    size, top, bottom = operator.shape[0], request.top, request.bottom
     if max(top, bottom) > size:
         raise SettingError(
             f"{max(top, bottom)} eigenpairs were asked for, but there are {size} parameters",
             where="top, bottom",
             hint=f"ask for at most {size}",
         )
-    like = torch.empty(size, dtype=operator.dtype, device=operator.device)
-    defect = _symmetry_defect(operator, like, generator)
+    defect = symmetry_defect(operator, generator)
+    budget = request.max_products - top - bottom - PROBES
+    if size <= min(DENSE_BELOW, budget):
+        return _exactly(operator, request, defect)
+    shape = fitting(
+        operator,
+        pairs=top + bottom,
+        max_products=budget,
+        block=request.block,
+        basis_size=request.basis_size,
+        memory_bytes=request.memory_bytes,
+    )
     search = Search(
         operator,
         generator=generator,
-        tolerance=tolerance,
+        tolerance=request.tolerance,
         floor=defect,
-        budget=max(max_products - top - bottom - PROBES, top + bottom + 2),
-        basis_size=basis_size or max(2 * (top + bottom) + 20, 40),
+        budget=max(budget, top + bottom + 2 + shape.block),
+        shape=shape,
     )
     with progress.task("eigenpairs", None) as task:
         search.on_step = task.advance
-        found, complete, searches = _all_pairs(search, like, top, bottom)
-    known, orthogonality = _refined(operator, found, top, bottom)
+        found, complete, searches = _all_pairs(search, request, start, ritz)
+    order = torch.argsort(found.values, descending=True)
+    kept = torch.unique(torch.cat([order[:top], order[len(order) - bottom :]]))
+    known, orthogonality = measured(operator, found.vectors[kept.to(found.vectors.device)])
     upper, lower = known.first(top), known.last(bottom)
     accepted = search.accepted
     settled = all(bool((end.residuals <= accepted).all()) for end in (upper, lower))
@@ -137,18 +183,20 @@ def _status(settled: bool, *, exhausted: bool) -> Status:
     return Status.INVARIANT_SUBSPACE if exhausted else Status.CONVERGED
 
 
-def _symmetry_defect(operator: LinearOperator, like: Tensor, generator: torch.Generator) -> float:
+def symmetry_defect(operator: LinearOperator, generator: torch.Generator) -> float:
     """Return the largest |u·Av − v·Au| among random unit vectors.
 
     Raises:
         NumericalError: It is as large as the products themselves, which no rounding explains.
     """
-    starts = spherical(PROBES, like.numel(), like=like, generator=generator)
+    size = operator.shape[0]
+    like = torch.empty(0, dtype=operator.dtype, device=operator.device)
+    starts = spherical(PROBES, size, like=like, generator=generator)
     products = operator.matmat(starts.T).T
-    forms = torch.stack([dots(starts, product) for product in products])
+    forms = dots(starts, products)
     defect = float((forms - forms.T).abs().max())
-    usual = max(map(norm, products)) / math.sqrt(like.numel())  # size of u·Av for random u
-    if like.numel() > 1 and defect > ASYMMETRY * usual:
+    usual = max(map(norm, products)) / math.sqrt(size)  # size of u·Av for random u
+    if size > 1 and defect > ASYMMETRY * usual:
         raise NumericalError(
             "the operator is not symmetric, so its products are wrong",
             where=type(operator).__name__,
@@ -159,8 +207,38 @@ def _symmetry_defect(operator: LinearOperator, like: Tensor, generator: torch.Ge
     return defect
 
 
-def _all_pairs(search: Search, like: Tensor, top: int, bottom: int) -> tuple[Found, bool, int]:
-    found = search.run(Found.none(like), Wanted(top=top, bottom=bottom))
+def _exactly(operator: LinearOperator, request: Request, defect: float) -> Eigenpairs:
+    """Return the pairs of the whole matrix."""
+    every, orthogonality = dense(operator)
+    size, top, bottom = len(every.values), request.top, request.bottom
+    index = np.arange(size)
+    kept = index[(index < top) | (index >= size - bottom)].tolist()
+    accepted = max(request.tolerance * float(np.abs(every.values).max()), 2 * defect)
+    upper, lower = every.first(top), every.last(bottom)
+    settled = all(bool((end.residuals <= accepted).all()) for end in (upper, lower))
+    return Eigenpairs(
+        top=upper,
+        bottom=lower,
+        known=Pairs(every.values[kept], every.residuals[kept], every.vectors[kept]),
+        complete=True,
+        status=_status(settled, exhausted=True),
+        tolerance=accepted,
+        symmetry_defect=defect,
+        orthogonality=orthogonality,
+        searches=1,
+        products=size + PROBES,
+    )
+
+
+def _all_pairs(
+    search: Search, request: Request, start: Tensor | None, ritz: Pairs | None
+) -> tuple[Found, bool, int]:
+    """Return what was found, whether it is complete, and how many searches that took."""
+    top, bottom = request.top, request.bottom
+    found, missing, near = _split(search, request, ritz)
+    if missing.top or missing.bottom:
+        more = search.run(found, missing, near if ritz is not None else start)
+        found = found.joined(more, exhausted=more.exhausted)
     searches, complete = 1, found.exhausted
     while not complete and not search.spent:
         above, below = found.kth_largest(top), found.kth_smallest(bottom)
@@ -176,23 +254,27 @@ def _all_pairs(search: Search, like: Tensor, top: int, bottom: int) -> tuple[Fou
     return found, complete, searches
 
 
-def _refined(operator: LinearOperator, found: Found, top: int, bottom: int) -> tuple[Pairs, float]:
-    """Rotate the pairs within their span (Rayleigh-Ritz) and measure their true residuals.
-
-    Returns:
-        The `top` largest and the `bottom` smallest, descending, and their orthogonality defect.
-    """
-    order = torch.argsort(found.values, descending=True)
-    kept = torch.unique(torch.cat([order[:top], order[len(order) - bottom :]]))
-    vectors, _ = torch.linalg.qr(found.vectors[kept.to(found.vectors.device)].double().T)
-    vectors = vectors.T.to(operator.dtype).contiguous()
-    products = operator.matmat(vectors.T).T
-    projected = torch.stack([dots(vectors, product) for product in products]).cpu()
-    values, weights = torch.linalg.eigh((projected + projected.T) / 2)
-    turn = weights.T.flip(0).to(operator.device)
-    rotated = (turn @ vectors.double()).to(operator.dtype)
-    misfit = turn @ products.double() - values.flip(0).to(turn)[:, None] * rotated.double()
-    residuals = np.array([norm(row) for row in misfit])
-    gram = torch.stack([dots(rotated, row) for row in rotated]).cpu()
-    orthogonality = float((gram - torch.eye(len(gram), dtype=torch.float64)).abs().max())
-    return Pairs(values.flip(0).numpy(), residuals, rotated), orthogonality
+def _split(
+    search: Search, request: Request, ritz: Pairs | None
+) -> tuple[Found, Wanted, Tensor | None]:
+    """Return the wanted Ritz pairs that have converged, what is missing, and the other ones."""
+    top, bottom = request.top, request.bottom
+    if ritz is None:
+        size = search.operator.shape[0]
+        like = torch.empty(size, dtype=search.operator.dtype, device=search.operator.device)
+        return Found.none(like), Wanted(top=top, bottom=bottom), None
+    search.scale = float(np.abs(ritz.values).max())
+    index = np.arange(len(ritz.values))
+    upper, lower = index < top, index >= len(index) - bottom
+    done = (upper | lower) & (ritz.residuals <= search.absolute_tolerance)
+    near = (upper | lower) & ~done
+    missing = Wanted(top=top - int((upper & done).sum()), bottom=bottom - int((lower & done).sum()))
+    values = torch.from_numpy(ritz.values[done])
+    locked = Found(
+        values,
+        ritz.vectors[done.nonzero()[0].tolist()],
+        torch.ones_like(values).bool(),
+        settled=True,
+        exhausted=len(values) == search.operator.shape[0],
+    )
+    return locked, missing, ritz.vectors[near.nonzero()[0].tolist()]

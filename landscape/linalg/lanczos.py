@@ -1,19 +1,22 @@
-"""Lanczos tridiagonalisation with full reorthogonalisation and float64 coefficients."""
+"""Gauss quadrature of the spectral measure, from a block Lanczos run over all start vectors."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.linalg import eigh_tridiagonal
 from torch import Tensor
 
 from landscape import progress
-from landscape.linalg.basis import Basis, norm
+from landscape.budget import spent
+from landscape.linalg.memory import basis_budget, bytes_of_rows
 from landscape.linalg.operator import LinearOperator
+from landscape.linalg.recurrence import Recurrence
 
-MEMORY_BYTES = 2 * 2**30  # bases of probes that advance together
+CHECK_EVERY = 8  # steps between looks whether everything is finite
+ROUNDING = 16  # units of eps times the scale: a coupling below that ends a chain
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Quadrature:
 
 
 def gauss_quadratures(
-    operator: LinearOperator, starts: Tensor, steps: int
+    operator: LinearOperator, starts: Tensor, steps: int, memory_bytes: int | None = None
 ) -> tuple[Quadrature, ...]:
     """Return one quadrature per start vector, exact for polynomials of degree 2·steps − 1.
 
@@ -34,51 +37,101 @@ def gauss_quadratures(
         operator: Symmetric, n × n.
         starts: Unit vectors (p, n).
         steps: Lanczos steps s; fewer are taken where the Krylov space ends.
+        memory_bytes: What the basis may take; a quarter of what is free by default.
 
-    Cost: p·s products, in s passes when all bases fit in 2 GiB together.
+    Cost: p·s products, in s blocks when a basis of p·s vectors fits the memory.
 
     Source: Golub & Meurant 2010, §3; Ubaru, Chen & Saad 2017, arXiv 1711.00439.
     """
-    steps = min(steps, operator.shape[0])
-    together = max(1, MEMORY_BYTES // (steps * starts[0].nbytes))
-    found: list[Quadrature] = []
     with progress.task("spectral density", len(starts) * steps) as task:
-        for group in starts.split(together):
-            found.extend(_group(operator, group, steps, task))
-    return tuple(found)
+        return block_quadratures(operator, starts, steps, memory_bytes, task)[0]
 
 
-def _group(
-    operator: LinearOperator, starts: Tensor, steps: int, task: progress.Task
-) -> list[Quadrature]:
-    bases = [Basis(steps, start) for start in starts]
-    alphas: list[list[float]] = [[] for _ in bases]
-    betas: list[list[float]] = [[] for _ in bases]
-    directions = list(starts)
-    running = list(range(len(bases)))
-    for _ in range(steps):
-        for i in running:
-            betas[i].append(bases[i].append(directions[i]))
-        block = torch.stack([bases[i].rows[-1] for i in running], dim=1)
-        images = operator.matmat(block).T
-        for i, image in zip(running, images, strict=True):
-            directions[i], coefficients = bases[i].orthogonalise(image)
-            alphas[i].append(float(coefficients[-1]))
-        task.advance(len(running))
-        running = [i for i in running if _goes_on(directions[i], alphas[i], betas[i])]
-        if not running:
+def block_quadratures(
+    operator: LinearOperator,
+    starts: Tensor,
+    steps: int,
+    memory_bytes: int | None,
+    task: progress.Task,
+) -> tuple[tuple[Quadrature, ...], Recurrence]:
+    """Return one quadrature per start vector, and the run of the last group of them.
+
+    One block run gives all its start vectors' quadratures: the projected matrix T agrees with A in
+    the moments xᵀAʲx, j < 2s, of every start vector x in its first block, so s Lanczos steps on T
+    from the coordinates of x are s steps on A from x.
+    """
+    memory = basis_budget(operator.device) if memory_bytes is None else memory_bytes
+    rows = memory // bytes_of_rows(operator, steps)
+    on_host = rows < 1 and operator.device.type != "cpu"
+    *groups, last = starts.split(len(starts) if on_host else max(1, rows))
+    least = min(steps, operator.shape[0])
+    found: list[Quadrature] = []
+    for group in groups:
+        found.extend(_quadratures(_run(operator, group, steps, task, on_host=on_host), least))
+    recurrence = _run(operator, last, steps, task, on_host=on_host)
+    return (*found, *_quadratures(recurrence, least)), recurrence
+
+
+def _run(
+    operator: LinearOperator, starts: Tensor, steps: int, task: progress.Task, *, on_host: bool
+) -> Recurrence:
+    recurrence = Recurrence(
+        operator,
+        starts,
+        capacity=min(len(starts) * steps, operator.shape[0]),
+        generator=torch.Generator().manual_seed(0),  # fills up what an invariant subspace leaves
+        on_host=on_host,
+    )
+    for step in range(steps):
+        if recurrence.spans or (step > 1 and spent()):
             break
-    couplings = [0.0 if base.spans else norm(v) for base, v in zip(bases, directions, strict=True)]
-    return [_quadrature(*chain) for chain in zip(alphas, betas, couplings, strict=True)]
+        recurrence.step()
+        task.advance(len(starts))
+        if step % CHECK_EVERY == 0:
+            recurrence.require_finite()
+    return recurrence
 
 
-def _goes_on(direction: Tensor, alphas: list[float], betas: list[float]) -> bool:
-    scale = max(max(map(abs, alphas)), max(betas[1:], default=0.0))
-    return norm(direction) > 4 * torch.finfo(direction.dtype).eps * scale
+def _quadratures(recurrence: Recurrence, steps: int) -> list[Quadrature]:
+    """Return the quadratures of a run, by Lanczos on its projected matrix."""
+    matrix, coupling = recurrence.projected.numpy(), recurrence.coupling.numpy()
+    coordinates = np.zeros((len(recurrence.coordinates), len(matrix)))
+    first = recurrence.coordinates.cpu().numpy()
+    coordinates[:, : first.shape[1]] = first
+    return [_chain(matrix, row, coupling, steps, recurrence.precision) for row in coordinates]
 
 
-def _quadrature(alphas: list[float], betas: list[float], coupling: float) -> Quadrature:
-    if len(alphas) == 1:
-        return Quadrature(np.array(alphas), np.ones(1), np.array([coupling]))
-    nodes, vectors = eigh_tridiagonal(np.array(alphas), np.array(betas[1:]))
+def _chain(
+    matrix: np.ndarray, start: np.ndarray, coupling: np.ndarray, steps: int, eps: float
+) -> Quadrature:
+    """Return the quadrature that s Lanczos steps on T (m, m) give from a start vector (m,).
+
+    Args:
+        matrix: T.
+        start: Coordinates of the start vector.
+        coupling: How the last b coordinates are coupled to what lies outside (b, b').
+        steps: s.
+        eps: Precision of the operator.
+    """
+    basis = np.empty((steps, len(matrix)))
+    alphas, betas, length = [], [], 0.0
+    row, negligible = start / np.linalg.norm(start), ROUNDING * eps * np.abs(matrix).max()
+    for step in range(steps):
+        basis[step] = row
+        image, done = matrix @ row, basis[: step + 1]
+        alphas.append(row @ image)
+        image -= done.T @ (done @ image)
+        image -= done.T @ (done @ image)
+        inside = float(np.linalg.norm(image))
+        outside = float(np.linalg.norm(row[len(row) - len(coupling) :] @ coupling))
+        length = math.hypot(inside, outside)
+        if length <= negligible or inside == 0:
+            break
+        betas.append(length)
+        row = image / inside
+    return _gauss(np.array(alphas), np.array(betas[: len(alphas) - 1]), length)
+
+
+def _gauss(alphas: np.ndarray, betas: np.ndarray, coupling: float) -> Quadrature:
+    nodes, vectors = np.linalg.eigh(np.diag(alphas) + np.diag(betas, 1) + np.diag(betas, -1))
     return Quadrature(nodes, vectors[0] ** 2, coupling * np.abs(vectors[-1]))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from landscape.estimate import Estimate, Status
+from landscape.linalg import random_start
 from landscape.linalg.lanczos import gauss_quadratures
 from landscape.linalg.operator import GramOperator
 from landscape.linalg.probes import spherical
@@ -51,7 +52,7 @@ def _by_lanczos(matrix: Tensor, scale: float, generator: torch.Generator) -> Est
     value, steps = scale * math.sqrt(float(quadrature.nodes[-1])), len(quadrature.nodes)
     ended = steps < min(STEPS, operator.shape[0])  # the Krylov space is exhausted
     rounding = 16 * float(torch.finfo(matrix.dtype).eps)
-    excess = rounding if ended else _relative_excess(operator.shape[0], steps)
+    excess = rounding if ended else random_start.excess(operator.shape[0], steps)
     interval = (value * (1 - rounding), value / math.sqrt(1 - excess))
     return Estimate(
         value=value,
@@ -61,8 +62,3 @@ def _by_lanczos(matrix: Tensor, scale: float, generator: torch.Generator) -> Est
         status=Status.INVARIANT_SUBSPACE if ended else Status.CONVERGED,
         method=f"Lanczos on W Wᵀ, {steps} steps",
     )
-
-
-def _relative_excess(size: int, steps: int, level: float = 0.95) -> float:
-    """Return ε with 1.648 √m e^{−√ε (2s−1)} = 1 − level."""
-    return (math.log(1.648 * math.sqrt(size) / (1 - level)) / (2 * steps - 1)) ** 2

@@ -25,7 +25,11 @@ class LinearOperator(ABC):
         dtype: Precision of vectors and products.
         device: Where they live.
         symmetric: Whether A equals its transpose.
+
+    `preferred_block` is a hint: how many products at once cost least for each.
     """
+
+    preferred_block: int = 8
 
     def __init__(
         self,
@@ -64,14 +68,29 @@ class LinearOperator(ABC):
                 hint="convert the block with .to(dtype=..., device=...)",
             )
         products = self._products(block.T).T
-        if not bool(products.isfinite().all()):
+        self.require_finite(products)
+        return products
+
+    def unchecked(self, rows: Tensor) -> Tensor:
+        """Return A applied to rows (k, n), without waiting to see whether it is finite.
+
+        For loops that must not wait for the device; they look later, by `require_finite`.
+        """
+        return self._products(rows)
+
+    def require_finite(self, numbers: Tensor) -> None:
+        """Refuse products, or what was computed from them, that are NaN or infinite.
+
+        Raises:
+            NumericalError: They are.
+        """
+        if not bool(numbers.isfinite().all()):
             raise NumericalError(
                 "a product of the operator is not finite",
                 where=type(self).__name__,
                 why="its parts are finite, so a derivative overflowed or divided by zero",
                 hint="try --dtype float64; look for square roots and divisions at zero",
             )
-        return products
 
     def to_dense(self, limit: int = DENSE_LIMIT) -> Tensor:
         """Return the matrix itself, from as many products as it has columns.
@@ -105,8 +124,34 @@ class LinearOperator(ABC):
         return ScipyOperator(shape=self.shape, dtype=np.dtype("float64"), **products)
 
     def restricted(self, kept: Tensor) -> LinearOperator:
-        """Return the block of A on some coordinates, given by their positions (k,)."""
-        return _Restricted(self, kept)
+        """Return the block of A on some coordinates.
+
+        Args:
+            kept: Their positions (k,), or true where they are (n,).
+
+        Raises:
+            SettingError: There is none, or one is out of range.
+        """
+        return _Restricted(self, self.positions(kept))
+
+    def positions(self, kept: Tensor) -> Tensor:
+        """Return positions of coordinates that are given by position or by truth, checked.
+
+        Raises:
+            SettingError: There is none, or one is out of range.
+        """
+        size = self.shape[1]
+        wrong = len(kept) == 0 or (kept.dtype == torch.bool and len(kept) != size)
+        if not wrong and kept.dtype == torch.bool:
+            kept = kept.nonzero().squeeze(1)
+        if wrong or not len(kept) or bool((kept < 0).any()) or bool((kept >= size).any()):
+            raise SettingError(
+                f"coordinates between 0 and {size - 1} are needed",
+                where=f"{type(self).__name__}.restricted",
+                why=f"got {len(kept)}, {kept[:5].tolist()} …",
+                hint="give positions (k,), or one boolean for each coordinate",
+            )
+        return kept
 
     def __matmul__(self, right: Tensor) -> Tensor:
         return self.matvec(right) if right.dim() == 1 else self.matmat(right)
@@ -149,6 +194,18 @@ class GramOperator(LinearOperator):
         return (rows @ self.matrix) @ self.matrix.T
 
 
+class DiagonalOperator(LinearOperator):
+    """A diagonal matrix."""
+
+    def __init__(self, diagonal: Tensor) -> None:
+        size = len(diagonal)
+        super().__init__((size, size), dtype=diagonal.dtype, device=diagonal.device)
+        self.diagonal = diagonal
+
+    def _products(self, rows: Tensor) -> Tensor:
+        return self.diagonal * rows
+
+
 class _Sum(LinearOperator):
     def __init__(self, left: LinearOperator, right: LinearOperator) -> None:
         if left.shape != right.shape:
@@ -160,9 +217,10 @@ class _Sum(LinearOperator):
         symmetric = left.symmetric and right.symmetric
         super().__init__(left.shape, dtype=left.dtype, device=left.device, symmetric=symmetric)
         self.left, self.right = left, right
+        self.preferred_block = min(left.preferred_block, right.preferred_block)
 
     def _products(self, rows: Tensor) -> Tensor:
-        return (self.left.matmat(rows.T) + self.right.matmat(rows.T)).T
+        return self.left.unchecked(rows) + self.right.unchecked(rows)
 
 
 class _Scaled(LinearOperator):
@@ -171,9 +229,10 @@ class _Scaled(LinearOperator):
             inner.shape, dtype=inner.dtype, device=inner.device, symmetric=inner.symmetric
         )
         self.inner, self.factor = inner, factor
+        self.preferred_block = inner.preferred_block
 
     def _products(self, rows: Tensor) -> Tensor:
-        return self.factor * self.inner.matmat(rows.T).T
+        return self.factor * self.inner.unchecked(rows)
 
 
 class _Restricted(LinearOperator):
@@ -183,8 +242,9 @@ class _Restricted(LinearOperator):
             (size, size), dtype=inner.dtype, device=inner.device, symmetric=inner.symmetric
         )
         self.inner, self.kept = inner, kept
+        self.preferred_block = inner.preferred_block
 
     def _products(self, rows: Tensor) -> Tensor:
         whole = rows.new_zeros(len(rows), self.inner.shape[1])
-        whole[:, self.kept] = rows
-        return self.inner.matmat(whole.T).T[:, self.kept]
+        whole.index_add_(1, self.kept, rows)
+        return self.inner.unchecked(whole)[:, self.kept]

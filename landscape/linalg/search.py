@@ -1,4 +1,4 @@
-"""One thick-restart Lanczos search in the orthogonal complement of what is known."""
+"""One thick-restart block Lanczos search in the orthogonal complement of what is known."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from landscape.linalg.basis import Basis, norm
+from landscape.budget import spent
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.probes import spherical
+from landscape.linalg.recurrence import Recurrence, Ritz
+from landscape.linalg.shape import Shape
 
-CHECK_EVERY = 8  # steps between looks at the Ritz values
+CHECK_EVERY = 8  # products between looks at the Ritz values, or one block
+QUIET_LOOKS = 2  # looks running at which nothing may lie beyond
+SURE = 0.99  # probability with which a random start shows what is beyond
+RESOLVED = 0.1  # of the range: what a search must be able to show before residuals are believed
+STRAY = 0.03  # random part of a start near what is wanted
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,11 @@ class Wanted:
     bottom: int
     above: float = math.inf
     below: float = -math.inf
+
+    @property
+    def bounded(self) -> bool:
+        """Return whether there are thresholds."""
+        return math.isfinite(self.above) or math.isfinite(self.below)
 
     def mask(self, values: Tensor, slack: float) -> Tensor:
         """Return which of some ascending values (k,) are wanted."""
@@ -78,7 +89,16 @@ class Found:
 
 
 class Search:
-    """Searches that share a budget of products and an estimate of the operator's size."""
+    """Searches that share a budget of products and an estimate of the operator's size.
+
+    Args:
+        operator: Symmetric, n × n.
+        generator: Draws the start vectors.
+        tolerance: Largest residual, relative to the largest |eigenvalue|.
+        floor: The symmetry defect, below which no residual is asked for.
+        budget: Products that may be spent.
+        shape: How large blocks and bases are.
+    """
 
     def __init__(
         self,
@@ -88,22 +108,17 @@ class Search:
         tolerance: float,
         floor: float,
         budget: int,
-        basis_size: int,
+        shape: Shape,
     ) -> None:
         self.operator = operator
         self.generator = generator
         self.tolerance = tolerance
         self.floor = floor
         self.budget = budget
-        self.basis_size = basis_size
+        self.shape = shape
         self.products = 0
         self.scale = 0.0
-        self.on_step: Callable[[], None] = lambda: None
-
-    @property
-    def spent(self) -> bool:
-        """Return whether no product is left."""
-        return self.products >= self.budget
+        self.on_step: Callable[[int], None] = lambda _: None
 
     @property
     def accepted(self) -> float:
@@ -118,72 +133,114 @@ class Search:
         """
         return self.accepted / 2
 
-    def run(self, known: Found, wanted: Wanted) -> Found:
-        """Search the complement of known pairs until the wanted converge or the budget ends."""
-        like = known.vectors.new_empty(known.vectors.shape[1])
-        left = like.numel() - len(known.values)
+    @property
+    def spent(self) -> bool:
+        """Return whether no further block can be paid for."""
+        return spent() or self.products + self.shape.block > self.budget
+
+    def run(self, known: Found, wanted: Wanted, start: Tensor | None = None) -> Found:
+        """Search the complement of known pairs until the wanted converge or the budget ends.
+
+        Where everything beyond two thresholds is wanted, the search also ends once it is plain that
+        nothing lies there.
+
+        Args:
+            known: What is locked.
+            wanted: What must converge.
+            start: Rows (k, n) near the wanted pairs. The search starts from random combinations of
+                them with something random added, so that other directions are met as well.
+        """
+        left = known.vectors.shape[1] - len(known.values)
         if left == 0:
-            return replace(Found.none(like), exhausted=True)
-        basis = Basis(min(self.basis_size, left), like, fixed=known.vectors)
-        projected = torch.zeros(self.basis_size, self.basis_size, dtype=torch.float64)
-        direction = self._random(basis, like)
+            return replace(Found.none(known.vectors[0]), exhausted=True)
+        recurrence = Recurrence(
+            self.operator,
+            self._starts(known.vectors, start),
+            capacity=min(self.shape.basis, left),
+            generator=self.generator,
+            fixed=known.vectors,
+            on_host=self.shape.on_host,
+        )
+        quiet = 0
         while True:
-            direction, coupling = self._extend(basis, projected, direction)
-            values, weights = torch.linalg.eigh(projected[: basis.size, : basis.size])
-            self.scale = max(self.scale, float(values.abs().max()))
-            done = coupling * weights[-1].abs() <= self.absolute_tolerance
-            need = wanted.mask(values, self.absolute_tolerance)
-            enough = basis.spans or len(values) > wanted.top + wanted.bottom
-            settled = enough and bool(done[need].all())
-            if settled or self.spent:
-                rows = basis.combine(weights.T[need].to(like.device))
-                return Found(values[need], rows, done[need], settled, basis.spans)
-            if basis.full:
-                self._restart(basis, projected, values, weights, need)
+            self._advance(recurrence)
+            ritz = recurrence.ritz()
+            self.scale = max(self.scale, float(ritz.values.abs().max()))
+            slack = self.absolute_tolerance
+            done = ritz.residuals <= slack
+            need = wanted.mask(ritz.values, slack)
+            quiet = quiet + 1 if nothing_beyond(wanted, recurrence, ritz, slack) else 0
+            enough = recurrence.spans or len(ritz.values) > wanted.top + wanted.bottom
+            settled = enough and (bool(done[need].all()) or quiet == QUIET_LOOKS)
+            if settled or recurrence.spans or self._too_dear(recurrence):
+                rows = recurrence.combine(ritz.weights.T[need])
+                return Found(ritz.values[need], rows, done[need], settled, recurrence.spans)
+            if recurrence.full:
+                recurrence.restart(ritz, _kept(need, recurrence.width))
 
-    def _extend(self, basis: Basis, projected: Tensor, direction: Tensor) -> tuple[Tensor, float]:
-        """Take up to `CHECK_EVERY` steps; return the next direction and its coupling."""
-        coupling = 0.0
-        for _ in range(CHECK_EVERY):
-            basis.append(direction)
-            last = basis.size - 1
-            image = self.operator.matvec(basis.rows[last])
-            self.products += 1
-            self.on_step()
-            direction, coefficients = basis.orthogonalise(image)
-            column = coefficients.cpu()
-            projected[: last + 1, last] = column
-            projected[last, : last + 1] = column
-            self.scale = max(self.scale, float(column.abs().max()))
-            if basis.spans:
-                return direction, 0.0
-            coupling = norm(direction)
-            if coupling <= 4 * torch.finfo(direction.dtype).eps * self.scale:
-                direction = self._random(basis, direction)  # an invariant subspace: go on outside
-            if basis.full or self.spent:
-                break
-        return direction, coupling
+    def _advance(self, recurrence: Recurrence) -> None:
+        """Take steps until it is time to look."""
+        taken = 0
+        while taken < CHECK_EVERY and not recurrence.full:
+            if recurrence.basis.size and self._too_dear(recurrence):
+                return
+            width = recurrence.width
+            recurrence.step()
+            taken += width
+            self.products += width
+            self.on_step(width)
 
-    def _restart(
-        self, basis: Basis, projected: Tensor, values: Tensor, weights: Tensor, need: Tensor
-    ) -> None:
-        """Keep the wanted Ritz vectors and some neighbours; the rest is forgotten."""
-        size = basis.size
-        top = int(need[size // 2 :].sum())
-        bottom = int(need.sum()) - top
-        room = (size - top - bottom) // 2
-        top += room if bottom == 0 else room // 2
-        bottom += room // 2 if bottom else 0
-        index = torch.arange(size)
-        keep = (index >= size - top) | (index < bottom)
-        keep[size // 2] = False  # always leave a place for the next direction
-        basis.compress(weights.T[keep].to(basis.rows.device))
-        projected.zero_()
-        projected[: basis.size, : basis.size] = torch.diag(values[keep])
+    def _too_dear(self, recurrence: Recurrence) -> bool:
+        return spent() or self.products + recurrence.width > self.budget
 
-    def _random(self, basis: Basis, like: Tensor) -> Tensor:
-        """Return a random direction orthogonal to everything known."""
-        start = spherical(1, like.numel(), like=like, generator=self.generator)[0]
-        free, _ = basis.orthogonalise(start)
-        free, _ = basis.orthogonalise(free / norm(free))
-        return free
+    def _starts(self, like: Tensor, near: Tensor | None) -> Tensor:  # (b, n)
+        count = min(self.shape.block, like.shape[1])
+        random = spherical(count, like.shape[1], like=like, generator=self.generator)
+        if near is None or not len(near):
+            return random
+        turn = spherical(count, len(near), like=like, generator=self.generator)
+        return turn @ near.to(like) + STRAY * random
+
+
+def nothing_beyond(wanted: Wanted, recurrence: Recurrence, ritz: Ritz, slack: float) -> bool:
+    """Return whether it is plain that no eigenvalue lies beyond the thresholds.
+
+    At each end either a random start would have shown it by now (probability 0.99), or the extreme
+    Ritz value with its residual stays within, after steps enough to show whatever lies beyond by a
+    tenth of the range.
+    """
+    low = float(ritz.values[0] - ritz.residuals[0])
+    high = float(ritz.values[-1] + ritz.residuals[-1])
+    unseen = recurrence.unseen(SURE)
+
+    def within(extreme: float, reach: float, limit: float, extent: float) -> bool:
+        shown = extreme < limit - unseen * extent
+        return shown or (reach <= limit and unseen <= RESOLVED)
+
+    above, below = wanted.above + slack, wanted.below - slack
+    ends = []
+    if wanted.top:
+        ends.append(within(float(ritz.values[-1]), high, above, max(above - low, 0.0)))
+    if wanted.bottom:
+        ends.append(within(-float(ritz.values[0]), -low, -below, max(high - below, 0.0)))
+    return all(ends) and wanted.bounded
+
+
+def _kept(need: Tensor, width: int) -> Tensor:
+    """Return which Ritz pairs a restart keeps: the wanted ones, and half of the rest beside them.
+
+    There is room for two blocks at least afterwards, if need be for fewer wanted ones.
+    """
+    size, places = len(need), max(len(need) - 2 * width, 0)
+    top = int(need[size // 2 :].sum())
+    bottom = int(need.sum()) - top
+    room = min((size - top - bottom) // 2, places - top - bottom)
+    if room < 0:
+        top = places * top // (top + bottom)
+        bottom = places - top
+    elif bottom == 0:
+        top += room
+    else:
+        top, bottom = top + room // 2, bottom + room // 2
+    index = torch.arange(size)
+    return (index >= size - top) | (index < bottom)

@@ -12,6 +12,7 @@ from scipy.special import chdtri
 from torch import Tensor
 
 from landscape import progress
+from landscape.budget import spent
 from landscape.estimate import Estimate, Status
 from landscape.linalg.basis import dots
 from landscape.linalg.eigenpairs import Pairs
@@ -29,6 +30,48 @@ class Traces:
     trace: Estimate
     frobenius_squared: Estimate
     blocks: tuple[Estimate, ...]  # one per block, in order
+    diagonal: Diagonal
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """An estimate of every diagonal entry, and how far it is off as a whole."""
+
+    mean: Tensor  # (n,), float64
+    error_norm: float  # √Σᵢ sᵢ², with sᵢ the standard error of entry i
+
+    @property
+    def norm_squared(self) -> float:
+        """Return an unbiased estimate of ‖diag A‖², not below zero."""
+        square = float(self.mean.square().sum()) - self.error_norm**2
+        return max(square, 0.0)
+
+
+class _Entries:
+    """Mean and scatter of draws of the diagonal, by Welford's recurrence."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.count = 0
+        self._mean = torch.zeros_like(like, dtype=torch.float64)
+        self._scatter = torch.zeros_like(self._mean)
+
+    def add(self, draws: Tensor) -> None:
+        for draw in draws:
+            self.count += 1
+            step = draw - self._mean
+            self._mean += step / self.count
+            self._scatter += step * (draw - self._mean)
+
+    def diagonal(self, known: Pairs | None) -> Diagonal:
+        """Return the estimate, with what known pairs contribute."""
+        mean = self._mean
+        if known is not None:
+            weights = torch.from_numpy(known.values).to(mean)
+            for value, vector in zip(weights, known.vectors, strict=True):
+                mean = mean + value * vector.double().square()
+        scatter = float(self._scatter.clamp_min(0).sum())
+        spread = scatter / (self.count * (self.count - 1)) if self.count > 1 else math.inf
+        return Diagonal(mean, math.sqrt(spread))
 
 
 def estimate_traces(
@@ -40,7 +83,9 @@ def estimate_traces(
     tolerance: float = 0.05,
     max_probes: int = 128,
 ) -> Traces:
-    """Return Tr A, ‖A‖²_F and the traces of diagonal blocks, each with Student's t interval.
+    """Return Tr A, ‖A‖²_F, the diagonal and the traces of its blocks.
+
+    Numbers have Student's t interval, the Frobenius norm that of a scaled χ².
 
     What known eigenpairs contribute is added exactly; of the rest B = PAP, with P the projector
     off their span, zᵀBz, ‖Bz‖² and zᵦᵀ(Bz)ᵦ for random signs z are unbiased estimates. The width
@@ -58,22 +103,25 @@ def estimate_traces(
 
     Cost: one product a probe.
 
-    Source: Hutchinson 1990; Girard 1989; deflation: Gambhir, Stathopoulos & Orginos 2017,
-    arXiv 1603.05988.
+    Source: Hutchinson 1990; Girard 1989; Bekas, Kokiopoulou & Saad 2007 (diagonal); Gambhir,
+    Stathopoulos & Orginos 2017, arXiv 1603.05988 (deflation).
     """
     level = 1 - 0.05 / _looks(max_probes)
     exact, slack = _known_part(known, blocks)
     draws = np.zeros((0, len(exact)))
+    entries = _Entries(torch.empty(operator.shape[0], device=operator.device))
     target = min(FIRST_PROBES, max_probes)
     with progress.task("trace", max_probes) as task:
         while True:
-            while len(draws) < target:
+            while len(draws) < target and not (len(draws) > 1 and spent()):
                 count = min(BLOCK, target - len(draws))
-                draws = np.vstack([draws, exact + _draw(operator, count, blocks, generator, known)])
+                products = _draw(operator, count, generator, known)
+                entries.add(products[0])
+                draws = np.vstack([draws, exact + _columns(*products, blocks)])
                 task.advance(count)
             found = Estimate.mean(draws[:, 0], method="", level=level)
             settled = found.half_width <= tolerance * abs(found.value)
-            if settled or len(draws) >= max_probes:
+            if settled or len(draws) >= max_probes or spent():
                 break
             target = min(2 * len(draws), max_probes)
     status = Status.CONVERGED if settled else Status.BUDGET_SPENT
@@ -84,7 +132,8 @@ def estimate_traces(
         for column in range(len(exact))
     )
     squared = _positive(draws[:, 1], float(exact[1]), level, method)
-    return Traces(replace(trace, status=status), squared, tuple(parts))
+    trace = replace(trace, status=status)
+    return Traces(trace, squared, tuple(parts), entries.diagonal(known))
 
 
 def _looks(max_probes: int) -> int:
@@ -131,17 +180,19 @@ def _positive(draws: np.ndarray, exact: float, level: float, method: str) -> Est
 
 
 def _draw(
-    operator: LinearOperator,
-    count: int,
-    blocks: Sequence[tuple[int, int]],
-    generator: torch.Generator,
-    known: Pairs | None,
-) -> np.ndarray:  # (count, 2 + blocks)
+    operator: LinearOperator, count: int, generator: torch.Generator, known: Pairs | None
+) -> tuple[Tensor, Tensor]:  # (count, n) each
+    """Return z ∘ Bz and Bz for random signs z."""
     like = torch.empty(0, dtype=operator.dtype, device=operator.device)
     signs = rademacher(count, operator.shape[0], like=like, generator=generator)
-    images = _free(operator.matmat(_free(signs, known).T).T, known)
-    products = (signs * images).double()
-    columns = [products.sum(1), images.double().square().sum(1)]
+    images = _free(operator.matmat(_free(signs, known).T).T, known).double()
+    return signs * images, images
+
+
+def _columns(
+    products: Tensor, images: Tensor, blocks: Sequence[tuple[int, int]]
+) -> np.ndarray:  # (count, 2 + blocks)
+    columns = [products.sum(1), images.square().sum(1)]
     columns += [products[:, start:stop].sum(1) for start, stop in blocks]
     return torch.stack(columns, dim=1).cpu().numpy()
 

@@ -11,19 +11,21 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from landscape.errors import LandscapeError, out_of_memory
+from landscape.linalg.memory import free_bytes
 from landscape.linalg.operator import LinearOperator
 from landscape.operators.derivatives import (
     DerivativeCheck,
     MissingDerivativeError,
     check_derivatives,
 )
-from landscape.operators.engine import Engine, Product
+from landscape.operators.engine import Engine
 from landscape.operators.local import Local
-from landscape.operators.memory import SHARE, block_size, free_bytes
+from landscape.operators.memory import SHARE, block_size
 from landscape.operators.microbatches import Grouping
 from landscape.subject.batch import Batch
 from landscape.subject.point import Point
-from landscape.subject.subject import Subject
+from landscape.subject.subject import Product, Subject
 
 
 class CurvatureOperator(LinearOperator):
@@ -32,8 +34,8 @@ class CurvatureOperator(LinearOperator):
     Args:
         subject: Network, loss and data.
         point: Where; the subject's last checkpoint by default.
-        product: How products are computed; `auto` finds the fastest way.
-        batch_size: Samples in a micro-batch; None chooses.
+        product: How products are computed; None: as the subject says.
+        batch_size: Samples in a micro-batch; None: as the subject says.
     """
 
     def __init__(
@@ -41,15 +43,16 @@ class CurvatureOperator(LinearOperator):
         subject: Subject,
         point: Point | None = None,
         *,
-        product: Product = "auto",
+        product: Product | None = None,
         batch_size: int | None = None,
     ) -> None:
         self.point = point if point is not None else subject.point
         theta = self.point.theta
         super().__init__((theta.numel(), theta.numel()), dtype=theta.dtype, device=theta.device)
         self.subject = subject
-        self.preferred_block = block_size(theta)
-        self._settings = (product, batch_size)
+        self._block = subject.ranks.from_first(lambda: block_size(theta), "a block")
+        self._product: Product = product or subject.product
+        self._batch_size = batch_size or subject.batch_size
 
     @abstractmethod
     def local(self, batch: Batch) -> Local:
@@ -66,11 +69,10 @@ class CurvatureOperator(LinearOperator):
     @cached_property
     def engine(self) -> Engine:
         """Return what computes the products."""
-        product, batch_size = self._settings
         room = int(SHARE * free_bytes(self.device))
-        block = self.preferred_block
+        block = self._block
         micro_batches = Grouping(
-            self.subject, self.value, self.source, batch_size, room=room, block=block
+            self.subject, self.value, self.source, self._batch_size, room=room, block=block
         )
         return Engine(
             self.subject,
@@ -78,7 +80,7 @@ class CurvatureOperator(LinearOperator):
             self.local,
             micro_batches,
             exact=self._exact,
-            product=product,
+            product=self._product,
             block=block,
         )
 
@@ -94,7 +96,7 @@ class CurvatureOperator(LinearOperator):
         Raises:
             NumericalError: PyTorch's derivative of this network is wrong.
         """
-        if self._settings[0] == "differences":
+        if self._product == "differences":
             return None
         try:
             if self.point is not self.subject.point:
@@ -109,13 +111,20 @@ class CurvatureOperator(LinearOperator):
 
         Positions in increasing order are studied by themselves: only their derivatives are taken.
         """
+        kept = self.positions(kept)
         if not bool((kept[1:] > kept[:-1]).all()):
             return super().restricted(kept)
         other = self._copied()
         other.subject = self.subject.narrowed(kept)
         other.point = other.subject.network.point(self.subject.network.tensors(self.point))
         other.shape = (len(kept), len(kept))
-        other.preferred_block = block_size(other.point.theta)
+        other._block = min(self._block, block_size(other.point.theta))
+        return other
+
+    def at(self, point: Point) -> Self:
+        """Return the same operator at another point."""
+        other = self._copied()
+        other.point = point
         return other
 
     def in_precision(self, dtype: torch.dtype) -> Self:
@@ -134,5 +143,12 @@ class CurvatureOperator(LinearOperator):
         return other
 
     def _products(self, rows: Tensor) -> Tensor:
-        _ = self.check
-        return self.engine.products(rows)
+        try:
+            _ = self.check
+            return self.engine.products(rows)
+        except LandscapeError:
+            raise
+        except Exception as error:
+            if (resources := out_of_memory(error)) is not None:
+                raise resources from error
+            raise

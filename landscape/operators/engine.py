@@ -19,30 +19,36 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from landscape.errors import DataError, ModelError, NumericalError, out_of_memory
+from landscape.errors import (
+    DataError,
+    ModelError,
+    NumericalError,
+    ResourceError,
+    out_of_memory,
+)
+from landscape.linalg.memory import free_bytes
+from landscape.linalg.probes import spherical
 from landscape.operators.compiled import Compiler
 from landscape.operators.local import Local, Rows, one_by_one, vectorised
-from landscape.operators.memory import SHARE, KeptPages, free_bytes
+from landscape.operators.memory import SHARE, KeptPages
 from landscape.operators.microbatches import LIVE, Grouping
 from landscape.operators.tape import Tape
 from landscape.operators.trials import Trials
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products
 from landscape.subject.network import first_line
-from landscape.subject.subject import Subject
-from landscape.subject.undisturbed import differentiable_attention
+from landscape.subject.subject import Product, Subject
+from landscape.subject.undisturbed import differentiable_attention, exact_arithmetic
 
-Product = Literal["auto", "reverse", "cached", "linearize", "forward", "compiled", "differences"]
 RECORDING = 0.5  # seconds that recording one micro-batch may take
 AGREEMENT = {torch.float32: 2e-3, torch.float64: 1e-8}  # relative, of a way with the reference
 DIFFERENCE = 1e-5  # relative step of central differences: kinks want it small
 AUTO = ("cached", "linearize")
-MISSING = (RuntimeError, NotImplementedError, DataError)  # what PyTorch raises for a missing mode
+MISSING = (RuntimeError, DataError, ModelError)  # what PyTorch raises for a missing mode
 
 
 class Engine:
@@ -105,16 +111,21 @@ class Engine:
             ModelError: No way exists for this network.
             ResourceError: Memory ran out even for the smallest micro-batch and block.
         """
+        total = self.subject.ranks.total(lambda: self._own(rows), "products", at=rows)
+        count_products(len(rows))
+        return total / self.subject.count
+
+    def _own(self, rows: Tensor) -> Tensor:
+        """Return what the samples of this rank add to the sum."""
         while True:
             try:
-                total = self._pass(rows)
-                break
+                with exact_arithmetic():
+                    return self._pass(rows)
             except Exception as error:
                 if out_of_memory(error) is None:
                     raise
-                self._shrink(error)
-        count_products(len(rows))
-        return total / self.subject.count
+                told = first_line(error)
+            self._shrink(told)  # when what the error holds on to is free
 
     def _pass(self, rows: Tensor) -> Tensor:
         total = torch.zeros_like(rows)
@@ -127,7 +138,7 @@ class Engine:
                     total[part] += self._share(place, batch, rows[part])
         for size, watch in watches.items():
             trial = self._trial(size)
-            if not trial.settled:
+            if watch.laps and not trial.settled:
                 trial.report(trial.next(), watch.seconds / watch.laps * len(self.micro_batches))
                 if trial.settled:
                     self._kept.drop_others(size, trial.best)
@@ -181,7 +192,7 @@ class Engine:
             local = self._exact(batch) if way == "differences" else self._local(batch)
             function, found, size = self._first(way if room else _RECOMPUTED[way], local, rows)
             if place == 0 and way in ("linearize", "forward", "compiled"):
-                self._compare(way, local, rows, found)
+                self._compare(way, local, rows, found, function)
         if function is not None:
             self._kept.put(place, way, len(rows), function, size or self._guess(batch))
         return found
@@ -208,12 +219,21 @@ class Engine:
     def _guess(self, batch: Batch) -> int:
         return int(LIVE * self.micro_batches.bytes_per_sample * batch.samples)
 
-    def _compare(self, way: str, local: Local, rows: Tensor, found: Tensor) -> None:
+    def _compare(
+        self, way: str, local: Local, rows: Tensor, found: Tensor, function: Rows | None
+    ) -> None:
         """Hold the first row of a product against the reference.
+
+        What is kept is held against it at a random vector, which it was not set up with.
 
         Raises:
             NumericalError: They differ.
         """
+        if function is not None:
+            generator = torch.Generator().manual_seed(0)
+            probe = spherical(1, rows.shape[1], like=rows, generator=generator)
+            rows = torch.cat([probe, rows[1:]])
+            found = function(rows)
         try:
             expected = local.graph()(rows[:1])
         except MISSING:
@@ -229,7 +249,7 @@ class Engine:
             )
         self.agreement = max(self.agreement, relative)
 
-    def _shrink(self, error: Exception) -> None:
+    def _shrink(self, told: str) -> None:
         """Let go of what is kept, and halve the micro-batches or the block.
 
         Raises:
@@ -242,9 +262,20 @@ class Engine:
             self.block //= 2
             smaller = f"blocks of {self.block} vectors"
         else:
-            raise out_of_memory(error) or error
+            raise self._exhausted(told)
         self.subject.note(f"memory ran out: went on with {smaller}")
         self._trials = {}
+
+    def _exhausted(self, told: str) -> ResourceError:
+        samples = max(batch.samples for batch in self.micro_batches)
+        needed = int(LIVE * self.micro_batches.bytes_per_sample * samples)
+        return ResourceError(
+            "memory ran out for a single vector and the smallest micro-batch",
+            where=f"micro-batches of {samples} samples",
+            why=f"a product needs about {needed / 2**20:,.1f} MiB beside the weights, and "
+            f"{free_bytes(self._device) / 2**20:,.1f} MiB are free: {told}",
+            hint="study fewer parameters (--params), give smaller batches, or use another device",
+        )
 
 
 _RECOMPUTED = {  # what a way is when nothing can be kept

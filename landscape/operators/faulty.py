@@ -12,14 +12,12 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from landscape.linalg.probes import spherical
 from landscape.operators.local import LocalHessian
+from landscape.operators.misfit import LIMITS, misfit
 from landscape.subject.batch import Batch
 from landscape.subject.losses import logits_of
 
 if TYPE_CHECKING:
     from landscape.operators.curvature import CurvatureOperator
-
-WRONG = 1e-3
-STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
 
 
 def faulty_part(operator: CurvatureOperator, batch: Batch) -> str | None:
@@ -110,16 +108,11 @@ def _is_wrong(part: tuple[Callable[[Tensor], Tensor], Tensor]) -> bool:
     generator = torch.Generator().manual_seed(2)
     vector = spherical(1, start.numel(), like=start, generator=generator)[0]
     try:
+        precision = local.precision()
         image = local.graph()(vector[None])[0]
-        return all(_off(local, vector, image, step) for step in STEPS)
     except RuntimeError:
         return False
-
-
-def _off(local: LocalHessian, vector: Tensor, image: Tensor, step: float) -> bool:
-    difference, noise = local.difference(vector, step)
-    scale = max(float(image.norm()), float(difference.norm()))
-    return float((image - difference).norm()) > WRONG * scale + noise
+    return precision in LIMITS and misfit(local, vector, image, precision) > LIMITS[precision]
 
 
 def _described(name: str, module: nn.Module) -> str:

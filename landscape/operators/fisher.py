@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from landscape.errors import ModelError
 from landscape.operators.bend import outer_bend
@@ -106,8 +107,8 @@ def _draw(loss: Loss, outputs: Tensor, targets: Tensor, generator: torch.Generat
         last = values.movedim(class_axis(outputs, targets), -1)
         shares = last.softmax(-1).flatten(0, -2)
         drawn = torch.multinomial(shares, 1, generator=generator).view(last.shape[:-1])
-        if targets.is_floating_point():
-            return drawn.to(outputs.device)
+        if targets.is_floating_point():  # a certain label, on the axis of the probabilities
+            return F.one_hot(drawn, last.shape[-1]).movedim(-1, 1).to(outputs)
         return drawn.to(outputs.device).where(targets != IGNORED, IGNORED)
     if isinstance(loss, BinaryCrossEntropy):
         drawn = torch.bernoulli(values.sigmoid(), generator=generator)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
-from landscape.operators.graph import refuse_once_differentiable
+from landscape.operators.graph import narrowest, refuse_once_differentiable
 
 Objective = Callable[[Tensor], Tensor]  # (n,) -> scalar
 Rows = Callable[[Tensor], Tensor]  # (k, n) -> (k, n), linear in each row
@@ -35,6 +35,10 @@ class Local(Protocol):
 
     def difference(self, vector: Tensor, step: float) -> tuple[Tensor, float]:
         """Return its product with a vector (n,) by a central difference, and rounding's share."""
+        ...
+
+    def precision(self) -> torch.dtype:
+        """Return the least precise type that the network computes in."""
         ...
 
 
@@ -65,6 +69,10 @@ class LocalHessian:
     def difference(self, vector: Tensor, step: float) -> tuple[Tensor, float]:
         """Return (∇L(θ + hv) − ∇L(θ − hv)) / 2h with h = step · max(1, ‖θ‖) / ‖v‖."""
         return central_difference(self._gradient, self.theta, vector, step)
+
+    def precision(self) -> torch.dtype:
+        """Return the least precise type from the coordinates to the loss."""
+        return narrowest(self.objective(self.theta.detach().requires_grad_()))
 
     def _gradient(self, theta: Tensor) -> Tensor:
         theta = theta.detach().requires_grad_()
@@ -122,6 +130,10 @@ class LocalSquare:
         pulled = transposed_products(outputs, theta, curved)[0]
         grown = float(pulled.norm() / slope.norm().clamp_min(1e-300))
         return pulled, noise * grown
+
+    def precision(self) -> torch.dtype:
+        """Return the least precise type from the coordinates to the outputs."""
+        return narrowest(self.outputs(self.theta.detach().requires_grad_()))
 
     def _values(self, theta: Tensor) -> Tensor:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""How much memory there is, and freed memory kept for the next product."""
+"""How much memory products may take, and freed memory kept for the next one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import ctypes
 import sys
 import weakref
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from landscape.linalg.memory import free_bytes
 
 SHARE = 0.4  # of the free memory that kept linearisations may take
 BLOCK = 16  # most vectors at a time
@@ -20,38 +20,11 @@ _DEFAULT = (32 * 2**20, 64 * 2**20)  # glibc: largest dynamic threshold, and twi
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
 
-def free_bytes(device: torch.device) -> int:
-    """Return the memory that is free: of the device on CUDA, of the machine or group elsewhere."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return min(_machine_bytes(), _group_bytes())
-
-
 def block_size(vector: Tensor) -> int:
     """Return how many vectors such as the given one a product may take at a time."""
     room = SHARE * free_bytes(vector.device)
     fitting = int(room / (VECTORS * max(vector.nbytes, 1)))
     return min(BLOCK, 1 << max(fitting.bit_length() - 1, 0))
-
-
-def _machine_bytes() -> int:
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-        found = next(line for line in lines if line.startswith("MemAvailable"))
-        return int(found.split()[1]) * 1024
-    except (OSError, StopIteration):
-        return 8 * 2**30  # unknown: as on a small machine
-
-
-def _group_bytes() -> int:
-    """Return what a control group leaves; without one, no bound."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit = (folder / "memory.max").read_text("ascii").strip()
-        used = int((folder / "memory.current").read_text("ascii"))
-    except (OSError, ValueError):
-        return sys.maxsize
-    return sys.maxsize if limit == "max" else max(int(limit) - used, 0)
 
 
 class KeptPages:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
+from landscape.errors import DataError, ModelError
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
 
@@ -45,19 +46,19 @@ class Grouping:
     ) -> None:
         self._subject = subject
         self._value = value
-        self._source = source
+        self._source = lambda: subject.share(source())
         first = next(iter(source()))
         self.bytes_per_sample = self._forward_bytes(first) / max(first.samples, 1)
         self.samples = samples or self._chosen(first.samples, room, block)
         self._batches: list[Batch] | None = None
-        self._as_given = False
+        self.as_given = False  # samples of a batch depend on one another
         self._arrange()
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the micro-batches, the same in every pass."""
         if self._batches is not None:
             return iter(self._batches)
-        return iter(self._source() if self._as_given else regrouped(self._source(), self.samples))
+        return iter(self._source() if self.as_given else regrouped(self._source(), self.samples))
 
     def __len__(self) -> int:
         """Return the number of micro-batches."""
@@ -66,7 +67,7 @@ class Grouping:
     def halve(self) -> bool:
         """Make the micro-batches half as large; return whether that was possible."""
         largest = max((batch.samples for batch in self), default=1)
-        if largest < 2 or self._as_given:
+        if largest < 2 or self.as_given:
             return False
         self.samples = math.ceil(largest / 2)
         before = len(self)
@@ -83,14 +84,18 @@ class Grouping:
             self._number = sum(1 for _ in regrouped(source, self.samples))
             changed = True
         if changed and not self._same_sum():
-            self._as_given, self._batches = True, source if isinstance(source, list) else None
+            self.as_given, self._batches = True, source if isinstance(source, list) else None
             self._number = sum(1 for _ in self._source())
             self._subject.note(
                 "batches are used as given: what the network makes of a sample depends on its batch"
             )
 
     def _same_sum(self) -> bool:
-        given, own = (self._sum(batches) for batches in (self._source(), self))
+        given = self._sum(self._source())
+        try:
+            own = self._sum(self)
+        except (DataError, ModelError):  # a network for batches of one size
+            return False
         return abs(given - own) <= AGREEMENT * max(abs(given), abs(own))
 
     def _sum(self, batches: Iterable[Batch]) -> float:

@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
 from landscape.operators.local import Rows
+from landscape.operators.simplify import simplify
 
 aten = torch.ops.aten
 
@@ -79,6 +80,7 @@ class Tape:
         if result is None:
             return cls(None, recorder.constants), value
         recorder.graph.output(result)
+        simplify(recorder.graph, recorder.constants)
         prune(recorder.graph)
         return cls(recorder.graph, recorder.constants), value
 
@@ -117,6 +119,7 @@ class _Recorder(TorchDispatchMode):
         self.graph = fx.Graph()
         self.constants = nn.Module()
         start = self.graph.placeholder("rows")
+        start.meta["layout"] = _layout(source)
         self._nodes = WeakIdKeyDictionary({source: start})
         self._roots: dict[StorageWeakRef, fx.Node] = {_storage(source): start}
         self._held: dict[StorageWeakRef, list[str]] = {}
@@ -150,8 +153,8 @@ class _Recorder(TorchDispatchMode):
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             self._take(func, inputs, result)
-        elif isinstance(result, tuple | list):
-            self._take_all(func, inputs, result)
+        else:
+            self._take_all(func, inputs, result if isinstance(result, tuple | list) else ())
         return result
 
     def _depends(self, tensor: Tensor) -> bool:
@@ -175,18 +178,18 @@ class _Recorder(TorchDispatchMode):
         root = self._roots.get(_storage(result))
         if func._schema.is_mutable:
             self.graph.call_function(func, *inputs)
-        elif root is not None:
+        elif root is not None and _alike(result, root):
             self._view(result, root)
         else:
             self._own(result, self.graph.call_function(func, *inputs))
 
     def _take_all(self, func: Any, inputs: Any, results: Any) -> None:
-        whole: fx.Node | None = None
+        whole = self.graph.call_function(func, *inputs) if func._schema.is_mutable else None
         for place, result in enumerate(results):
             if not isinstance(result, Tensor):
                 continue
             root = self._roots.get(_storage(result))
-            if root is not None:
+            if root is not None and (func._schema.is_mutable or _alike(result, root)):
                 self._view(result, root)
                 continue
             if whole is None:
@@ -194,13 +197,17 @@ class _Recorder(TorchDispatchMode):
             self._own(result, self.graph.call_function(operator.getitem, (whole, place)))
 
     def _own(self, tensor: Tensor, node: fx.Node) -> None:
+        node.meta["layout"] = _layout(tensor)
         self._nodes[tensor] = node
-        self._roots[_storage(tensor)] = node
+        self._roots.setdefault(_storage(tensor), node)
 
     def _view(self, tensor: Tensor, root: fx.Node) -> fx.Node:
         """Keep a view straight from the tensor that owns the memory."""
+        if not _alike(tensor, root):
+            raise UnrecordableError("a view in another precision, or conjugate, of what is written")
         place = (list(tensor.shape), list(tensor.stride()), tensor.storage_offset())
         node = self.graph.call_function(aten.as_strided.default, (root, *place))
+        node.meta["layout"] = _layout(tensor)
         self._nodes[tensor] = node
         return node
 
@@ -219,6 +226,16 @@ class _Recorder(TorchDispatchMode):
             self.constants.register_buffer(name, held.clone())
 
 
+def _layout(tensor: Tensor) -> tuple[list[int], list[int], torch.dtype, torch.device]:
+    return list(tensor.shape), list(tensor.stride()), tensor.dtype, tensor.device
+
+
+def _alike(tensor: Tensor, root: fx.Node) -> bool:
+    """Return whether strides alone tell a view: memory is read in the precision of its owner."""
+    plain = not tensor.is_conj() and not tensor.is_neg()
+    return plain and tensor.dtype == root.meta["layout"][2]
+
+
 def _storage(tensor: Tensor) -> StorageWeakRef:
     return StorageWeakRef(tensor.untyped_storage())
 
@@ -230,8 +247,11 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[Tensor]:
     for place, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[place] if place < len(args) else kwargs.get(argument.name)
-            if isinstance(value, Tensor):
-                yield value
+            yield from (one for one in _listed(value) if isinstance(one, Tensor))
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, tuple | list) else (value,)
 
 
 def prune(graph: fx.Graph) -> None:

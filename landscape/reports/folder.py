@@ -13,7 +13,7 @@ from landscape.figures.canvas import save
 from landscape.reports.html import render_html
 from landscape.reports.markdown import render_markdown
 from landscape.reports.report import Report
-from landscape.reports.series import figure_of
+from landscape.reports.series import figure_of, pictures_of
 
 NAMES = ("report.json", "report.md", "report.html")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -32,9 +32,13 @@ def write_report(report: Report, folder: Path, *, force: bool) -> Path:
         document = report.to_json()
         write_atomically(folder / "report.json", to_text(document))
         for section in report.sections:
-            figure, stem = figure_of(section.result), file_stem(section.name)
-            for suffix in (".png", ".svg"):
-                save(figure, folder / "figures" / (stem + suffix))
+            stem = file_stem(section.name)
+            figures = {stem: figure_of(section.result)}
+            for picture in pictures_of(section.result):
+                figures[f"{stem}-{picture.name}"] = picture.figure()
+            for name, figure in figures.items():
+                for suffix in (".png", ".svg"):
+                    save(figure, folder / "figures" / (name + suffix))
         write_atomically(folder / "report.md", render_markdown(document))
         write_atomically(folder / "report.html", render_html(document))
     except OSError as error:

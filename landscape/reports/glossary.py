@@ -100,8 +100,109 @@ GLOSSARY = (
     Term(
         "Outliers",
         "largest λᵢ / λᵢ₊₁",
-        "Top eigenvalues above the largest gap, where the gap is clear.",
-        "Sagun et al. 2016, arXiv 1611.07476",
+        "Top eigenvalues above the largest gap, where its ratio is at least 1.5. Often as many as "
+        "classes C, or C − 1; other counts, or none, by scale of the inputs and stage of training.",
+        "Sagun et al. 2016, arXiv 1611.07476; Papyan 2019, arXiv 1901.08244",
+        _SPECTRUM,
+    ),
+    Term(
+        "Solver and sampling",
+        "q_b = vᵀ H_b v over groups b of the samples,  dλ = vᵀ dH v",
+        "The two parts of an interval: what the iteration leaves open on the given data, and how "
+        "far the number would move on other samples. The second is Student's t over groups; it "
+        "does not remove that λ_max of few samples is on average too large.",
+        "Cochran 1977, §6.4; Kato 1966, §II.2",
+        _SPECTRUM,
+    ),
+    Term(
+        "Stability margin",
+        "λ₁ / (f/η),  f = 2, (2+2β), (2+2β)/(1+2β), (2+2β₁)/(1−β₁)",
+        "The sharpness over the one from which on steps grow: of gradient descent, heavy ball, "
+        "Nesterov, and Adam (38 for β₁ = 0.9, on P⁻¹H). Training often settles near 1.",
+        "Cohen et al. 2021, arXiv 2103.00065; Cohen et al. 2022, arXiv 2207.14484",
+        _SPECTRUM,
+    ),
+    Term(
+        "Preconditioned spectrum",
+        "P^(−½) H P^(−½),  Adam: P = (√v̂ + ε)(1 − β₁ᵗ)",
+        "The curvature in the coordinates in which the optimizer takes plain steps; its "
+        "eigenvalues are those of P⁻¹H.",
+        "Cohen et al. 2022, arXiv 2207.14484",
+        _SPECTRUM,
+    ),
+    Term(
+        "Kind of point",
+        "Δ = ‖g‖² / (2 max|λ|)",
+        "Not stationary while Δ, what a gradient step gains to second order, exceeds a thousandth "
+        "of the loss; else minimum-like, saddle or maximum-like by the signs of the curvature, "
+        "where less than a hundredth of the largest counts as none.",
+        "Dauphin et al. 2014, arXiv 1406.2572",
+        _SPECTRUM,
+    ),
+    Term(
+        "Share of ‖g‖²",
+        "‖Vⱼᵀ g‖² / ‖g‖²",
+        "How much of the gradient lies in the first j eigenvectors; the interval bounds how far "
+        "these may have turned.",
+        "Gur-Ari, Roberts & Dyer 2018, arXiv 1812.04754; Davis & Kahan 1970",
+        _SPECTRUM,
+    ),
+    Term(
+        "Coordinates",
+        "1 / Σ vᵢ⁴",
+        "Over how many coordinates an eigenvector is spread (inverse participation ratio).",
+        "",
+        _SPECTRUM,
+    ),
+    Term(
+        "Mass of v₁",
+        "Σ vᵢ² over a layer",
+        "How much of the sharpest direction lies in a layer.",
+        "",
+        _SPECTRUM,
+    ),
+    Term(
+        "Overlap",
+        "‖V Wᵀ‖²_F / k",
+        "Of the top eigenvectors of two neighbouring checkpoints: 1 when they span the same.",
+        "Gur-Ari, Roberts & Dyer 2018, arXiv 1812.04754",
+        _SPECTRUM,
+    ),
+    Term(
+        "Stable rank of the curvature",
+        "Σ λᵢ² / λ₁²",
+        "How many eigenvalues as large as the largest would have the same squared norm.",
+        "Rudelson & Vershynin 2007, arXiv math/0503442",
+        _SPECTRUM,
+    ),
+    Term(
+        "Effective dimension",
+        "Σ |λᵢ| / (|λᵢ| + γ)",
+        "Directions with more curvature than γ: the weight decay, or a hundredth of the largest.",
+        "MacKay 1992; Maddox et al. 2020, arXiv 2003.02139",
+        _SPECTRUM,
+    ),
+    Term(
+        "Negative share",
+        "Σ|λ₋| / Σ|λ|",
+        "How much of the curvature bends downwards.",
+        "Ghorbani et al. 2019, arXiv 1901.10159",
+        _SPECTRUM,
+    ),
+    Term(
+        "Heterogeneity JS₀",
+        "mean over pairs of √(H((p+q)/2) − (H(p)+H(q))/2)",
+        "Jensen-Shannon distance, base 2, between the layers' eigenvalue densities on the axis "
+        "z = sign(λ) log₁₀(1 + |λ|/10⁻⁴): 0 alike, 1 disjoint. Values published elsewhere are on "
+        "another scale.",
+        "Zhang et al. 2024, arXiv 2402.16788; Lin 1991",
+        _SPECTRUM,
+    ),
+    Term(
+        "Residual of Gauss-Newton",
+        "H = G + R",
+        "What the curvature of the network itself adds; its negative eigenvalues bound those of H.",
+        "Schraudolph 2002; Papyan 2019, arXiv 1901.08244",
         _SPECTRUM,
     ),
     Term(
@@ -138,6 +239,13 @@ GLOSSARY = (
         "The largest singular value of a tensor as a matrix (first axis, the rest).",
         "",
         ("weights",),
+    ),
+    Term(
+        "Share of the diagonal",
+        "Σ Hᵢᵢ² / ‖H‖²_F",
+        "How much of the curvature a diagonal preconditioner such as Adam's can see.",
+        "Bekas, Kokiopoulou & Saad 2007 (the estimator)",
+        ("spectrum",),
     ),
     Term(
         "Stable rank",

@@ -19,7 +19,7 @@ from landscape.figures.canvas import svg
 from landscape.reports import text
 from landscape.reports.glossary import terms_of
 from landscape.reports.report import Report, Section, report_of
-from landscape.reports.series import figure_of, table_of_series
+from landscape.reports.series import figure_of, pictures_of, table_of_series
 from landscape.reports.template import environment, packaged
 
 QUESTIONS = (
@@ -30,11 +30,21 @@ QUESTIONS = (
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """A figure beside the main one, with its title and method."""
+
+    title: str
+    figure: Markup
+    text: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """One section as the page shows it."""
 
     section: Section
     figure: Markup
+    drawings: tuple[Drawing, ...]
     tables: tuple[Table, ...]
 
     @property
@@ -66,7 +76,24 @@ class Panel:
         drawing = svg(figure, name=section.name, title=text.clean(result.summary()))
         series = table_of_series(result)
         tables = ((series,) if series else ()) + result.tables()
-        return cls(section, Markup(drawing), tables)
+        return cls(section, Markup(drawing), _drawings(section), tables)
+
+
+def _drawings(section: Section) -> tuple[Drawing, ...]:
+    return tuple(
+        Drawing(
+            title=picture.title,
+            figure=Markup(
+                svg(
+                    picture.figure(caption=False),
+                    name=f"{section.name}-{picture.name}",
+                    title=text.clean(picture.title),
+                )
+            ),
+            text=picture.text,
+        )
+        for picture in pictures_of(section.result)
+    )
 
 
 def render_html(report_document: Mapping[str, Any]) -> str:

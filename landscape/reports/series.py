@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from landscape.answer import Result, Table
 from landscape.figures.canvas import overlay
+from landscape.figures.picture import Picture, Pictured
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,11 @@ def figure_of(result: Result, *, caption: bool = True) -> Figure:
     names = labels(result.series)
     ends = [result.series[0], dataclasses.replace(result, series=())]
     return overlay(ends, [names[0], names[-1]], caption=caption)
+
+
+def pictures_of(result: Result) -> tuple[Picture, ...]:
+    """Return the figures that stand beside the main one of an answer."""
+    return result.pictures() if isinstance(result, Pictured) else ()
 
 
 def table_of_series(result: Result) -> Table | None:

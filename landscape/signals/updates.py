@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from landscape.subject.optimizer_state import names_of_slots, slots_of
 from landscape.subject.subject import Subject
 
 
@@ -24,8 +25,8 @@ def last_update(subject: Subject) -> dict[str, Tensor]:
     state = subject.checkpoint.optimizer
     if not state or not state.get("state"):
         return {}
-    slots = _slots(state)
-    names = _names_of_slots(subject, state, slots)
+    slots = slots_of(state)
+    names = names_of_slots(subject, state, slots)
     if names is None:
         subject.note("the optimizer state does not fit the parameters; update norms are left out")
         return {}
@@ -35,58 +36,6 @@ def last_update(subject: Subject) -> dict[str, Tensor]:
         if step is not None and name in subject.parameters.names:
             updates[name] = subject.parameters.taken(name, step)
     return updates
-
-
-def _slots(state: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return the state of each parameter with the settings of its group, in order."""
-    return [
-        (state["state"].get(key, {}), group)
-        for group in state["param_groups"]
-        for key in group["params"]
-    ]
-
-
-def _names_of_slots(
-    subject: Subject,
-    state: Mapping[str, Any],
-    slots: list[tuple[Mapping[str, Any], Mapping[str, Any]]],
-) -> list[str] | None:
-    """Return which parameter each slot belongs to, by name, order or shape; None when unsure."""
-    tensors = dict(subject.network.model.named_parameters())
-    trainable = [name for name, tensor in tensors.items() if tensor.requires_grad]
-    orders = [[name for group in state["param_groups"] for name in group.get("param_names", ())]]
-    if len(state["param_groups"]) == 1:
-        orders += [trainable, list(tensors)]
-    else:  # the order of several groups says nothing
-        orders.append(_by_shape(tensors, slots))
-    for names in orders:
-        if len(names) == len(slots) and all(
-            name in tensors and _fits(entry, tensors[name])
-            for name, (entry, _) in zip(names, slots, strict=True)
-        ):
-            return names
-    return None
-
-
-def _by_shape(
-    tensors: Mapping[str, Tensor], slots: list[tuple[Mapping[str, Any], Mapping[str, Any]]]
-) -> list[str]:
-    """Return the parameter of each slot's shape; nothing when two have the same."""
-    of_shape: dict[tuple[int, ...], list[str]] = {}
-    for name, tensor in tensors.items():
-        of_shape.setdefault(tuple(tensor.shape), []).append(name)
-    found = [of_shape.get(_shape(entry), []) for entry, _ in slots]
-    return [names[0] for names in found] if all(len(names) == 1 for names in found) else []
-
-
-def _shape(entry: Mapping[str, Any]) -> tuple[int, ...]:
-    found = entry.get("exp_avg", entry.get("momentum_buffer"))
-    return tuple(found.shape) if found is not None else (-1,)
-
-
-def _fits(entry: Mapping[str, Any], tensor: Tensor) -> bool:
-    found = entry.get("exp_avg", entry.get("momentum_buffer"))
-    return found is None or tuple(found.shape) == tuple(tensor.shape)
 
 
 def _step(entry: Mapping[str, Any], group: Mapping[str, Any]) -> Tensor | None:

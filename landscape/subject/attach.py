@@ -18,6 +18,17 @@ from landscape.subject.spec.grammar import parse_spec
 from landscape.subject.spec.models import load_model
 
 READING = ("state_key", "ema", "trust_pickle")
+SUBJECT = (
+    "checkpoints",
+    "data",
+    "loss",
+    "params",
+    "device",
+    "dtype",
+    "learning_rate",
+    "product",
+    "batch_size",
+)
 
 
 def attach_model(model: nn.Module | str) -> tuple[nn.Module, str]:
@@ -88,7 +99,7 @@ def attach_checkpoints(
     """
     for key in reading:
         if key not in READING:
-            known = ("checkpoints", "data", "loss", "params", "device", "dtype", *READING)
+            known = (*SUBJECT, *READING)
             near = difflib.get_close_matches(key, known, n=1)
             raise SettingError(
                 f"Subject has no argument {key!r}",

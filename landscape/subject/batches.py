@@ -137,7 +137,38 @@ class Batches:
         )
 
 
+def dealt(
+    batches: Iterable[Batch], *, rank: int, size: int, by_sample: bool = True
+) -> Iterator[Batch]:
+    """Yield one part of several of some batches: of n samples, n / size to within one.
+
+    Args:
+        batches: The same for every part.
+        rank: Which part.
+        size: Number of parts.
+        by_sample: Whether a batch may be cut; it is where each tensor has one entry for each
+            sample. Other batches are dealt whole, in turn.
+    """
+    turn = 0
+    for batch in batches:
+        units = batch.samples if by_sample and _per_sample(batch) else 1
+        each, more = divmod(units, size)
+        extra = [(one - turn) % size < more for one in range(size)]
+        turn += more
+        start = rank * each + sum(extra[:rank])
+        stop = start + each + extra[rank]
+        if stop - start == units:
+            yield batch
+        elif stop > start:
+            yield batch.mapped(lambda tensor, a=start, b=stop: tensor[a:b])
+
+
 _END = object()
+
+
+def _per_sample(batch: Batch) -> bool:
+    samples = batch.samples
+    return all(tensor.dim() and len(tensor) == samples for tensor in batch.tensors())
 
 
 def _generators(source: Any) -> list[torch.Generator]:

@@ -10,6 +10,8 @@ from contextvars import ContextVar
 
 import torch
 
+from landscape import budget
+
 
 class Meter:
     """Counts operator products and watches memory for the length of a block."""
@@ -44,5 +46,6 @@ def measuring(device: torch.device) -> Iterator[Meter]:
 
 def count_products(number: int) -> None:
     """Say that some operator products were computed."""
+    budget.charge(number)
     if (meter := _meter.get()) is not None:
         meter.products += number

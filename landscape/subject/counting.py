@@ -26,20 +26,32 @@ class Counted:
 
 
 def count_items(
-    network: Network, loss: Loss, point: Point, batches: Iterable[Batch], *, total: int
+    network: Network,
+    loss: Loss,
+    point: Point,
+    batches: Iterable[tuple[int, Batch]],
+    *,
+    total: int,
 ) -> Counted:
     """Return the number of samples, tokens or elements that count, and their summed loss.
 
+    Args:
+        network: The network.
+        loss: The loss.
+        point: Where.
+        batches: Numbered; some of the data.
+        total: Number of batches in all of the data.
+
     Raises:
-        DataError: Targets do not fit the outputs, or none counts.
+        DataError: Targets do not fit the outputs.
         ModelError: The network is not a function of weights and inputs, or the loss no mean.
         NumericalError: The loss is NaN or infinite; the module where that begins is named.
 
     Cost: one forward pass over the data, and three over the first batch.
     """
-    counted, summed = 0, 0.0
+    items, summed = 0, 0.0
     with torch.no_grad(), progress.task("checking the loss", total) as task:
-        for number, batch in enumerate(batches):
+        for number, batch in batches:
             outputs = network.outputs(point, batch, loss)
             loss.check(outputs, batch.targets)
             value = float(loss.total(outputs, batch.targets))
@@ -50,17 +62,26 @@ def count_items(
                     refuse_unfaithful(network, loss, point, batch)
             if total > 1:
                 loss.check_mean(outputs, batch.targets)
-            counted += loss.count(outputs, batch.targets)
+            items += loss.count(outputs, batch.targets)
             summed += value
             task.advance()
-    if counted == 0:
+    return Counted(items, summed)
+
+
+def counted(items: int, total: float) -> Counted:
+    """Return what the mean loss over all of the data runs over.
+
+    Raises:
+        DataError: Nothing counts.
+    """
+    if items == 0:
         raise DataError(
             "every target is ignored: nothing counts",
             where="data: targets",
             why="the loss is a mean over what counts",
             hint="check the labels: -100 is ignored by ce",
         )
-    return Counted(counted, summed)
+    return Counted(items, total)
 
 
 def _not_finite(

@@ -13,6 +13,7 @@ from landscape.subject.network import Network, checkpointing
 from landscape.subject.point import Point
 from landscape.subject.undisturbed import seeded
 
+SAMPLES = 2  # of which the graph is looked at: more than one for networks that average over them
 AGREEMENT = 1e-6  # relative: far above rounding, far below any noise
 
 
@@ -47,8 +48,8 @@ def refuse_unfaithful(network: Network, loss: Loss, point: Point, batch: Batch) 
             hint="use nn.Dropout, or F.dropout(..., training=self.training); fix sampled noise",
         )
     theta = point.theta.detach().requires_grad_()
-    outputs = network.outputs(point.moved(theta), batch, loss)
-    total = loss.total(outputs, batch.targets)
+    few = batch.head(SAMPLES)
+    total = loss.total(network.outputs(point.moved(theta), few, loss), few.targets)
     if _holds(total.grad_fn, "CheckpointFunctionBackward"):
         raise checkpointing(network.model)
 

@@ -7,23 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import NumericalError, SettingError
+from landscape.errors import InputError, NumericalError, SettingError
 from landscape.subject.attach import attach_checkpoints, attach_data, attach_loss, attach_model
 from landscape.subject.batch import Batch
-from landscape.subject.batches import Batches
-from landscape.subject.counting import Counted, count_items
+from landscape.subject.batches import Batches, dealt
+from landscape.subject.counting import Counted, count_items, counted
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.files.names import match_names
 from landscape.subject.losses import Loss, ModelLoss, choose_loss
-from landscape.subject.memory import Memory, returned_kind
+from landscape.subject.memory import returned_kind
 from landscape.subject.network import Network
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point, check_finite
@@ -33,9 +34,14 @@ from landscape.subject.provenance import (
     described_sources,
     environment,
 )
+from landscape.subject.ranks import RankedMemory, Ranks
 from landscape.subject.undisturbed import undisturbed
 
 T = TypeVar("T")
+
+Product = Literal["auto", "reverse", "cached", "linearize", "forward", "compiled", "differences"]
+
+AGREEMENT = 1e-4  # relative, of the loss over pieces of batches with that over the batches
 
 
 class Subject:
@@ -55,6 +61,11 @@ class Subject:
         max_samples: Keep only the first samples of the data.
         seed: Fixes the order of shuffled data.
         folder: Where shared work is remembered across runs; None: in memory only.
+        learning_rate: Of training; None: the checkpoint's, where it holds one.
+        product: How products of the curvature are computed; `auto` takes the fastest way.
+        batch_size: Samples computed at a time; None goes by the memory.
+        ranks: The processes that share the data; None: those of `torchrun`, or of the process
+            group that the program has set up. `Ranks()` stays alone.
         reading: `state_key`, `ema`, `trust_pickle`, as `Checkpoint.read` takes them.
 
     Raises:
@@ -76,9 +87,14 @@ class Subject:
         max_samples: int | None = None,
         seed: int = 0,
         folder: Path | None = None,
+        learning_rate: float | None = None,
+        product: Product = "auto",
+        batch_size: int | None = None,
+        ranks: Ranks | None = None,
         **reading: Any,
     ) -> None:
-        self.device = choose_device(device)
+        self.ranks = ranks or Ranks.current()
+        self.device = choose_device(self.ranks.device(device))
         self._dtype = choose_dtype(dtype)
         self.checkpoints = attach_checkpoints(checkpoints, reading)
         self._network, self._model_name = None, None
@@ -89,7 +105,10 @@ class Subject:
         self._loss = attach_loss(loss)
         self._data = attach_data(data)
         self._batching = (max_samples, seed)
-        self.memory = Memory(folder)
+        self.learning_rate = learning_rate
+        self.product: Product = product
+        self.batch_size = batch_size
+        self.memory = RankedMemory(folder, self.ranks)
         self._notes: dict[str, None] = {}
         self._mappings = {id(one): self._map(one) for one in self.checkpoints}
         self._points: dict[int, Point] = {}
@@ -200,6 +219,19 @@ class Subject:
         one.__dict__.update({**unread, "_data": None})
         return one
 
+    def in_precision(self, dtype: torch.dtype) -> Subject:
+        """Return the same subject computed in another precision; everything else is shared."""
+        one = object.__new__(Subject)
+        one.__dict__.update({**self.__dict__, "_dtype": dtype, "_points": {}})
+        return one
+
+    def narrowed(self, kept: Tensor) -> Subject:
+        """Return the same subject with some of its coordinates, by their increasing positions."""
+        one = object.__new__(Subject)
+        network = self.network.narrowed(kept)
+        one.__dict__.update({**self.__dict__, "_network": network, "_points": {}})
+        return one
+
     # --- pure functions of a point ---------------------------------------------------------
 
     def outputs(self, point: Point, batch: Batch) -> Any:
@@ -216,22 +248,24 @@ class Subject:
 
     def loss(self, point: Point) -> float:
         """Return the mean loss over what counts. Cost: one forward pass over the data."""
-        with undisturbed(self.model, 0), torch.no_grad():
-            total = math.fsum(
-                float(self.objective(point, batch)(point.theta)) for batch in self.device_batches()
-            )
-        return total / self.count
+        batches = self.share(self.device_batches())
+        return self._summed(point, batches, "the loss") / self.count
 
     def gradient(self, point: Point) -> Tensor:  # (n,)
         """Return the gradient of the mean loss. Cost: one forward and backward pass."""
-        theta = point.theta.detach().requires_grad_()
-        total = torch.zeros_like(point.theta)
-        with undisturbed(self.model, 0):
-            for batch in self.device_batches():
-                loss = self.objective(point, batch)(theta)
-                if loss.requires_grad:
-                    total += torch.autograd.grad(loss, theta)[0]
-        return total / self.count
+        batches = self.share(self.device_batches())
+
+        def own() -> Tensor:
+            theta = point.theta.detach().requires_grad_()
+            total = torch.zeros_like(point.theta)
+            with undisturbed(self.model, 0):
+                for batch in batches:
+                    loss = self.objective(point, batch)(theta)
+                    if loss.requires_grad:
+                        total += torch.autograd.grad(loss, theta)[0]
+            return total
+
+        return self.ranks.total(own, "the gradient", at=point.theta) / self.count
 
     @property
     def count(self) -> int:
@@ -244,10 +278,29 @@ class Subject:
 
         The pass that counts also verifies that network, targets and loss fit together.
         """
+        self._agree()
         batches, point = self._on_device(), self.point
-        total = len(self._needed())
-        with undisturbed(self.model, 0):
-            return count_items(self.network, self.criterion, point, batches, total=total)
+        number = len(self._needed())
+        numbered = enumerate(batches)
+
+        def own() -> tuple[float, float]:
+            dealt = islice(numbered, self.ranks.rank, None, self.ranks.size)
+            with undisturbed(self.model, 0):
+                found = count_items(self.network, self.criterion, point, dealt, total=number)
+            return found.items, found.total
+
+        items, total = self.ranks.totals(own, "the count", at=point.theta)
+        return counted(int(items), total)
+
+    def share(self, batches: Iterable[Batch]) -> Iterable[Batch]:
+        """Return the part of some batches that this rank sums over; all of them on one rank.
+
+        The sum over the ranks is the sum over the batches. A list gives a list.
+        """
+        if self.ranks.size == 1:
+            return batches
+        part = self._dealt(batches, by_sample=self._divisible)
+        return list(part) if isinstance(batches, list) else part
 
     def device_batches(self) -> Iterable[Batch]:
         """Return the batches on the device, in the model's precision, checked against the loss."""
@@ -279,6 +332,8 @@ class Subject:
             "parameters": network.parameters.described if network is not None else None,
             "dtype": str(self._dtype),
             "device": self.device.type,
+            "ranks": self.ranks.size,
+            "computing": [self.learning_rate, self.product, self.batch_size],
             "value": self._total_loss(),
             "versions": [version("landscape"), torch.__version__],
         }
@@ -304,6 +359,10 @@ class Subject:
         network = self._network
         return {
             **environment(self.device),
+            "ranks": self.ranks.size,
+            "learning_rate": self.learning_rate,
+            "product": self.product,
+            "batch_size": self.batch_size,
             **described_checkpoints(
                 [(one, self.weights_fingerprint(one)) for one in self.checkpoints]
             ),
@@ -329,6 +388,47 @@ class Subject:
             return self.counted.total
         except NumericalError:
             return None
+
+    def _summed(self, point: Point, batches: Iterable[Batch], what: str) -> float:
+        """Return the summed loss over batches that are this rank's part."""
+
+        def own() -> list[float]:
+            with undisturbed(self.model, 0), torch.no_grad():
+                losses = (float(self.objective(point, b)(point.theta)) for b in batches)
+                return [math.fsum(losses)]
+
+        return self.ranks.totals(own, what, at=point.theta)[0]
+
+    def _dealt(self, batches: Iterable[Batch], *, by_sample: bool) -> Iterable[Batch]:
+        return dealt(batches, rank=self.ranks.rank, size=self.ranks.size, by_sample=by_sample)
+
+    @cached_property
+    def _divisible(self) -> bool:
+        """Return whether ranks may cut batches: the loss over the pieces is the whole loss.
+
+        Cost: one forward pass over the data, shared by the ranks.
+        """
+        whole = self.counted.total
+        pieces = self._dealt(self.device_batches(), by_sample=True)
+        try:
+            total = self._summed(self.point, pieces, "the loss over pieces of batches")
+        except InputError:  # on every rank: a piece does not fit the network
+            total = math.nan
+        divisible = abs(total - whole) <= AGREEMENT * max(abs(total), abs(whole))
+        if not divisible:
+            self.note("ranks take whole batches: the loss is not a sum over samples")
+        return divisible
+
+    def _agree(self) -> None:
+        """Refuse ranks that were given different weights or data.
+
+        Raises:
+            DataError: They differ.
+        """
+        prints = [self.weights_fingerprint(one) for one in self.checkpoints]
+        self.ranks.agree("weights", prints, hint="load a checkpoint, or seed the factory")
+        hint = "give every rank all samples in the same order, without a DistributedSampler"
+        self.ranks.agree("data", self._needed().hash, hint=hint)
 
     def _loss_name(self) -> str | None:
         known = self._loss or self.__dict__.get("criterion")

@@ -100,9 +100,14 @@ def exact_arithmetic() -> Iterator[None]:
 
 @contextmanager
 def differentiable_attention() -> Iterator[None]:
-    """Use the attention kernel that can be differentiated twice, for the length of a block."""
-    with sdpa_kernel(SDPBackend.MATH):
-        yield
+    """Use attention that can be differentiated twice, in both modes, for the length of a block."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
 
 
 @contextmanager

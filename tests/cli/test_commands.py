@@ -14,6 +14,8 @@ import pytest
 import torch
 
 import landscape as ls
+from landscape.diagnostics import result_of
+from landscape.reports.series import pictures_of
 from tests.cli.command import FAST, NETWORKS, SUBJECT, contents, done, run
 from tests.cli.networks import filled, mlp
 
@@ -74,7 +76,9 @@ def test_output_folder(folder, name, checkpoints):
     printed = done(f"{command} -o out/answers --json").document
     out = folder / "out" / "answers"
     written = {path.name for path in out.iterdir() if path.is_file()}
-    assert written == {f"{name}.{suffix}" for suffix in ("json", "png", "svg")}
+    pictures = [one.name for one in pictures_of(result_of(printed))]
+    drawn = [name, *(f"{name}-{picture}" for picture in pictures)]
+    assert written == {f"{name}.json", *(f"{one}.{s}" for one in drawn for s in ("png", "svg"))}
     assert json.loads((out / f"{name}.json").read_text()) == printed
     assert (out / f"{name}.png").read_bytes().startswith(PNG)
     assert "</svg>" in (out / f"{name}.svg").read_text()
@@ -138,7 +142,7 @@ def test_strict_json_is_one_document():
     command = f"spectrum final.pt {SUBJECT} {FAST} --trace-tolerance 1e-9 --max-probes 2"
     outcome = run(f"{command} --strict --json")
     assert outcome.code == 5
-    assert outcome.document["schema"] in ("landscape/error/1", "landscape/spectrum/1")
+    assert outcome.document["schema"] in ("landscape/error/1", "landscape/spectrum/2")
 
 
 def test_quiet():

@@ -6,6 +6,7 @@ import torch
 
 from landscape.errors import LandscapeError, SettingError
 from landscape.estimate import Status
+from landscape.linalg import eigenpairs as module
 from landscape.linalg.eigenpairs import Eigenpairs, Pairs, eigenpairs
 from landscape.linalg.operator import LinearOperator, MatrixOperator
 from tests.oracles import F64, generator, spectrum_of, symmetric
@@ -18,6 +19,18 @@ def found(matrix: torch.Tensor, top: int, bottom: int = 0, seed: int = 0, **sett
     return eigenpairs(
         MatrixOperator(matrix), top=top, bottom=bottom, generator=generator(seed), **settings
     )
+
+
+@pytest.fixture(params=["searched", "multiplied out"])
+def way(request, monkeypatch):
+    if request.param == "searched":
+        monkeypatch.setattr(module, "DENSE_BELOW", 0)
+    return request.param
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    monkeypatch.setattr(module, "DENSE_BELOW", 0)
 
 
 def random_normal(size: int, seed: int) -> np.ndarray:
@@ -54,13 +67,15 @@ def both_ends(pairs: Eigenpairs) -> tuple[Pairs, Pairs]:
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+@pytest.mark.parametrize("block", [None, 2, 4])
 @pytest.mark.parametrize("name", SPECTRA)
-def test_prescribed_spectrum_is_found_at_both_ends(name, dtype):
+@pytest.mark.usefixtures("way")
+def test_prescribed_spectrum_is_found_at_both_ends(name, block, dtype):
     values, top, bottom = SPECTRA[name]
     matrix = symmetric(values, seed=11, dtype=dtype)
     exact = spectrum_of(matrix)
     scale = max(np.abs(exact).max(), 1e-300)
-    pairs = found(matrix, top, bottom)
+    pairs = found(matrix, top, bottom, block=block)
 
     assert pairs.complete
     assert pairs.status.settled
@@ -87,6 +102,7 @@ def test_prescribed_spectrum_is_found_at_both_ends(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+@pytest.mark.usefixtures("way")
 def test_an_eigenvalue_lies_within_every_residual(dtype):
     values, top, bottom = SPECTRA["indefinite"]
     matrix = symmetric(values, seed=12, dtype=dtype)
@@ -98,28 +114,32 @@ def test_an_eigenvalue_lies_within_every_residual(dtype):
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+@pytest.mark.parametrize("block", [1, 3])
 @pytest.mark.parametrize("seed", range(3))
-def test_no_ghosts_beside_separated_eigenvalues(dtype, seed):
+def test_no_ghosts_beside_separated_eigenvalues(dtype, seed, block):
     bulk = torch.linspace(-0.1, 0.1, 497, dtype=F64)
     matrix = torch.diag(torch.cat([torch.tensor([100.0, 50.0, 25.0], dtype=F64), bulk])).to(dtype)
-    pairs = found(matrix, 5, seed=seed, basis_size=60)
+    pairs = found(matrix, 5, seed=seed, basis_size=60, block=block)
     np.testing.assert_allclose(pairs.top.values[:3], [100, 50, 25], rtol=1e-6)
     assert (np.abs(pairs.top.values[3:]) <= 0.1 + 2e-2).all()
     assert pairs.complete
 
 
 @pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("block", [1, 4])
 @pytest.mark.parametrize("size", [30, 400])
-def test_repeated_eigenvalues_are_found_as_often_as_they_occur(seed, size):
+@pytest.mark.usefixtures("way")
+def test_repeated_eigenvalues_are_found_as_often_as_they_occur(seed, size, block):
     ends = [9.0] * 5 + [6.0] * 2 + [-4.0] * 3
     rest = np.linspace(-1, 1, size - len(ends))
     matrix = symmetric(np.concatenate([ends, rest]), seed=seed)
-    pairs = found(matrix, 7, 3, seed=seed)
+    pairs = found(matrix, 7, 3, seed=seed, block=block)
     assert pairs.complete
     np.testing.assert_allclose(pairs.top.values, [9] * 5 + [6] * 2, atol=2e-3)
     np.testing.assert_allclose(pairs.bottom.values, [-4] * 3, atol=2e-3)
 
 
+@pytest.mark.usefixtures("searched")
 def test_a_tighter_tolerance_gives_smaller_residuals():
     values, top, bottom = SPECTRA["indefinite"]
     matrix = symmetric(values, seed=13)
@@ -171,6 +191,7 @@ def test_the_budget_is_kept_and_products_are_counted_truly(budget):
     assert pairs.products == operator.count
 
 
+@pytest.mark.usefixtures("way")
 def test_what_spans_the_whole_space_is_exact():
     pairs = found(symmetric(np.arange(15.0)), 4, 2)
     assert pairs.status is Status.INVARIANT_SUBSPACE
@@ -183,6 +204,7 @@ def test_more_pairs_than_coordinates_are_refused(top, bottom):
         found(symmetric(np.arange(5.0)), top, bottom)
 
 
+@pytest.mark.usefixtures("way")
 def test_the_same_seed_gives_the_same_pairs():
     matrix = symmetric(SPECTRA["clustered"][0])
     one, two = found(matrix, 5, 2, seed=3), found(matrix, 5, 2, seed=3)
@@ -191,6 +213,7 @@ def test_the_same_seed_gives_the_same_pairs():
     assert one.products == two.products
 
 
+@pytest.mark.usefixtures("way")
 def test_noise_in_the_products_sets_the_tolerance():
     class Noisy(LinearOperator):
         """An operator that is off by a fixed antisymmetric matrix."""
@@ -210,6 +233,7 @@ def test_noise_in_the_products_sets_the_tolerance():
     assert pairs.tolerance >= pairs.symmetry_defect
 
 
+@pytest.mark.usefixtures("way")
 def test_products_that_are_not_finite_end_in_a_status_or_an_error_that_says_so():
     matrix = symmetric(np.linspace(0, 1, 60))
     matrix[3, 3] = float("nan")
@@ -221,6 +245,7 @@ def test_products_that_are_not_finite_end_in_a_status_or_an_error_that_says_so()
 
 
 @pytest.mark.parametrize("seed", [506, 728, 902, 962])
+@pytest.mark.usefixtures("way")
 def test_values_are_within_the_default_tolerance_of_the_largest(seed):
     """A crowded end: neither convergence nor the look for missed pairs may use up more than it."""
     size = 60
@@ -235,3 +260,111 @@ def test_values_are_within_the_default_tolerance_of_the_largest(seed):
             np.abs(pairs.bottom.values - expected[:3]).max(),
         )
     assert worst <= RELATIVE * values.max()
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("block", [1, 4])
+@pytest.mark.parametrize("times", [2, 9])
+def test_multiplicity_above_the_block_is_found(seed, block, times):
+    rest = np.concatenate([[3.0, 2.9], np.linspace(-1, 2, 600)])
+    matrix = symmetric(np.concatenate([[5.0] * times, rest]), seed=seed)
+    pairs = found(matrix, times + 2, 2, seed=seed, block=block)
+    assert pairs.complete
+    np.testing.assert_allclose(pairs.top.values, [5] * times + [3, 2.9], atol=2e-3)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("gap", [0.3, 0.03, 0.01])
+@pytest.mark.parametrize("block", [1, 3])
+def test_complete_is_hardly_ever_said_wrongly(gap, block):
+    """A second copy of an eigenvalue that stands out by little from the rest."""
+    values = np.concatenate([[1 + gap] * (block + 1), np.linspace(-1, 1, 796 - block)])
+
+    class Diagonal(MatrixOperator):
+        def _products(self, rows: torch.Tensor) -> torch.Tensor:
+            return rows * self.matrix
+
+    class Column(Diagonal):
+        def __init__(self) -> None:
+            super().__init__(torch.empty(len(values), len(values)).double())
+            self.matrix = torch.from_numpy(values)
+
+    wrong, seeds = 0, 100
+    for seed in range(seeds):
+        pairs = eigenpairs(
+            Column(), top=block + 1, generator=generator(seed), block=block, max_products=8000
+        )
+        exact = np.abs(pairs.top.values - values[: block + 1]).max() <= 2 * pairs.tolerance
+        wrong += pairs.complete and not exact
+    assert wrong <= 0.01 * seeds
+
+
+class Diagonal(LinearOperator):
+    """diag(λ), counting products and passes."""
+
+    def __init__(self, values: np.ndarray, dtype: torch.dtype = F64) -> None:
+        super().__init__((len(values), len(values)), dtype=dtype, device=torch.device("cpu"))
+        self.values = torch.from_numpy(values).to(dtype)
+        self.products = self.passes = 0
+
+    def _products(self, rows: torch.Tensor) -> torch.Tensor:
+        self.products += len(rows)
+        self.passes += 1
+        return rows * self.values
+
+
+HESSIAN_LIKE = np.concatenate([np.arange(10.0, 0, -1), np.linspace(-0.2, 0.8, 4990)])
+
+
+@pytest.mark.parametrize("drift", [0.01, 0.2])
+def test_a_warm_start_takes_fewer_products_and_gives_the_same_values(drift):
+    cold = eigenpairs(Diagonal(HESSIAN_LIKE), top=6, bottom=2, generator=generator(0))
+    near = torch.randn(8, 5000, generator=generator(3), dtype=F64)
+    near = cold.known.vectors + drift * near / near.norm(dim=1, keepdim=True)
+    warm = eigenpairs(Diagonal(HESSIAN_LIKE), top=6, bottom=2, generator=generator(0), start=near)
+    assert warm.complete
+    assert warm.products < cold.products
+    np.testing.assert_allclose(warm.top.values, cold.top.values, atol=2 * cold.tolerance)
+    np.testing.assert_allclose(warm.bottom.values, cold.bottom.values, atol=2 * cold.tolerance)
+
+
+def test_a_warm_start_that_is_blind_to_a_pair_finds_it():
+    """Start vectors that are exact, but lack the largest eigenvector."""
+    near = torch.eye(5000, dtype=F64)[1:5]
+    pairs = eigenpairs(Diagonal(HESSIAN_LIKE), top=4, generator=generator(0), start=near)
+    assert pairs.complete
+    np.testing.assert_allclose(pairs.top.values, [10, 9, 8, 7], atol=2e-3)
+
+
+def test_a_block_takes_fewer_passes():
+    passes = []
+    for block in (1, 4):
+        operator = Diagonal(HESSIAN_LIKE, torch.float32)
+        eigenpairs(operator, top=8, generator=generator(0), block=block, tolerance=1e-3)
+        passes.append(operator.passes)
+    assert passes[1] < 0.7 * passes[0]
+
+
+def test_block_follows_the_hint_of_the_operator():
+    operator = Diagonal(HESSIAN_LIKE)
+    operator.preferred_block = 64
+    eigenpairs(operator, top=4, generator=generator(0))
+    assert operator.products > 5 * operator.passes
+
+
+@pytest.mark.parametrize("rows", [1, 20, 30, 60])
+def test_little_memory_gives_the_same_pairs(rows):
+    memory = rows * 5000 * 8
+    pairs = eigenpairs(
+        Diagonal(HESSIAN_LIKE), top=6, generator=generator(0), memory_bytes=memory, tolerance=1e-6
+    )
+    assert pairs.complete
+    np.testing.assert_allclose(pairs.top.values, HESSIAN_LIKE[:6], atol=2e-5)
+
+
+def test_what_is_small_is_multiplied_out_in_blocks():
+    operator = Diagonal(HESSIAN_LIKE[:200])
+    pairs = eigenpairs(operator, top=3, bottom=2, generator=generator(0))
+    assert pairs.products == operator.products == 203
+    assert operator.passes <= 1 + 200 / 8
+    np.testing.assert_allclose(pairs.top.values, [10, 9, 8], atol=1e-13)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.linalg import lanczos
+from landscape.errors import NumericalError
 from landscape.linalg.lanczos import Quadrature, gauss_quadratures
 from landscape.linalg.operator import MatrixOperator
 from landscape.linalg.probes import spherical
@@ -109,12 +109,68 @@ def test_probes_that_end_at_different_steps_do_not_mix():
         np.testing.assert_allclose(one.weights, other.weights, atol=1e-12)
 
 
-def test_groups_that_fit_in_memory_give_what_all_together_give(monkeypatch):
+@pytest.mark.parametrize("together", [1, 2, 3, 5])
+def test_groups_that_fit_in_memory_give_what_all_together_give(together):
+    """A group of one is a single-vector run: the block changes nothing of a vector's quadrature."""
     matrix, vectors = symmetric(SPECTRA["indefinite"]), starts(5, 40)
-    together = quadratures(matrix, vectors, 6)
-    monkeypatch.setattr(lanczos, "MEMORY_BYTES", 2 * 6 * vectors[0].nbytes)
-    for one, other in zip(quadratures(matrix, vectors, 6), together, strict=True):
+    expected = quadratures(matrix, vectors, 6)
+    memory = together * 6 * vectors[0].nbytes
+    found = gauss_quadratures(MatrixOperator(matrix), vectors, 6, memory_bytes=memory)
+    for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one.nodes, other.nodes, atol=1e-12)
+        np.testing.assert_allclose(one.weights, other.weights, atol=1e-12)
+        np.testing.assert_allclose(one.residuals, other.residuals, atol=1e-12)
+
+
+def scalar_lanczos(matrix: np.ndarray, start: np.ndarray, steps: int) -> tuple[np.ndarray, ...]:
+    """Nodes, weights and residuals of single-vector Lanczos, written again."""
+    rows, alphas, betas, row = [], [], [], start / np.linalg.norm(start)
+    for _ in range(steps):
+        rows.append(row)
+        image = matrix @ row
+        alphas.append(row @ image)
+        for _ in range(2):
+            image -= np.array(rows).T @ (np.array(rows) @ image)
+        betas.append(np.linalg.norm(image))
+        row = image / betas[-1]
+    tridiagonal = np.diag(alphas) + np.diag(betas[:-1], 1) + np.diag(betas[:-1], -1)
+    nodes, vectors = np.linalg.eigh(tridiagonal)
+    return nodes, vectors[0] ** 2, betas[-1] * np.abs(vectors[-1])
+
+
+@pytest.mark.parametrize(("probes", "steps"), [(1, 9), (4, 9), (8, 12)])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.linspace(-2, 1, 400),
+        np.concatenate([[30, 10, 9.9, -20], np.linspace(-0.5, 0.5, 396)]),
+        1 / np.arange(1, 401) ** 1.2,
+    ],
+    ids=["even", "outliers", "decaying"],
+)
+def test_block_run_gives_what_single_vectors_give(values, probes, steps):
+    matrix, vectors = symmetric(values, seed=3), starts(probes, 400)
+    for vector, rule in zip(vectors, quadratures(matrix, vectors, steps), strict=True):
+        expected = scalar_lanczos(matrix.numpy(), vector.numpy(), steps)
+        for got, exact in zip((rule.nodes, rule.weights, rule.residuals), expected, strict=True):
+            np.testing.assert_allclose(got, exact, rtol=0, atol=1e-10)
+
+
+def test_dependent_starts_have_their_own_quadratures():
+    matrix, vectors = symmetric(SPECTRA["outliers"]), starts(3, 40)
+    vectors = torch.cat([vectors, vectors[:1], (vectors[:1] - vectors[1:2])])
+    vectors /= vectors.norm(dim=1, keepdim=True)
+    for vector, rule in zip(vectors, quadratures(matrix, vectors, 7), strict=True):
+        nodes, weights, _ = scalar_lanczos(matrix.numpy(), vector.numpy(), 7)
+        np.testing.assert_allclose(rule.nodes, nodes, atol=1e-10)
+        np.testing.assert_allclose(rule.weights, weights, atol=1e-10)
+
+
+def test_a_product_that_is_not_finite_is_an_error():
+    matrix = symmetric(SPECTRA["indefinite"])
+    matrix[3, 3] = float("nan")
+    with pytest.raises(NumericalError, match="not finite"):
+        quadratures(matrix, starts(2, 40), 5)
 
 
 def test_steps_beyond_the_size_are_not_taken():
@@ -131,3 +187,14 @@ def test_nodes_scale_with_the_matrix_and_weights_do_not(scale, dtype):
     tolerance = 1e4 * torch.finfo(dtype).eps
     np.testing.assert_allclose(scaled.nodes / scale, plain.nodes, atol=30 * tolerance)
     np.testing.assert_allclose(scaled.weights, plain.weights, atol=tolerance)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_more_start_vectors_than_dimensions(size):
+    matrix, vectors = symmetric(np.arange(1.0, size + 1)), starts(8, size)
+    rules = quadratures(matrix, vectors, 12)
+    assert len(rules) == 8
+    for vector, rule in zip(vectors, rules, strict=True):
+        np.testing.assert_allclose(rule.nodes, np.arange(1.0, size + 1), atol=1e-12)
+        mean = float(vector @ matrix @ vector)
+        assert np.sum(rule.weights * rule.nodes) == pytest.approx(mean, abs=1e-12)

@@ -12,6 +12,7 @@ from landscape.answer import Result
 from landscape.errors import InputError, OutputError
 from landscape.estimate import Status
 from landscape.reports.report import Failure, Report, Section, report_of
+from landscape.reports.series import pictures_of
 
 
 def with_status(report: Report, status: Status) -> Report:
@@ -95,7 +96,9 @@ def test_summary_names_every_section(several: Report) -> None:
 def test_save_writes_everything(several: Report, tmp_path: Path) -> None:
     path = several.save(tmp_path / "deep" / "out")
     names = {str(p.relative_to(path.parent)) for p in path.parent.rglob("*") if p.is_file()}
-    figures = {f"figures/{s.name}{suffix}" for s in several.sections for suffix in (".png", ".svg")}
+    drawn = [s.name for s in several.sections]
+    drawn += [f"{s.name}-{p.name}" for s in several.sections for p in pictures_of(s.result)]
+    figures = {f"figures/{name}{suffix}" for name in drawn for suffix in (".png", ".svg")}
     assert names == {"report.html", "report.json", "report.md"} | figures
     assert json.loads((path.parent / "report.json").read_text("utf-8")) == several.to_json()
 

@@ -154,6 +154,61 @@ def test_a_mask_changes_what_identifies_the_selection():
     assert described[0] != described[1] != described[2]
 
 
+# --- some of the coordinates -------------------------------------------------------------------
+
+POSITIONS = {
+    "a layer": torch.arange(48, 102),
+    "a tensor and a half": torch.arange(40, 70),
+    "some of several": torch.tensor([0, 3, 39, 40, 47, 48, 101]),
+    "the last": torch.tensor([122]),
+    "all": torch.arange(123),
+}
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_a_subset_flattens_to_the_coordinates_at_its_positions(name):
+    model, kept = seeded(mlp, 0), POSITIONS[name]
+    whole = Parameters(model)
+    part = whole.subset(kept)
+    assert part.size == len(kept)
+    assert torch.equal(part.flatten(tensors(model)), whole.flatten(tensors(model))[kept])
+    assert [b.start for b in part.blocks] == [0, *(b.stop for b in part.blocks[:-1])]
+    assert all(b.stop > b.start for b in part.blocks)
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_a_subset_moves_its_coordinates_and_no_others(name):
+    model, kept = seeded(mlp, 0), POSITIONS[name]
+    whole = Parameters(model)
+    moved = whole.subset(kept).unflatten(normal(len(kept), seed=3), tensors(model))
+    expected = whole.flatten(tensors(model)).index_copy(0, kept, normal(len(kept), seed=3))
+    assert torch.equal(whole.flatten({**tensors(model), **moved}), expected)
+
+
+def test_a_subset_of_a_subset_and_of_a_mask():
+    model = seeded(mlp, 0)
+    whole = Parameters(model, **CHOICES["mask"])
+    first, second = torch.arange(0, whole.size, 2), torch.tensor([0, 4, 9, 20])
+    part = whole.subset(first).subset(second)
+    theta = whole.flatten(tensors(model))
+    assert torch.equal(part.flatten(tensors(model)), theta[first][second])
+    assert whole.flatten(tensors(model)).shape == theta.shape  # the whole is left as it was
+
+
+def test_a_tensor_that_is_kept_whole_needs_no_positions():
+    part = Parameters(seeded(mlp, 0)).subset(POSITIONS["a tensor and a half"])
+    assert [(b.name, b.kept is None) for b in part.blocks] == [
+        ("0.bias", True),
+        ("2.weight", False),
+    ]
+
+
+def test_subsets_are_told_apart():
+    whole = Parameters(seeded(mlp, 0))
+    one, other = (whole.subset(torch.tensor(kept)).described for kept in ([0, 1], [0, 2]))
+    assert one != other
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 

@@ -1,0 +1,118 @@
+"""What the real thing will take: memory, and products times seconds."""
+
+from __future__ import annotations
+
+import math
+
+from landscape.diagnostics.spectrum import Spectrum
+from landscape.doctor.answer import MemoryPlan, TimePlan, Way
+from landscape.doctor.parts import Parts
+from landscape.doctor.products import told_seconds
+from landscape.doctor.verdict import Verdict
+from landscape.linalg.memory import basis_budget
+from landscape.operators.hessian import HessianOperator
+from landscape.operators.memory import VECTORS, free_bytes
+from landscape.operators.microbatches import LIVE
+
+PRESETS = ("quick", "standard", "full")
+PER_PAIR = (5, 10, 30)  # products for each eigenpair: at least, about, at most
+FIRST_PROBES = 32  # of the trace, before its width is looked at
+TIMING = 1.5  # factor by which the time of a product may be off, either way
+LEAST_VECTORS = 64  # below which a basis restarts too often
+
+
+def plan_memory(parts: Parts) -> MemoryPlan:
+    """Return what fits where products are computed."""
+    operator = HessianOperator(parts.subject)
+    theta, engine = operator.point.theta, operator.engine
+    groups, vector = engine.micro_batches, theta.nbytes
+
+    def product(samples: int) -> int:
+        each = groups.bytes_per_sample * (LIVE + engine.block)
+        return int(samples * each + VECTORS * engine.block * vector)
+
+    samples = max(batch.samples for batch in groups)
+    return MemoryPlan(
+        free=free_bytes(theta.device),
+        vector=vector,
+        basis=basis_budget(theta.device),
+        basis_vectors=basis_budget(theta.device) // vector,
+        block=engine.block,
+        micro_batch=samples,
+        micro_batches=len(groups),
+        product=product(samples),
+        halved=product(math.ceil(samples / 2)),
+    )
+
+
+def judge_memory(plan: MemoryPlan) -> Verdict:
+    """Say whether products and a basis fit."""
+    text = (
+        f"{told_bytes(plan.free)} free; θ takes {told_bytes(plan.vector)}, a basis of up to "
+        f"{plan.basis_vectors:,} such vectors fits; {plan.micro_batches:,} micro-batches of "
+        f"{plan.micro_batch:,} samples, blocks of {plan.block}: about {told_bytes(plan.product)} "
+        f"(halved when memory runs out: {told_bytes(plan.halved)})"
+    )
+    if plan.product > plan.free:
+        return Verdict(
+            text,
+            "one block of products may not fit",
+            "micro-batches are halved by themselves; --batch-size sets them, --params studies less",
+        )
+    if plan.basis_vectors < LEAST_VECTORS:
+        return Verdict(
+            text,
+            f"a basis of fewer than {LEAST_VECTORS} vectors restarts often, and costs products",
+            "ask for fewer eigenvalues (--top, --bottom), or study fewer parameters (--params)",
+        )
+    return Verdict(text)
+
+
+def plan_time(parts: Parts, ways: tuple[Way, ...]) -> tuple[TimePlan, ...]:
+    """Return what `spectrum` will cost at each preset, by the way that is the fastest.
+
+    About ten products are counted for each eigenpair (five to thirty), all of the density's, and
+    the geometric mean of the fewest and the most probes for the traces. Eigenpairs are counted at
+    the price of single products, the others at that of a block; a time may be off by half.
+    """
+    there = [way for way in ways if not way.missing]
+    single = min(way.seconds or 0.0 for way in there)
+    block = min(way.block_seconds or 0.0 for way in there)
+    return tuple(_planned(parts, preset, single, block) for preset in PRESETS)
+
+
+def judge_time(plans: tuple[TimePlan, ...]) -> Verdict:
+    """Say what each preset takes."""
+    told = [
+        f"{one.preset} about {told_seconds(one.seconds)} ({told_seconds(one.at_least)} to "
+        f"{told_seconds(one.at_most)})"
+        for one in plans
+    ]
+    return Verdict(f"spectrum: {', '.join(told)}; estimates from the number of products")
+
+
+def told_bytes(number: int) -> str:
+    """Return a size in the unit that suits it."""
+    unit = min(3, max(0, number.bit_length() - 1) // 10)
+    return f"{number / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB')[unit]}"
+
+
+def _planned(parts: Parts, preset: str, single: float, block: float) -> TimePlan:
+    question = Spectrum.preset(preset).fitted(parts.subject)
+    pairs = question.top + question.bottom
+    density = question.probes * min(question.lanczos_steps, parts.subject.parameters.size)
+    most = max(question.max_probes, FIRST_PROBES)
+    trace = round(math.sqrt(FIRST_PROBES * most))
+    low, middle, high = (
+        each * pairs * single + (density + probes) * block
+        for each, probes in zip(PER_PAIR, (FIRST_PROBES, trace, most), strict=True)
+    )
+    return TimePlan(
+        preset=preset,
+        pairs=PER_PAIR[1] * pairs,
+        density=density,
+        trace=trace,
+        seconds=middle,
+        at_least=low / TIMING,
+        at_most=high * TIMING,
+    )

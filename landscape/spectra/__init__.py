@@ -1,0 +1,1 @@
+"""What a spectrum means: stability, outliers, heterogeneity, subspaces, kind of critical point."""

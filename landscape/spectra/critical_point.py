@@ -1,0 +1,174 @@
+"""What kind of point training has reached: still falling, minimum, saddle or plateau."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from landscape.estimate import Estimate
+from landscape.linalg.eigenpairs import Eigenpairs
+from landscape.spectra.curvature import Curvature
+from landscape.spectra.ends import eigenvalues
+from landscape.spectra.escape import Escape, escape_along
+from landscape.subject.subject import Subject
+
+Kind = Literal["not stationary", "minimum-like", "saddle", "plateau", "maximum-like", "undecided"]
+
+STATIONARY = 1e-3  # of the loss: a predicted decrease below that is called none
+NEGLIGIBLE = 1e-2  # of the largest |λ|: curvature below that is called none
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticalPoint:
+    """What kind of point it is, to second order and on the given data.
+
+    Args:
+        verdict: `not stationary` while a gradient step is predicted to lower the loss by more than
+            a thousandth of it; else by the signs of the curvature, where |λ| below a hundredth of
+            the largest counts as none; `plateau` where a step as long as the weights changes the
+            loss by less than a thousandth; `undecided` where no smallest eigenvalue was sought.
+        predicted_decrease: ‖g‖² / (2 max|λ|): what one gradient step of length 1/max|λ| gains at
+            least, to second order.
+        share_of_loss: The same over the loss; None where the loss is zero.
+        smallest: λ_min; None where it was not sought.
+        escape: A step along its eigenvector, where it is negative.
+    """
+
+    verdict: Kind
+    predicted_decrease: Estimate
+    share_of_loss: float | None
+    smallest: Estimate | None
+    escape: Escape | None
+
+    @property
+    def sentence(self) -> str:
+        """Return the verdict in words."""
+        gain = f"a gradient step would gain {self.predicted_decrease.value:.3g}"
+        if self.share_of_loss is not None:
+            gain += f" ({self.share_of_loss:.2%} of the loss)"
+        text = f"{self.verdict}: {gain}"
+        if self.smallest is not None:
+            text += f"; λ_min {self.smallest}"
+        return text if self.escape is None else f"{text}; {self.escape.sentence}"
+
+
+def kind_of_point(
+    subject: Subject, curvature: Curvature, pairs: Eigenpairs, *, loss: float, gradient: Tensor
+) -> CriticalPoint | None:
+    """Return the kind of point, with a step along the lowest eigenvector where it is negative.
+
+    Args:
+        subject: What is studied.
+        curvature: The matrix; None is returned but for the Hessian in the weights' coordinates.
+        pairs: Its eigenpairs.
+        loss: L(θ), with the decay that belongs to the matrix.
+        gradient: Its gradient (n,).
+
+    Cost: forward passes for the step, at most twenty.
+    """
+    if curvature.kind != "hessian" or curvature.preconditioner is not None:
+        return None
+    theta, escape, smallest = subject.point.theta, None, None
+    if len(pairs.bottom.values):
+        smallest = eigenvalues(pairs.bottom, pairs)[0]
+    if smallest is not None and smallest.interval[1] < 0:
+        vector = pairs.bottom.vectors[0]
+        escape = escape_along(
+            lambda moved: curvature.loss(subject, moved),
+            theta,
+            vector,
+            loss=loss,
+            slope=float(gradient.double() @ vector.double()),
+            curvature=smallest.value,
+        )
+    return critical_point(
+        loss=loss,
+        gradient_norm=float(torch.linalg.vector_norm(gradient, dtype=torch.float64)),
+        weights=theta,
+        largest=eigenvalues(pairs.top, pairs)[0],
+        smallest=smallest,
+        escape=escape,
+    )
+
+
+def critical_point(
+    *,
+    loss: float,
+    gradient_norm: float,
+    weights: Tensor,
+    largest: Estimate,
+    smallest: Estimate | None,
+    escape: Escape | None = None,
+) -> CriticalPoint:
+    """Return what kind of point it is.
+
+    A gradient that is small against the curvature and the loss is called zero: its size alone says
+    nothing, as it changes with the scale of loss and weights. Rounding of the weights by ε moves
+    the loss by about ½ max|λ| (ε‖θ‖)², and nothing below that is a decrease.
+
+    Args:
+        loss: L(θ).
+        gradient_norm: ‖∇L(θ)‖.
+        weights: θ (n,).
+        largest: λ_max of the Hessian.
+        smallest: λ_min, where it was sought.
+        escape: A step along the eigenvector of λ_min.
+
+    Source: Dauphin et al. 2014, arXiv 1406.2572; Nesterov 2004, §1.2.3 (the decrease).
+    """
+    curvature = abs(largest.value)
+    if smallest is not None:
+        curvature = max(curvature, abs(smallest.value))
+    length = max(float(torch.linalg.vector_norm(weights, dtype=torch.float64)), 1.0)
+    decrease = _predicted_decrease(gradient_norm, curvature, largest)
+    floor = 2 * curvature * (torch.finfo(weights.dtype).eps * length) ** 2
+    verdict: Kind
+    if gradient_norm * length + curvature * length**2 / 2 <= STATIONARY * abs(loss):
+        verdict = "plateau"
+    elif decrease.value > max(STATIONARY * abs(loss), floor):
+        verdict = "not stationary"
+    else:
+        verdict = _by_curvature(largest, smallest, NEGLIGIBLE * curvature)
+    return CriticalPoint(
+        verdict=verdict,
+        predicted_decrease=decrease,
+        share_of_loss=decrease.value / abs(loss) if loss else None,
+        smallest=smallest,
+        escape=escape,
+    )
+
+
+def _by_curvature(largest: Estimate, smallest: Estimate | None, least: float) -> Kind:
+    if smallest is None:
+        return "undecided"
+    falls = smallest.value < -least and _solver(smallest)[1] < 0
+    rises = largest.value > least and _solver(largest)[0] > 0
+    if falls:
+        return "saddle" if rises else "maximum-like"
+    return "minimum-like" if rises else "plateau"
+
+
+def _solver(estimate: Estimate) -> tuple[float, float]:
+    """Return the interval on the given data: that of the solver alone."""
+    return estimate.solver or estimate.interval
+
+
+def _predicted_decrease(gradient_norm: float, curvature: float, largest: Estimate) -> Estimate:
+    square = gradient_norm**2 / 2
+    residual = largest.residual or 0.0
+    ends = (curvature + residual, curvature - residual)
+    low, value, high = (
+        square / c if c > 0 else (0.0 if not square else float("inf"))
+        for c in (ends[0], curvature, ends[1])
+    )
+    return Estimate(
+        value=value,
+        kind="estimate",
+        interval=(low, high),
+        level=1.0,
+        solver=(low, high),
+        method="‖g‖² / (2 max|λ|), to second order",
+    )

@@ -1,0 +1,191 @@
+"""Budgets are parsed strictly, charged by products, and end by the clock or the count."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from landscape import budget
+from landscape.budget import Budget, left_products, spending, spent
+from landscape.errors import SettingError
+from landscape.operators.hessian import HessianOperator
+from landscape.subject.cost import count_products
+from tests.cases import CASES, normal
+from tests.cli.command import FAST, SUBJECT, done, run
+from tests.cli.networks import mlp
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that stands still until it is told otherwise."""
+    now = [100.0]
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "products"),
+    [
+        ("2m", 120, None),
+        ("90s", 90, None),
+        ("1h", 3600, None),
+        ("1.5h", 5400, None),
+        ("0.5s", 0.5, None),
+        ("500hvp", None, 500),
+        ("2m,500hvp", 120, 500),
+        (" 500HVP , 2m ", 120, 500),
+    ],
+)
+def test_what_is_written(text, seconds, products):
+    found = Budget.parse(text)
+    assert (found.seconds, found.products) == (seconds, products)
+    assert Budget.parse(str(found)) == found
+
+
+@pytest.mark.parametrize("text", ["2m", "90s", "1h", "0.5s", "500hvp", "2m,500hvp"])
+def test_a_budget_is_told_as_it_was_written(text):
+    assert str(Budget.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "2", "m", "2 m", "-2m", "2d", "nans", "1e3s", "0s", "0hvp", "1.5hvp"],
+)
+def test_what_is_not_a_budget(text):
+    with pytest.raises(SettingError, match="is not a budget") as caught:
+        Budget.parse(text)
+    assert "2m,500hvp" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["2m,3h", "5hvp,6hvp", "2m;5s", "9" * 400 + "s", "9" * 400 + "hvp"]
+)
+def test_what_is_no_bound(text):
+    with pytest.raises(SettingError, match="is not a budget"):
+        Budget.parse(text)
+
+
+@pytest.mark.parametrize(
+    "bounds", [{}, {"seconds": 0}, {"products": -1}, {"seconds": float("nan")}]
+)
+def test_bounds_are_positive(bounds):
+    with pytest.raises(SettingError):
+        Budget(**bounds)
+
+
+def test_without_a_budget_nothing_is_ever_spent():
+    count_products(10**9)
+    assert not spent()
+    assert left_products() is None
+    assert budget.told() is None
+    with spending(None):
+        assert budget.told() is None
+
+
+def test_products_are_charged():
+    with spending(Budget(products=10)):
+        count_products(7)
+        assert (spent(), left_products()) == (False, 3)
+        count_products(5)
+        assert (spent(), left_products()) == (True, 0)
+    assert not spent()
+
+
+def test_the_clock_ends_a_budget_and_bounds_no_products(clock):
+    with spending(Budget(seconds=120)):
+        clock[0] += 119.9
+        assert not spent()
+        clock[0] += 0.1
+        assert spent()
+        assert left_products() is None
+
+
+def test_whichever_comes_first(clock):
+    with spending(Budget.parse("1s,5hvp")):
+        clock[0] += 2
+        assert (spent(), left_products()) == (True, 5)
+
+
+def test_a_budget_within_a_budget_is_charged_to_both(clock):
+    with spending(Budget(products=10, seconds=60)):
+        with spending(Budget(products=4)):
+            count_products(3)
+            assert (spent(), left_products(), budget.told()) == (False, 1, "4hvp")
+        assert left_products() == 7
+        with spending(Budget(products=100)):
+            assert left_products() == 7
+            clock[0] += 60
+            assert spent()
+
+
+def test_an_error_ends_the_block():
+    with pytest.raises(ZeroDivisionError), spending(Budget(products=1)):
+        _ = 1 / 0
+    assert budget.told() is None
+
+
+def test_the_products_of_an_operator_are_charged():
+    subject = CASES["mlp"]().subject()
+    operator = HessianOperator(subject)
+    rows = normal(operator.shape[0], 3, seed=1)
+    with spending(Budget(products=20)):
+        operator.matmat(rows)
+        operator.matvec(rows[:, 0])
+        assert left_products() == 16
+
+
+# --- the command line --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    torch.save(mlp().state_dict(), tmp_path / "final.pt")
+    return tmp_path / "final.pt"
+
+
+def test_the_budget_of_a_command_is_recorded(checkpoint):
+    outcome = done(f"gradients {SUBJECT} --budget 90s,500hvp --json", checkpoint)
+    assert outcome.document["provenance"]["budget"] == "90s,500hvp"
+    free = done(f"gradients {SUBJECT} --json", checkpoint).document
+    assert free["provenance"]["budget"] is None
+
+
+def test_the_budget_of_a_report_is_recorded(checkpoint, monkeypatch):
+    monkeypatch.chdir(checkpoint.parent)
+    outcome = done("report final.pt --budget 1h --json")
+    assert outcome.document["settings"] == {"preset": "standard", "budget": "1h"}
+
+
+def test_a_budget_that_did_not_last_is_told(checkpoint):
+    command = f"spectrum {SUBJECT} {FAST}"
+    outcome = done(f"{command} --budget 5hvp", checkpoint)
+    assert "note: the budget of 5hvp was spent: " in outcome.stderr
+    assert "was spent" not in done(f"{command} --budget 1h,99999hvp", checkpoint).stderr
+
+
+def test_a_command_under_a_budget_leaves_none_behind(checkpoint):
+    done(f"gradients {SUBJECT} --budget 1h", checkpoint)
+    assert budget.told() is None
+
+
+def test_a_bad_budget_is_a_usage_error(checkpoint):
+    outcome = run(f"gradients {SUBJECT} --budget 2days", checkpoint)
+    assert outcome.code == 2
+    assert "'2days' is not a budget" in outcome.stderr
+    assert "--budget 500hvp" in outcome.stderr
+
+
+def test_weights_have_no_budget():
+    assert "--budget" not in done("weights --help").stdout
+    assert "--budget 2m|500hvp" in done("spectrum --help").stdout
+
+
+@pytest.mark.parametrize("option", ["--batch-size 0", "--batch-size two", "--learning-rate 0"])
+def test_what_is_no_size_or_rate_is_a_usage_error(checkpoint, option):
+    outcome = run(f"gradients {SUBJECT} {option}", checkpoint)
+    assert outcome.code == 2
+    assert option.split()[0] in outcome.stderr
+
+
+def test_auto_is_not_handed_on(checkpoint):
+    done(f"gradients {SUBJECT} --batch-size auto --product auto", checkpoint)
