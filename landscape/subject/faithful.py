@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from landscape.errors import ModelError
+from landscape.errors import LandscapeError, ModelError
 from landscape.subject.batch import Batch
 from landscape.subject.losses import Loss
 from landscape.subject.network import Network, checkpointing
@@ -48,10 +49,16 @@ def refuse_unfaithful(network: Network, loss: Loss, point: Point, batch: Batch) 
             hint="use nn.Dropout, or F.dropout(..., training=self.training); fix sampled noise",
         )
     theta = point.theta.detach().requires_grad_()
-    few = batch.head(SAMPLES)
-    total = loss.total(network.outputs(point.moved(theta), few, loss), few.targets)
+    try:
+        total = _total(network, loss, point.moved(theta), batch.head(SAMPLES))
+    except (LandscapeError, RuntimeError):  # a network for batches of one size
+        total = _total(network, loss, point.moved(theta), batch)
     if _holds(total.grad_fn, "CheckpointFunctionBackward"):
         raise checkpointing(network.model)
+
+
+def _total(network: Network, loss: Loss, point: Point, batch: Batch) -> Tensor:
+    return loss.total(network.outputs(point, batch, loss), batch.targets)
 
 
 def _differ(one: float, other: float) -> bool:
