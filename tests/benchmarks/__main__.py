@@ -32,7 +32,7 @@ SPEED = {
 }
 ACCURACY = {
     "top10": ("digits-cnn", "gpt-text"),
-    "trace": ("digits-mlp", "digits-cnn"),
+    "trace": ("digits-mlp",),
     "density": ("digits-mlp",),
 }
 

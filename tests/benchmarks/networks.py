@@ -52,7 +52,7 @@ def resnet(widths: Sequence[int], depth: int, classes: int = 10) -> nn.Module:
     return nn.Sequential(*stem, *blocks, *head)
 
 
-def digits_cnn(widths: tuple[int, int] = (8, 16)) -> nn.Module:
+def digits_cnn(widths: tuple[int, int] = (32, 64)) -> nn.Module:
     stem = [nn.Conv2d(1, widths[0], 3, padding=1), nn.BatchNorm2d(widths[0]), nn.ReLU()]
     body = [nn.Conv2d(*widths, 3, padding=1), nn.BatchNorm2d(widths[1]), nn.ReLU()]
     head = [nn.Flatten(), nn.Linear(4 * widths[1], 10)]

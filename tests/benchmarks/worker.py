@@ -152,6 +152,7 @@ class Worker:
             one.setup(toy)
             one.product(toy.columns()[:, 0])
             one.products(toy.columns())
+        torch.compiler.reset()  # or shapes that changed would be compiled as dynamic ones
 
 
 def _under(one: Contender, call: Any) -> Any:
