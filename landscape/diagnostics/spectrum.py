@@ -23,7 +23,7 @@ from landscape.linalg.density import (
     even_grid,
     spectral_measure,
 )
-from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs
+from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs, refuse_more_than
 from landscape.linalg.krylov import krylov
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.trace import Traces, estimate_traces
@@ -100,6 +100,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
 
     def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[SpectrumResult]:
         """Return the spectrum, its search begun at the eigenvectors of the checkpoint before."""
+        refuse_more_than(subject.parameters.size, self.top, self.bottom)
         dynamics = dynamics_of(subject, self.precondition)
         curvature = Curvature(
             kind=self.operator,

@@ -26,7 +26,7 @@ from landscape.linalg.products import dots, norm
 from landscape.linalg.search import Found, Search, Wanted
 from landscape.linalg.shape import fitting
 
-__all__ = ["Eigenpairs", "Pairs", "Request", "eigenpairs", "solve"]
+__all__ = ["Eigenpairs", "Pairs", "Request", "eigenpairs", "refuse_more_than", "solve"]
 
 PROBES = 3  # random vectors that are multiplied with one another
 ASYMMETRY = 0.05  # of the usual size of u·Av: far above any rounding
@@ -109,6 +109,20 @@ def eigenpairs(  # noqa: PLR0913 - a request, spelt out
     return solve(operator, request, generator=generator, start=start)
 
 
+def refuse_more_than(size: int, top: int, bottom: int) -> None:
+    """Refuse a request for more pairs than there are coordinates.
+
+    Raises:
+        SettingError: It is one.
+    """
+    if max(top, bottom) > size:
+        raise SettingError(
+            f"{max(top, bottom)} eigenpairs were asked for, but there are {size} parameters",
+            where="top, bottom",
+            hint=f"ask for at most {size}",
+        )
+
+
 def solve(
     operator: LinearOperator,
     request: Request,
@@ -128,12 +142,7 @@ def solve(
             residuals are small enough are not searched again.
     """
     size, top, bottom = operator.shape[0], request.top, request.bottom
-    if max(top, bottom) > size:
-        raise SettingError(
-            f"{max(top, bottom)} eigenpairs were asked for, but there are {size} parameters",
-            where="top, bottom",
-            hint=f"ask for at most {size}",
-        )
+    refuse_more_than(size, top, bottom)
     defect = symmetry_defect(operator, generator)
     budget = request.max_products - top - bottom - PROBES
     if size <= min(DENSE_BELOW, budget):

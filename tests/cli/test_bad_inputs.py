@@ -347,7 +347,7 @@ REFUSALS = [
     setting(45, "--tolerance nan", "nan", "default is 0.0001"),
     setting(45, "--trace-tolerance inf", "inf", "default is 0.1"),
     setting(45, "--max-samples -3", "-3", "x>=1", "first samples"),
-    setting(45, "--operator fisher", "'fisher' is not one of", "hessian", "gauss-newton"),
+    setting(45, "--operator kfac", "'kfac' is not one of", "hessian", "gauss-newton"),
 ]  # fmt: skip
 
 

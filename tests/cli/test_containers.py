@@ -71,7 +71,12 @@ def reference(saved) -> Any:
 @pytest.mark.parametrize("way", WAYS)
 def test_spectrum(saved, reference, way):
     document = done(f"spectrum {saved[way]} {SUBJECT} {FAST} --json").document
-    assert document["answer"] == reference["answer"]
+    beside = ("step", "stability_reason")  # what only some containers tell
+    found, expected = (
+        {key: value for key, value in one["answer"].items() if key not in beside}
+        for one in (document, reference)
+    )
+    assert found == expected
     fingerprint = document["provenance"]["weights_fingerprint"]
     assert fingerprint == reference["provenance"]["weights_fingerprint"]
     assert document["provenance"]["batches_hash"] == reference["provenance"]["batches_hash"]
