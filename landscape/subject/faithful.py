@@ -14,7 +14,7 @@ from landscape.subject.network import Network, checkpointing
 from landscape.subject.point import Point
 from landscape.subject.undisturbed import seeded
 
-SAMPLES = 2  # of which the graph is looked at: more than one for networks that average over them
+SAMPLES = 16  # of which the graph is looked at
 AGREEMENT = 1e-6  # relative: far above rounding, far below any noise
 
 
@@ -49,12 +49,19 @@ def refuse_unfaithful(network: Network, loss: Loss, point: Point, batch: Batch) 
             hint="use nn.Dropout, or F.dropout(..., training=self.training); fix sampled noise",
         )
     theta = point.theta.detach().requires_grad_()
-    try:
-        total = _total(network, loss, point.moved(theta), batch.head(SAMPLES))
-    except (LandscapeError, RuntimeError):  # a network for batches of one size
-        total = _total(network, loss, point.moved(theta), batch)
+    total = _graph_total(network, loss, point.moved(theta), batch)
     if _holds(total.grad_fn, "CheckpointFunctionBackward"):
         raise checkpointing(network.model)
+
+
+def _graph_total(network: Network, loss: Loss, point: Point, batch: Batch) -> Tensor:
+    """Return the loss of a few samples; of all where there are few, or only batches of one size."""
+    if batch.samples <= SAMPLES:
+        return _total(network, loss, point, batch)
+    try:
+        return _total(network, loss, point, batch.head(SAMPLES))
+    except (LandscapeError, RuntimeError):
+        return _total(network, loss, point, batch)
 
 
 def _total(network: Network, loss: Loss, point: Point, batch: Batch) -> Tensor:
