@@ -7,7 +7,9 @@ operation of PyTorch, and neither is always the faster one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -155,16 +157,30 @@ def vectorised(local: Local) -> Rows:
     """Return the products of forward mode with all rows at once."""
 
     def products(rows: Tensor) -> Tensor:
-        if len(rows) == 1:
-            return local.forward(rows[0]).unsqueeze(0)
-        return vmap(local.forward)(rows)
+        with _quiet():
+            if len(rows) == 1:
+                return local.forward(rows[0]).unsqueeze(0)
+            return vmap(local.forward)(rows)
 
     return products
 
 
 def one_by_one(local: Local) -> Rows:
     """Return the products of forward mode with one row after another."""
-    return lambda rows: torch.stack([local.forward(row) for row in rows])
+
+    def products(rows: Tensor) -> Tensor:
+        with _quiet():
+            return torch.stack([local.forward(row) for row in rows])
+
+    return products
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself that PyTorch's forward mode is made with tools that PyTorch deprecates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def transposed_products(outputs: Tensor, inputs: Tensor, rows: Tensor) -> Tensor:
