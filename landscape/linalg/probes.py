@@ -19,5 +19,8 @@ def rademacher(count: int, size: int, *, like: Tensor, generator: torch.Generato
 
 def spherical(count: int, size: int, *, like: Tensor, generator: torch.Generator) -> Tensor:
     """Return vectors uniform on the unit sphere (p, n), drawn on the CPU in float64."""
-    gauss = torch.randn(count, size, generator=generator, dtype=torch.float64)
-    return (gauss / gauss.norm(dim=1, keepdim=True).clamp_min(math.ulp(0.0))).to(like)
+    rows = torch.empty(count, size, dtype=like.dtype, device=like.device)
+    for row in rows:  # one at a time: in float64 they are large
+        gauss = torch.randn(size, generator=generator, dtype=torch.float64)
+        row.copy_(gauss / gauss.norm().clamp_min(math.ulp(0.0)))
+    return rows

@@ -85,7 +85,7 @@ class Engine:
         self._trials: dict[int, Trials] = {}
         self._compiler = Compiler()
         self.agreement = 0.0
-        KeptPages.during(self)
+        self._pages_kept = False
 
     @property
     def way(self) -> str:
@@ -117,6 +117,9 @@ class Engine:
 
     def _own(self, rows: Tensor) -> Tensor:
         """Return what the samples of this rank add to the sum."""
+        if not self._pages_kept:  # from here on: what came before should give its memory back
+            KeptPages.during(self)
+            self._pages_kept = True
         while True:
             try:
                 with exact_arithmetic():

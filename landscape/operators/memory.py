@@ -15,7 +15,7 @@ from landscape.linalg.memory import free_bytes
 SHARE = 0.4  # of the free memory that kept linearisations may take
 BLOCK = 16  # most vectors at a time
 VECTORS = 6  # how many copies of a block of vectors one product keeps
-_KEEP = 2**31 - 1  # bytes: no block is too large to be kept
+_KEEP = (128 * 2**20, 2**30)  # blocks up to this size, and this much at the end of the heap
 _DEFAULT = (32 * 2**20, 64 * 2**20)  # glibc: largest dynamic threshold, and twice that
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1
 
@@ -43,8 +43,8 @@ class KeptPages:
         if (library := _glibc()) is None:
             return
         if cls._holders == 0:
-            library.mallopt(_MMAP_THRESHOLD, _KEEP)
-            library.mallopt(_TRIM_THRESHOLD, _KEEP)
+            library.mallopt(_MMAP_THRESHOLD, _KEEP[0])
+            library.mallopt(_TRIM_THRESHOLD, _KEEP[1])
         cls._holders += 1
         weakref.finalize(owner, cls._release, library).atexit = False
 
