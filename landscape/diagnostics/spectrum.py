@@ -100,8 +100,8 @@ class Spectrum(Diagnostic[SpectrumResult]):
 
     def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[SpectrumResult]:
         """Return the spectrum, its search begun at the eigenvectors of the checkpoint before."""
-        refuse_more_than(subject.parameters.size, self.top, self.bottom)
         dynamics = dynamics_of(subject, self.precondition)
+        refuse_more_than(subject.parameters.size, self.top, self.bottom)
         curvature = Curvature(
             kind=self.operator,
             weight_decay=self.weight_decay,
