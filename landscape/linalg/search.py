@@ -163,7 +163,7 @@ class Search:
         )
         quiet = 0
         while True:
-            self._advance(recurrence)
+            self._advance(recurrence, wanted.top + wanted.bottom)
             ritz = recurrence.ritz()
             self.scale = max(self.scale, float(ritz.values.abs().max()))
             slack = self.absolute_tolerance
@@ -172,17 +172,17 @@ class Search:
             quiet = quiet + 1 if nothing_beyond(wanted, recurrence, ritz, slack) else 0
             enough = recurrence.spans or len(ritz.values) > wanted.top + wanted.bottom
             settled = enough and (bool(done[need].all()) or quiet == QUIET_LOOKS)
-            if settled or recurrence.spans or self._too_dear(recurrence):
+            if settled or recurrence.spans or (enough and self._too_dear(recurrence)):
                 rows = recurrence.combine(ritz.weights.T[need])
                 return Found(ritz.values[need], rows, done[need], settled, recurrence.spans)
             if recurrence.full:
                 recurrence.restart(ritz, _kept(need, recurrence.width))
 
-    def _advance(self, recurrence: Recurrence) -> None:
-        """Take steps until it is time to look."""
+    def _advance(self, recurrence: Recurrence, least: int) -> None:
+        """Take steps until it is time to look, or the budget ends with more rows than `least`."""
         taken = 0
         while taken < CHECK_EVERY and not recurrence.full:
-            if recurrence.basis.size and self._too_dear(recurrence):
+            if recurrence.basis.size > least and self._too_dear(recurrence):
                 return
             width = recurrence.width
             recurrence.step()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from landscape.budget import Budget, spending
 from landscape.crosscheck import second_opinion
 from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
 from landscape.errors import ModelError, SettingError
@@ -632,3 +633,12 @@ def test_a_network_whose_loss_does_not_curve_has_a_readable_answer():
     assert result.summary()
     assert result.findings() is not None
     json.dumps(result.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("name", ["mlp", "tied"])
+def test_a_spent_budget_gives_every_number_and_marks_it(name):
+    with spending(Budget(products=10)):
+        result = Spectrum(top=4, bottom=2, tolerance=1e-8).run(CASES[name]().subject())
+    assert result.status is Status.BUDGET_SPENT
+    assert (len(result.eigenvalues.top), len(result.eigenvalues.bottom)) == (4, 2)
+    assert result.cost.products < 200
