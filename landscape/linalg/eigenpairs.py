@@ -9,7 +9,6 @@ until one sees that nothing lies beyond.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,19 +16,15 @@ import torch
 from torch import Tensor
 
 from landscape import progress
-from landscape.errors import NumericalError, SettingError
+from landscape.errors import SettingError
 from landscape.estimate import Status
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.pairs import Eigenpairs, Pairs, dense, measured
-from landscape.linalg.probes import spherical
-from landscape.linalg.products import dots, norm
 from landscape.linalg.search import Found, Search, Wanted
 from landscape.linalg.shape import fitting
 
 __all__ = ["Eigenpairs", "Pairs", "Request", "eigenpairs", "refuse_more_than", "solve"]
 
-PROBES = 3  # random vectors that are multiplied with one another
-ASYMMETRY = 0.05  # of the usual size of u·Av: far above any rounding
 DENSE_BELOW = 300  # so many products tell everything, and searches would take about as many
 
 
@@ -90,12 +85,13 @@ def eigenpairs(  # noqa: PLR0913 - a request, spelt out
         SettingError: More pairs are asked for than there are coordinates.
         NumericalError: The operator is not symmetric, or a product is not finite.
 
-    Cost: one product a step and row of a block, one per pair for its true residual, three for the
-    noise floor; n + 3 for n ≤ 300.
-    Memory: the basis (two vectors a pair and twenty, at least 64) and `top` + `bottom` vectors.
+    Cost: one product a step and row of a block; n for n ≤ 300. True residuals follow from the
+    products of the basis where memory allows to keep them, and cost one product a pair otherwise.
+    Memory: the basis (two vectors a pair and twenty, at least 64), its products, and twice `top` +
+    `bottom` vectors.
 
     Source: Wu & Simon 2000 (thick restart); Zhou & Saad 2008 (blocks); Parlett 1998, §11 (residual
-    bounds); Kuczyński & Woźniakowski 1992 (what a random start cannot miss).
+    bounds); `landscape.linalg.overlooked` (what a random start cannot miss).
     """
     request = Request(
         top=top,
@@ -143,24 +139,22 @@ def solve(
     """
     size, top, bottom = operator.shape[0], request.top, request.bottom
     refuse_more_than(size, top, bottom)
-    defect = symmetry_defect(operator, generator)
-    budget = request.max_products - top - bottom - PROBES
-    if size <= min(DENSE_BELOW, budget):
-        return _exactly(operator, request, defect)
+    if size <= min(DENSE_BELOW, request.max_products):
+        return _exactly(operator, request)
     shape = fitting(
         operator,
         pairs=top + bottom,
-        max_products=budget,
+        max_products=request.max_products - top - bottom,
         block=request.block,
         basis_size=request.basis_size,
         memory_bytes=request.memory_bytes,
     )
+    later = 0 if shape.images and ritz is None else top + bottom
     search = Search(
         operator,
         generator=generator,
         tolerance=request.tolerance,
-        floor=defect,
-        budget=max(budget, top + bottom + 2 + shape.block),
+        budget=max(request.max_products - later, top + bottom + 2 + shape.block),
         shape=shape,
     )
     with progress.task("eigenpairs", None) as task:
@@ -168,7 +162,8 @@ def solve(
         found, complete, searches = _all_pairs(search, request, start, ritz)
     order = torch.argsort(found.values, descending=True)
     kept = torch.unique(torch.cat([order[:top], order[len(order) - bottom :]]))
-    known, orthogonality = measured(operator, found.vectors[kept.to(found.vectors.device)])
+    found = found.selected(kept)
+    known, orthogonality = measured(operator, found.vectors, found.images)
     upper, lower = known.first(top), known.last(bottom)
     accepted = search.accepted
     settled = all(bool((end.residuals <= accepted).all()) for end in (upper, lower))
@@ -179,10 +174,10 @@ def solve(
         complete=complete,
         status=_status(settled and complete, exhausted=found.exhausted),
         tolerance=accepted,
-        symmetry_defect=defect,
+        symmetry_defect=search.floor,
         orthogonality=orthogonality,
         searches=searches,
-        products=search.products + len(known.values) + PROBES,
+        products=search.products + (len(known.values) if found.images is None else 0),
     )
 
 
@@ -192,33 +187,9 @@ def _status(settled: bool, *, exhausted: bool) -> Status:
     return Status.INVARIANT_SUBSPACE if exhausted else Status.CONVERGED
 
 
-def symmetry_defect(operator: LinearOperator, generator: torch.Generator) -> float:
-    """Return the largest |u·Av − v·Au| among random unit vectors.
-
-    Raises:
-        NumericalError: It is as large as the products themselves, which no rounding explains.
-    """
-    size = operator.shape[0]
-    like = torch.empty(0, dtype=operator.dtype, device=operator.device)
-    starts = spherical(PROBES, size, like=like, generator=generator)
-    products = operator.matmat(starts.T).T
-    forms = dots(starts, products)
-    defect = float((forms - forms.T).abs().max())
-    usual = max(map(norm, products)) / math.sqrt(size)  # size of u·Av for random u
-    if size > 1 and defect > ASYMMETRY * usual:
-        raise NumericalError(
-            "the operator is not symmetric, so its products are wrong",
-            where=type(operator).__name__,
-            why=f"|u·Av − v·Au| is {defect:.2g} where u·Av is about {usual:.2g}: the network holds "
-            "an operation whose second derivative is wrong in PyTorch (weight_norm on the CPU)",
-            hint="use --operator gauss-newton, or study the network with that operation replaced",
-        )
-    return defect
-
-
-def _exactly(operator: LinearOperator, request: Request, defect: float) -> Eigenpairs:
+def _exactly(operator: LinearOperator, request: Request) -> Eigenpairs:
     """Return the pairs of the whole matrix."""
-    every, orthogonality = dense(operator)
+    every, orthogonality, defect = dense(operator)
     size, top, bottom = len(every.values), request.top, request.bottom
     index = np.arange(size)
     kept = index[(index < top) | (index >= size - bottom)].tolist()
@@ -235,7 +206,7 @@ def _exactly(operator: LinearOperator, request: Request, defect: float) -> Eigen
         symmetry_defect=defect,
         orthogonality=orthogonality,
         searches=1,
-        products=size + PROBES,
+        products=size,
     )
 
 
@@ -251,8 +222,7 @@ def _all_pairs(
     searches, complete = 1, found.exhausted
     while not complete and not search.spent:
         above, below = found.kth_largest(top), found.kth_smallest(bottom)
-        wanted = Wanted(top=min(top, 1), bottom=min(bottom, 1), above=above, below=below)
-        more = search.run(found, wanted)
+        more = search.run(found, Wanted(above=above, below=below))
         searches += 1
         slack = search.absolute_tolerance
         missed = more.converged & ((more.values > above + slack) | (more.values < below - slack))
@@ -282,6 +252,7 @@ def _split(
     locked = Found(
         values,
         ritz.vectors[done.nonzero()[0].tolist()],
+        None,
         torch.ones_like(values).bool(),
         settled=True,
         exhausted=len(values) == search.operator.shape[0],

@@ -12,6 +12,7 @@ from landscape.estimate import Status
 from landscape.linalg.basis import orthonormal
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.products import CHUNK, combined, dots, gram
+from landscape.linalg.symmetry import symmetry_defect
 
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # of a residual, in units of the largest |value|
 
@@ -44,35 +45,55 @@ class Eigenpairs:
     complete: bool  # no pair beyond the k-th was missed
     status: Status
     tolerance: float  # absolute: the residual that was asked for, or the noise floor
-    symmetry_defect: float  # |u·Av − v·Au| for random unit vectors: the noise floor
+    symmetry_defect: float  # largest |u·Av − v·Au| of the search's unit vectors: the noise floor
     orthogonality: float  # max |VVᵀ − I|
     searches: int
     products: int
 
 
-def measured(operator: LinearOperator, rows: Tensor) -> tuple[Pairs, float]:
+def measured(
+    operator: LinearOperator, rows: Tensor, images: Tensor | None = None
+) -> tuple[Pairs, float]:
     """Return the Ritz pairs in the span of some rows (k, n), descending, with true residuals.
+
+    Args:
+        operator: Symmetric, n × n.
+        rows: Nearly orthonormal.
+        images: Their products (k, n), where they are known.
 
     Returns:
         The pairs and max |VVᵀ − I|.
 
-    Cost: k products in one block.
+    Cost: none where the images are known; k products in one block otherwise.
     """
-    rows = orthonormal(rows)
-    images = operator.matmat(rows.T).T
-    projected = dots(rows, images).cpu()
+    if images is None:
+        rows = orthonormal(rows)
+        images = operator.matmat(rows.T).T
+    correlation, projected = gram(rows).cpu(), dots(rows, images).cpu()
+    inverse = _inverse_factor(correlation)
+    projected = inverse @ projected @ inverse.T
     values, weights = torch.linalg.eigh((projected + projected.T) / 2)
-    values, turn = values.flip(0), weights.T.flip(0).to(rows.device)
+    values, turn = values.flip(0), (weights.T.flip(0) @ inverse).to(rows.device)
     vectors = combined(turn, rows)
     residuals = _misfits(turn, images, values.to(turn), vectors)
     return Pairs(values.numpy(), residuals.cpu().numpy(), vectors), _defect(vectors)
 
 
-def dense(operator: LinearOperator) -> tuple[Pairs, float]:
+def _inverse_factor(correlation: Tensor) -> Tensor:  # (k, k)
+    """Return F with F G Fᵀ = I, for the products G of rows with one another."""
+    lower = torch.linalg.cholesky(correlation)
+    identity = torch.eye(len(lower), dtype=lower.dtype)
+    return torch.linalg.solve_triangular(lower, identity, upper=False)
+
+
+def dense(operator: LinearOperator) -> tuple[Pairs, float, float]:
     """Return all pairs of an operator, descending, from as many products as it has columns.
 
     Returns:
-        The pairs and max |VVᵀ − I|.
+        The pairs, max |VVᵀ − I|, and the largest asymmetry of the matrix.
+
+    Raises:
+        NumericalError: It is not symmetric, or a product is not finite.
     """
     size, step = operator.shape[0], operator.preferred_block
     identity = torch.eye(size, dtype=operator.dtype, device=operator.device)
@@ -82,7 +103,9 @@ def dense(operator: LinearOperator) -> tuple[Pairs, float]:
     values, turn = values.flip(0), weights.T.flip(0).to(identity.device)
     vectors = turn.to(operator.dtype)
     residuals = _misfits(turn, images, values.to(turn), vectors)
-    return Pairs(values.numpy(), residuals.cpu().numpy(), vectors), _defect(vectors)
+    pairs = Pairs(values.numpy(), residuals.cpu().numpy(), vectors)
+    gaps, lengths = (matrix - matrix.T).abs(), torch.linalg.vector_norm(matrix, dim=1)
+    return pairs, _defect(vectors), symmetry_defect(operator, gaps, lengths)
 
 
 def _misfits(turn: Tensor, images: Tensor, values: Tensor, vectors: Tensor) -> Tensor:  # (k,)

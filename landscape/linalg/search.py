@@ -11,30 +11,24 @@ from torch import Tensor
 
 from landscape.budget import spent
 from landscape.linalg.operator import LinearOperator
+from landscape.linalg.overlooked import Outlook, least_sight
 from landscape.linalg.probes import spherical
-from landscape.linalg.recurrence import Recurrence, Ritz
+from landscape.linalg.recurrence import Recurrence
 from landscape.linalg.shape import Shape
 
-CHECK_EVERY = 8  # products between looks at the Ritz values, or one block
-QUIET_LOOKS = 2  # looks running at which nothing may lie beyond
-SURE = 0.99  # probability with which a random start shows what is beyond
-RESOLVED = 0.1  # of the range: what a search must be able to show before residuals are believed
+CHECK_EVERY = 8  # products between looks at the Ritz values, for which an accelerator must stop
+ROWS_A_LOOK = 16  # rows of the basis for each product between looks on the host
 STRAY = 0.03  # random part of a start near what is wanted
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which pairs must converge: some at each end, and every one beyond two thresholds."""
+    """Which pairs must converge: some at each end, or every one beyond two thresholds."""
 
-    top: int
-    bottom: int
+    top: int = 0
+    bottom: int = 0
     above: float = math.inf
     below: float = -math.inf
-
-    @property
-    def bounded(self) -> bool:
-        """Return whether there are thresholds."""
-        return math.isfinite(self.above) or math.isfinite(self.below)
 
     def mask(self, values: Tensor, slack: float) -> Tensor:
         """Return which of some ascending values (k,) are wanted."""
@@ -43,6 +37,21 @@ class Wanted:
         beyond = (values > self.above + slack) | (values < self.below - slack)
         return ends | beyond
 
+    @property
+    def share(self) -> float:
+        """Return the share of the upper end in what is kept beside the wanted pairs."""
+        upper = self.top > 0 or math.isfinite(self.above)
+        lower = self.bottom > 0 or math.isfinite(self.below)
+        return upper / (upper + lower)
+
+    def outlooks(self, least: float) -> list[Outlook]:
+        """Return what watches the thresholds; `least` is what the start sees of anything."""
+        return [
+            Outlook(top, threshold, least)
+            for top, threshold in ((True, self.above), (False, self.below))
+            if math.isfinite(threshold)
+        ]
+
 
 @dataclass(frozen=True)
 class Found:
@@ -50,6 +59,7 @@ class Found:
 
     values: Tensor  # (k,), float64, on the host
     vectors: Tensor  # (k, n), orthonormal rows
+    images: Tensor | None  # (k, n), their products, if kept
     converged: Tensor  # (k,), bool
     settled: bool  # everything that was wanted converged
     exhausted: bool  # the whole space was spanned: the pairs are exact, and nothing is left
@@ -58,7 +68,8 @@ class Found:
     def none(cls, like: Tensor) -> Found:
         """Return no pairs of operators on vectors such as the given one (n,)."""
         nothing = torch.zeros(0, dtype=torch.float64)
-        return cls(nothing, like.new_zeros(0, like.numel()), nothing.bool(), True, False)
+        rows = like.new_zeros(0, like.numel())
+        return cls(nothing, rows, rows, nothing.bool(), True, False)
 
     def kth_largest(self, k: int) -> float:
         """Return the k-th largest value; infinity for k = 0."""
@@ -74,14 +85,24 @@ class Found:
 
     def selected(self, mask: Tensor) -> Found:
         """Return some of the pairs."""
-        vectors = self.vectors[mask.to(self.vectors.device)]
-        return Found(self.values[mask], vectors, self.converged[mask], self.settled, self.exhausted)
+        rows = mask.to(self.vectors.device)
+        return replace(
+            self,
+            values=self.values[mask],
+            vectors=self.vectors[rows],
+            images=None if self.images is None else self.images[rows],
+            converged=self.converged[mask],
+        )
 
     def joined(self, other: Found, *, exhausted: bool) -> Found:
         """Return these pairs and others, which are orthogonal to them."""
+        images = None
+        if self.images is not None and other.images is not None:
+            images = torch.cat([self.images, other.images])
         return Found(
             torch.cat([self.values, other.values]),
             torch.cat([self.vectors, other.vectors]),
+            images,
             torch.cat([self.converged, other.converged]),
             self.settled and other.settled,
             exhausted,
@@ -95,7 +116,6 @@ class Search:
         operator: Symmetric, n × n.
         generator: Draws the start vectors.
         tolerance: Largest residual, relative to the largest |eigenvalue|.
-        floor: The symmetry defect, below which no residual is asked for.
         budget: Products that may be spent.
         shape: How large blocks and bases are.
     """
@@ -106,18 +126,17 @@ class Search:
         *,
         generator: torch.Generator,
         tolerance: float,
-        floor: float,
         budget: int,
         shape: Shape,
     ) -> None:
         self.operator = operator
         self.generator = generator
         self.tolerance = tolerance
-        self.floor = floor
         self.budget = budget
         self.shape = shape
         self.products = 0
         self.scale = 0.0
+        self.floor = 0.0  # the symmetry defect so far, below which no residual is asked for
         self.on_step: Callable[[int], None] = lambda _: None
 
     @property
@@ -141,8 +160,8 @@ class Search:
     def run(self, known: Found, wanted: Wanted, start: Tensor | None = None) -> Found:
         """Search the complement of known pairs until the wanted converge or the budget ends.
 
-        Where everything beyond two thresholds is wanted, the search also ends once it is plain that
-        nothing lies there.
+        Where everything beyond two thresholds is wanted, the search ends once it is plain that
+        nothing lies there beside what converged.
 
         Args:
             known: What is locked.
@@ -160,28 +179,39 @@ class Search:
             generator=self.generator,
             fixed=known.vectors,
             on_host=self.shape.on_host,
+            images=self.shape.images,
         )
-        quiet = 0
+        outlooks = wanted.outlooks(least_sight(left, recurrence.width))
         while True:
             self._advance(recurrence, wanted.top + wanted.bottom)
             ritz = recurrence.ritz()
             self.scale = max(self.scale, float(ritz.values.abs().max()))
+            self.floor = max(self.floor, ritz.defect)
             slack = self.absolute_tolerance
             done = ritz.residuals <= slack
             need = wanted.mask(ritz.values, slack)
-            quiet = quiet + 1 if nothing_beyond(wanted, recurrence, ritz, slack) else 0
             enough = recurrence.spans or len(ritz.values) > wanted.top + wanted.bottom
-            settled = enough and (bool(done[need].all()) or quiet == QUIET_LOOKS)
+            settled = (
+                enough
+                and bool(done[need].all())
+                and all(outlook.decided(recurrence, ritz, slack) for outlook in outlooks)
+            )
             if settled or recurrence.spans or (enough and self._too_dear(recurrence)):
-                rows = recurrence.combine(ritz.weights.T[need])
-                return Found(ritz.values[need], rows, done[need], settled, recurrence.spans)
+                weights = ritz.weights.T[need]
+                rows, images = recurrence.combine(weights), recurrence.image(weights)
+                return Found(ritz.values[need], rows, images, done[need], settled, recurrence.spans)
             if recurrence.full:
-                recurrence.restart(ritz, _kept(need, recurrence.width))
+                for outlook in outlooks:
+                    outlook.restart(recurrence, ritz, slack)
+                recurrence.restart(ritz, _kept(need, recurrence.width, wanted.share))
 
     def _advance(self, recurrence: Recurrence, least: int) -> None:
         """Take steps until it is time to look, or the budget ends with more rows than `least`."""
+        size = recurrence.basis.size
+        on_host = self.operator.device.type == "cpu"
+        until = max(1, size // ROWS_A_LOOK) if on_host else CHECK_EVERY
         taken = 0
-        while taken < CHECK_EVERY and not recurrence.full:
+        while taken < until and not recurrence.full:
             if recurrence.basis.size > least and self._too_dear(recurrence):
                 return
             width = recurrence.width
@@ -202,31 +232,7 @@ class Search:
         return turn @ near.to(like) + STRAY * random
 
 
-def nothing_beyond(wanted: Wanted, recurrence: Recurrence, ritz: Ritz, slack: float) -> bool:
-    """Return whether it is plain that no eigenvalue lies beyond the thresholds.
-
-    At each end either a random start would have shown it by now (probability 0.99), or the extreme
-    Ritz value with its residual stays within, after steps enough to show whatever lies beyond by a
-    tenth of the range.
-    """
-    low = float(ritz.values[0] - ritz.residuals[0])
-    high = float(ritz.values[-1] + ritz.residuals[-1])
-    unseen = recurrence.unseen(SURE)
-
-    def within(extreme: float, reach: float, limit: float, extent: float) -> bool:
-        shown = extreme < limit - unseen * extent
-        return shown or (reach <= limit and unseen <= RESOLVED)
-
-    above, below = wanted.above + slack, wanted.below - slack
-    ends = []
-    if wanted.top:
-        ends.append(within(float(ritz.values[-1]), high, above, max(above - low, 0.0)))
-    if wanted.bottom:
-        ends.append(within(-float(ritz.values[0]), -low, -below, max(high - below, 0.0)))
-    return all(ends) and wanted.bounded
-
-
-def _kept(need: Tensor, width: int) -> Tensor:
+def _kept(need: Tensor, width: int, share: float) -> Tensor:
     """Return which Ritz pairs a restart keeps: the wanted ones, and half of the rest beside them.
 
     There is room for two blocks at least afterwards, if need be for fewer wanted ones.
@@ -238,9 +244,7 @@ def _kept(need: Tensor, width: int) -> Tensor:
     if room < 0:
         top = places * top // (top + bottom)
         bottom = places - top
-    elif bottom == 0:
-        top += room
     else:
-        top, bottom = top + room // 2, bottom + room // 2
+        top, bottom = top + round(share * room), bottom + round((1 - share) * room)
     index = torch.arange(size)
     return (index >= size - top) | (index < bottom)

@@ -20,6 +20,7 @@ class Shape:
     block: int  # b, products at once
     basis: int  # rows kept before a restart
     on_host: bool  # the basis does not fit on the device of the operator
+    images: bool  # there is room for the products of the basis as well
 
 
 def fitting(
@@ -49,9 +50,11 @@ def fitting(
     block = max(1, min(block, max_products // 8, operator.shape[0]))
     least = pairs + max(4 * block, pairs // 2, LEAST_FREE)
     if basis_size is not None:
-        return Shape(block, max(basis_size, least), on_host=False)
+        return Shape(block, max(basis_size, least), on_host=False, images=True)
     wanted = max(2 * pairs + 20, LEAST_ROWS) + ROWS_OF_BLOCK * (block - 1)
     memory = basis_budget(operator.device) if memory_bytes is None else memory_bytes
     rows = memory // bytes_of_rows(operator, 1)
     on_host = rows < least and operator.device.type != "cpu"
-    return Shape(block, wanted if on_host else min(wanted, max(rows, least)), on_host)
+    if on_host:
+        return Shape(block, wanted, on_host=True, images=False)
+    return Shape(block, min(wanted, max(rows, least)), on_host=False, images=rows >= 2 * wanted)

@@ -128,16 +128,50 @@ def test_what_is_not_finite_is_refused_at_the_next_look():
         run.ritz()
 
 
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+def test_images_of_ritz_vectors_follow_from_those_of_the_basis(dtype):
+    matrix = symmetric(VALUES, dtype=dtype)
+    start = spherical(4, len(matrix), like=matrix, generator=generator(1))
+    run = Recurrence(
+        MatrixOperator(matrix), start, capacity=40, generator=generator(2), images=True
+    )
+    for _ in range(2):
+        stepped(run, 6)
+        ritz = run.ritz()
+        run.restart(ritz, ritz.values > ritz.values[8])
+    stepped(run, 2)
+    weights = run.ritz().weights.T[-5:]
+    eps = torch.finfo(dtype).eps
+    expected = run.combine(weights) @ matrix
+    torch.testing.assert_close(run.image(weights), expected, rtol=0, atol=30 * 20 * eps)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
 @pytest.mark.parametrize("block", [1, 4])
-@pytest.mark.parametrize("seed", range(5))
-def test_nothing_lies_further_beyond_than_what_is_called_unseen(block, seed):
-    values = np.concatenate([[2.0], np.linspace(-1, 1, 999)])
-    matrix = torch.diag(torch.from_numpy(values)[torch.randperm(1000, generator=generator(seed))])
-    start = spherical(block, 1000, like=matrix, generator=generator(seed))
-    run = Recurrence(MatrixOperator(matrix), start, capacity=200, generator=generator(0))
-    for _ in range(24):
-        run.step()
-        assert 2 - float(run.ritz().values[-1]) <= 3 * run.unseen(0.99) + 1e-12
+def test_a_symmetric_operator_has_a_defect_of_rounding(dtype, block):
+    run = stepped(recurrence(symmetric(VALUES, dtype=dtype), block), 6)
+    assert 0 < run.ritz().defect < 30 * 20 * torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("block", [1, 4])
+def test_asymmetry_is_measured_and_kept_over_restarts(block):
+    noise = 1e-5 * torch.randn(200, 200, generator=generator(7), dtype=F64)
+    matrix = symmetric(VALUES) + noise - noise.T
+    run = stepped(recurrence(matrix, block, capacity=24), 5)
+    ritz = run.ritz()
+    assert 1e-6 < ritz.defect < 1e-3
+    run.restart(ritz, ritz.values > ritz.values[3])
+    run.step()
+    assert run.ritz().defect >= ritz.defect
+
+
+@pytest.mark.parametrize("block", [1, 4])
+@pytest.mark.parametrize("size", [0.1, 1.0])
+def test_an_operator_that_is_not_symmetric_is_refused(block, size):
+    other = torch.randn(200, 200, generator=generator(7), dtype=F64)
+    run = stepped(recurrence(symmetric(VALUES) + size * other, block), 4)
+    with pytest.raises(NumericalError, match="not symmetric"):
+        run.ritz()
 
 
 def test_coordinates_are_those_of_the_start_vectors():
