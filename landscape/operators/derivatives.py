@@ -32,7 +32,7 @@ UNSYMMETRIC = {torch.float64: 1e-6, torch.float32: 1e-2}
 NEARBY = 1e-3  # how far from the weights, relative to their size
 IMPRECISE = 0.05  # relative difference of float32 from float64
 SAMPLES = 16
-BYTES = 64 * 2**20  # intermediate results of the samples
+BYTES = 4 * 2**20  # intermediate results of the samples
 
 
 @dataclass(frozen=True, kw_only=True)

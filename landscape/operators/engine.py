@@ -16,6 +16,7 @@ for it. A way is used only if it agrees with a product of the gradient's graph.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ from landscape.subject.network import first_line
 from landscape.subject.subject import Product, Subject
 from landscape.subject.undisturbed import differentiable_attention, exact_arithmetic
 
-RECORDING = 0.5  # seconds that recording one micro-batch may take
+RECORDING = 0.1  # seconds that recording one micro-batch may take
+IMPORTS = 1.0  # seconds more, if PyTorch has to load what its forward mode needs
 AGREEMENT = {torch.float32: 2e-3, torch.float64: 1e-8}  # relative, of a way with the reference
 DIFFERENCE = 1e-5  # relative step of central differences: kinks want it small
 AUTO = ("cached", "linearize")
@@ -150,7 +152,8 @@ class Engine:
     def _trial(self, size: int) -> Trials:
         if size not in self._trials:
             candidates = AUTO if self.product == "auto" else (self.product,)
-            worth = RECORDING * len(self.micro_batches)
+            imports = 0.0 if "torch._dynamo" in sys.modules else IMPORTS
+            worth = RECORDING * len(self.micro_batches) + imports
             self._trials[size] = Trials(candidates, worth=worth)
         return self._trials[size]
 
@@ -191,6 +194,8 @@ class Engine:
     def _set_up(self, place: int, batch: Batch, rows: Tensor, way: str) -> Tensor:
         """Return the first product of a way with a micro-batch, and keep what can be kept."""
         room = self._kept.room(way, len(rows), self._guess(batch))
+        if place == 0 and way == "linearize":
+            self._kept.drop("cached")  # the recordings take its memory over; it can be had again
         with self.subject.undisturbed(0), differentiable_attention():
             local = self._exact(batch) if way == "differences" else self._local(batch)
             function, found, size = self._first(way if room else _RECOMPUTED[way], local, rows)
@@ -319,10 +324,15 @@ class _Kept:
 
     def drop_others(self, size: int, best: str) -> None:
         """Let go of recordings for a block size that is computed in another way."""
-        for key, (_, held) in list(self.functions.items()):
-            if key[2] == size and key[1] != best:
-                del self.functions[key]
-                self.used -= held
+        self._drop([key for key in self.functions if key[2] == size and key[1] != best])
+
+    def drop(self, way: str) -> None:
+        """Let go of everything of a way."""
+        self._drop([key for key in self.functions if key[1] == way])
+
+    def _drop(self, keys: list[tuple[int, str, int]]) -> None:
+        for key in keys:
+            self.used -= self.functions.pop(key)[1]
 
     def clear(self) -> None:
         self.functions.clear()

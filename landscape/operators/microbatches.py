@@ -15,7 +15,7 @@ from landscape.errors import DataError, ModelError
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
 
-MERGED_BYTES = 16 * 2**20  # intermediate results up to which merging saves overhead
+MERGED_BYTES = 32 * 2**20  # intermediate results up to which merging saves overhead
 LIVE = 3  # how many times the intermediate results of a forward pass one product keeps
 AGREEMENT = 1e-4  # relative, of a sum over merged and over given batches
 

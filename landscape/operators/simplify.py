@@ -44,11 +44,11 @@ class _Simplifier:
     def __init__(self, graph: fx.Graph, constants: nn.Module) -> None:
         self.graph = graph
         self.constants = constants
-        self._written = set(_written(graph))
+        self.changing = set(written(graph))
         self._new = 0
 
     def visit(self, node: fx.Node) -> None:
-        if node in self._written:
+        if node in self.changing:
             return
         if node.target is aten._to_copy.default:
             self._replace(node, node.args[0])
@@ -75,7 +75,7 @@ class _Simplifier:
 
     def _single_product(self, node: fx.Node) -> tuple[fx.Node, Tensor] | None:
         """Return the factors of a product with a constant that is used only once."""
-        if node.target is not aten.mul.Tensor or len(node.users) > 1 or node in self._written:
+        if node.target is not aten.mul.Tensor or len(node.users) > 1 or node in self.changing:
             return None
         for one, other in (node.args, node.args[::-1]):
             value = self._value(one)
@@ -100,7 +100,7 @@ class _Simplifier:
         given = source.meta.get("layout")
         if given is None or (given[0], given[1]) != (shape, strides):
             return
-        if _root(source) in self._written:  # it may have another value by now
+        if root(source) in self.changing:  # it may have another value by now
             return
         if list(torch.broadcast_shapes(shape, factor.shape)) != shape:
             return
@@ -109,6 +109,7 @@ class _Simplifier:
         self.constants.register_buffer(name, factor)
         with self.graph.inserting_before(node):
             held = self.graph.get_attr(name)
+        held.meta["layout"] = (list(factor.shape), list(factor.stride()), *given[2:])
         node.target, node.args, node.kwargs = aten.mul.Tensor, (source, held), {}
 
     def _replace(self, node: fx.Node, other: object) -> bool:
@@ -116,7 +117,7 @@ class _Simplifier:
         if not isinstance(other, fx.Node) or other.meta.get("layout") != node.meta["layout"]:
             return False
         seen_through = any(user.target is aten.as_strided.default for user in node.users)
-        if _root(other) in self._written or (seen_through and _root(other) is not other):
+        if root(other) in self.changing or (seen_through and root(other) is not other):
             return False
         node.replace_all_uses_with(other)
         self.graph.erase_node(node)
@@ -132,7 +133,7 @@ class _Simplifier:
         return value is not None and bool((value == number).all())
 
 
-def _written(graph: fx.Graph) -> Iterator[fx.Node]:
+def written(graph: fx.Graph) -> Iterator[fx.Node]:
     """Yield what operations write to in place, and what owns that memory."""
     for node in graph.nodes:
         schema = getattr(node.target, "_schema", None)
@@ -140,10 +141,10 @@ def _written(graph: fx.Graph) -> Iterator[fx.Node]:
             continue
         for argument in node.all_input_nodes:
             yield argument
-            yield _root(argument)
+            yield root(argument)
 
 
-def _root(node: fx.Node) -> fx.Node:
+def root(node: fx.Node) -> fx.Node:
     """Return what owns the memory that a node is a view of."""
     while node.target is aten.as_strided.default:
         node = node.all_input_nodes[0]

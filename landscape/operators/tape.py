@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 from torch.utils.weak import WeakIdKeyDictionary
 
+from landscape.operators.fuse import fuse
 from landscape.operators.local import Rows
 from landscape.operators.simplify import simplify
 
@@ -81,6 +81,7 @@ class Tape:
             return cls(None, recorder.constants), value
         recorder.graph.output(result)
         simplify(recorder.graph, recorder.constants)
+        fuse(recorder.graph)
         prune(recorder.graph)
         return cls(recorder.graph, recorder.constants), value
 
@@ -136,9 +137,7 @@ class _Recorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Compute an operation, and keep it if it depends on the source."""
         kwargs = kwargs or {}
-        found: list[Tensor] = []
-        tree_map_only(Tensor, found.append, (args, kwargs))
-        depends = any(self._depends(tensor) for tensor in found)
+        depends = any(self._depends(tensor) for tensor in _tensors(args, kwargs))
         if not depends or func in _SHAPES_ONLY:
             for tensor in _written(func, args, kwargs):
                 self._keep_constants(tensor)
@@ -149,7 +148,10 @@ class _Recorder(TorchDispatchMode):
             if not self._depends(tensor):
                 self._keep_constants(tensor)
                 self._copy_in(tensor)
-        inputs = tree_map_only(Tensor, self._input, (args, kwargs))
+        inputs = (
+            tuple(self._given(value) for value in args),
+            {name: self._given(value) for name, value in kwargs.items()},
+        )
         result = func(*args, **kwargs)
         if isinstance(result, Tensor):
             self._take(func, inputs, result)
@@ -160,9 +162,14 @@ class _Recorder(TorchDispatchMode):
     def _depends(self, tensor: Tensor) -> bool:
         return tensor in self._nodes or _storage(tensor) in self._roots
 
-    def _input(self, tensor: Tensor) -> fx.Node:
-        node = self.node_of(tensor)
-        return node if node is not None else self._constant(tensor)
+    def _given(self, value: Any) -> Any:
+        """Return an argument with nodes in place of tensors."""
+        if isinstance(value, Tensor):
+            node = self.node_of(value)
+            return node if node is not None else self._constant(value)
+        if isinstance(value, tuple | list):
+            return [self._given(one) for one in value]
+        return value
 
     def _constant(self, tensor: Tensor) -> fx.Node:
         name = self._names.get(tensor)
@@ -171,7 +178,9 @@ class _Recorder(TorchDispatchMode):
             self._names[tensor] = name
             self._held.setdefault(_storage(tensor), []).append(name)
             self.constants.register_buffer(name, tensor)
-        return self.graph.get_attr(name)
+        node = self.graph.get_attr(name)
+        node.meta["layout"] = _layout(tensor)
+        return node
 
     def _take(self, func: Any, inputs: Any, result: Tensor) -> None:
         """Keep an operation that returned a tensor: new, a view, or an argument written to."""
@@ -224,6 +233,19 @@ class _Recorder(TorchDispatchMode):
             held = self.constants.get_buffer(name)
             self._names.pop(held, None)
             self.constants.register_buffer(name, held.clone())
+
+
+def _tensors(args: Any, kwargs: Any) -> Iterator[Tensor]:
+    """Yield the tensors among the arguments of an operation, which holds them singly or in lists.
+
+    Every operation goes through here; PyTorch's own walk over nested containers takes longer than
+    the operation.
+    """
+    for value in itertools.chain(args, kwargs.values()):
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from (one for one in value if isinstance(one, Tensor))
 
 
 def _layout(tensor: Tensor) -> tuple[list[int], list[int], torch.dtype, torch.device]:

@@ -21,7 +21,7 @@ from tests.benchmarks.results import AnswerRow, ProductRow, Timing
 
 Reply = dict[str, Any]
 NOT_OFFERED = "not offered"
-TRIALS = {"top10": 1, "trace": 5, "density": 1}  # seeds that must all be accurate
+TRIALS = {"top10": 3, "trace": 5, "density": 1}  # seeds that must all be accurate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -279,3 +279,60 @@ def test_what_the_vectors_do_not_reach_is_not_replayed():
 
     tape, _ = Tape.record(function, rows(2, 4, seed=1))
     assert len(tape) <= 4  # rows, constant, product, result
+
+
+# --- what fusing makes of a recording ---
+
+
+def operations(function: Callable[[Tensor], Tensor], count: int = 3) -> list[str]:
+    """Return the names of the operations of a recording that compute, after checking its value."""
+    first, other = rows(count, 4, seed=1), rows(count, 4, seed=2)
+    tape, _ = Tape.record(function, first)
+    for _ in range(2):
+        assert relative(tape(other) - function(other), function(other)) <= 1e-14
+    names = (str(node.target) for node in tape.module.graph.nodes if node.op == "call_function")
+    return [name.removeprefix("aten.") for name in names if "as_strided" not in name]
+
+
+SQUARE = torch.randn(4, 4, generator=generator(3), dtype=F64)
+CUBE = torch.randn(3, 4, 4, generator=generator(4), dtype=F64)
+
+
+def test_what_is_computed_twice_is_computed_once():
+    def twice(x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True) * FIXED - x.mean(1, keepdim=True) * SQUARE[0]
+
+    assert operations(twice).count("mean.dim") == 1
+
+
+def test_a_sum_with_a_product_is_one_operation():
+    assert operations(lambda x: x @ SQUARE + x * FIXED) == ["mul.Tensor", "addmm_.default"]
+    assert operations(lambda x: x * FIXED + x @ SQUARE) == ["mm.default", "addcmul_.default"]
+    assert operations(lambda x: x @ SQUARE + x @ SQUARE.T) == ["mm.default", "addmm_.default"]
+    names = operations(lambda x: (x.expand(3, 3, 4) @ CUBE + x.expand(3, 3, 4) @ CUBE.mT).sum(0))
+    assert names == ["bmm.default", "baddbmm_.default", "sum.dim_IntList"]
+
+
+def test_what_is_needed_again_is_not_written_over():
+    def again(x: Tensor) -> Tensor:
+        inner = x @ SQUARE
+        return inner * FIXED + 2 * inner + inner.sum(0)
+
+    assert operations(again)[:2] == ["mm.default", "mul.Tensor"]
+
+
+def test_a_view_keeps_what_it_shows():
+    def viewed(x: Tensor) -> Tensor:
+        inner = x @ SQUARE
+        shown = inner[:, :2]
+        scaled = inner * FIXED
+        return scaled + torch.cat([shown, shown], 1)
+
+    operations(viewed)
+
+
+def test_broadcast_operands_are_not_written_over():
+    def broadcast(x: Tensor) -> Tensor:
+        return x.mean(1, keepdim=True) * FIXED + x.mean(0, keepdim=True) * x.new_ones(3, 1)
+
+    operations(broadcast)

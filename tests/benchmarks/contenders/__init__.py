@@ -11,6 +11,7 @@ CONTENDERS = {
     "landscape": f"{HERE}.ours:Landscape",
     "landscape-compiled": f"{HERE}.ours:LandscapeCompiled",
     "pyhessian": f"{HERE}.power:PyHessian",
+    "pyhessian-tight": f"{HERE}.power:PyHessianTight",
     "pyhessian-loader": f"{HERE}.power:PyHessianLoader",
     "curvlinops": f"{HERE}.linops:CurvLinOps",
     "curvlinops-xtrace": f"{HERE}.linops:CurvLinOpsXTrace",
