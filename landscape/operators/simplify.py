@@ -48,6 +48,9 @@ class _Simplifier:
         self._new = 0
 
     def visit(self, node: fx.Node) -> None:
+        if node.target is aten.as_strided.default:
+            self._whole_view(node)
+            return
         if node in self.changing:
             return
         if node.target is aten._to_copy.default:
@@ -60,6 +63,14 @@ class _Simplifier:
             self._product(node)
         elif node.target in _SLOPES:
             self._slope(node)
+
+    def _whole_view(self, node: fx.Node) -> None:
+        """Use a tensor itself in place of a view of all of it."""
+        owner, *_, offset = node.args
+        whole = isinstance(owner, fx.Node) and owner.meta.get("layout") == node.meta["layout"]
+        if whole and offset == 0:
+            node.replace_all_uses_with(owner)
+            self.graph.erase_node(node)
 
     def _product(self, node: fx.Node) -> None:
         for one, other in (node.args, node.args[::-1]):

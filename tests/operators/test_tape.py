@@ -290,6 +290,7 @@ def operations(function: Callable[[Tensor], Tensor], count: int = 3) -> list[str
     tape, _ = Tape.record(function, first)
     for _ in range(2):
         assert relative(tape(other) - function(other), function(other)) <= 1e-14
+    assert tape.module is not None
     names = (str(node.target) for node in tape.module.graph.nodes if node.op == "call_function")
     return [name.removeprefix("aten.") for name in names if "as_strided" not in name]
 
