@@ -67,8 +67,9 @@ class _Simplifier:
     def _whole_view(self, node: fx.Node) -> None:
         """Use a tensor itself in place of a view of all of it."""
         owner, *_, offset = node.args
-        whole = isinstance(owner, fx.Node) and owner.meta.get("layout") == node.meta["layout"]
-        if whole and offset == 0:
+        if not isinstance(owner, fx.Node) or offset != 0:
+            return
+        if owner.meta.get("layout") == node.meta["layout"]:
             node.replace_all_uses_with(owner)
             self.graph.erase_node(node)
 
