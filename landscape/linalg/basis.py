@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from landscape.linalg.products import combined, dots, gram, norm, projections
+from landscape.linalg.products import combined, dots, gram, lengths, norm, projections
 
 PASSES = 3  # of Gram-Schmidt and Cholesky-QR over every block
+CANCELLED = 0.5  # share of a row that must survive a pass, or another one follows
 SHIFT = 1e-13  # added to correlations, so that their Cholesky factors exist
 STREAMED = 16  # rows of a basis on the host that are brought to the device at a time
 
@@ -74,37 +77,69 @@ class Basis:
         return block, torch.cat(found, dim=1)
 
     def orthonormalised(
-        self, block: Tensor, spare: Tensor, negligible: Tensor | float = 0.0
+        self, block: Tensor, spare: Callable[[], Tensor], negligible: Tensor | float = 0.0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return Q, C and R with W = C V + R Q for a block W (b, n) and this basis V.
 
-        Three passes of block Gram-Schmidt and of shifted Cholesky-QR; nothing waits for the host.
         A row that lies in the span of the others and of the basis is replaced by a spare one, with
         a coupling of zero.
 
         Args:
             block: W (b, n), with b at most `left`.
-            spare: Rows (b, n) of about unit length in general position.
+            spare: Gives rows (b, n) of about unit length in general position.
             negligible: The length below which what is new in a row is rounding.
 
         Returns:
             Orthonormal rows Q (b, n), coefficients C (b, size) and coupling R (b, b) in float64.
 
-        Source: Fukaya et al. 2020, arXiv 1809.11085 (shifted Cholesky-QR); Giraud et al. 2005
-        (how many passes).
+        Source: Giraud et al. 2005 (how many passes).
         """
         if not len(block):
             none = block.new_zeros(0, self.size, dtype=torch.float64)
             return block, none, none[:, :0]
+        if len(block) == 1 and block.device.type == "cpu":
+            return self._one(block, spare, float(negligible))
+        return self._several(block, spare, negligible)
+
+    def _one(
+        self, row: Tensor, spare: Callable[[], Tensor], negligible: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Orthonormalise a row on the host: two passes, and more where much cancels."""
+        row, coefficients, length = self._freed(row, negligible)
+        coupling = length.reshape(1, 1)
+        if not float(length) > negligible:
+            row, _, length = self._freed(spare().to(row.dtype), 0.0)
+            coupling = torch.zeros_like(coupling)
+        return row / length.to(row.dtype), coefficients, coupling
+
+    def _freed(self, row: Tensor, negligible: float) -> tuple[Tensor, Tensor, Tensor]:
+        row, coefficients = self.free(row)
+        length = lengths(row)
+        for _ in range(PASSES):
+            before = float(length)
+            row, found = self.free(row)
+            coefficients += found
+            length = lengths(row)
+            if not negligible < float(length) < CANCELLED * before:
+                break
+        return row, coefficients, length
+
+    def _several(
+        self, block: Tensor, spare: Callable[[], Tensor], negligible: Tensor | float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Orthonormalise rows without waiting for the host, by shifted Cholesky-QR in every pass.
+
+        Source: Fukaya et al. 2020, arXiv 1809.11085.
+        """
         coefficients = block.new_zeros(len(block), self.size, dtype=torch.float64)
         coupling = torch.eye(len(block), dtype=torch.float64, device=block.device)
         for attempt in range(PASSES):
             block, found = self.free(block)
             coefficients += coupling @ found
-            length = _lengths(block)
+            length = lengths(block)
             if attempt == 1:
                 new = torch.linalg.vector_norm(coupling, dim=0) * length > negligible
-                block = torch.where(new[:, None], block, spare.to(block.dtype))
+                block = torch.where(new[:, None], block, spare().to(block.dtype))
                 coupling = coupling * new
                 length = torch.where(new, length, torch.ones_like(length))
             block, factor = _cholesky_qr(block, length, last=attempt == PASSES - 1)
@@ -130,7 +165,7 @@ class Basis:
 def orthonormal(rows: Tensor) -> Tensor:  # (k, n)
     """Return orthonormal rows with the span of independent rows (k, n)."""
     for attempt in range(PASSES):
-        rows, _ = _cholesky_qr(rows, _lengths(rows), last=attempt == PASSES - 1)
+        rows, _ = _cholesky_qr(rows, lengths(rows), last=attempt == PASSES - 1)
     return rows
 
 
@@ -154,7 +189,3 @@ def _without(block: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
     if not len(rows):
         return block, coefficients
     return torch.addmm(block, coefficients.to(block.dtype), rows, alpha=-1), coefficients
-
-
-def _lengths(block: Tensor) -> Tensor:  # (b,), float64
-    return torch.linalg.vector_norm(block, dim=1, dtype=torch.float64)

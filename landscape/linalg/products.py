@@ -37,6 +37,14 @@ def dots(rows: Tensor, block: Tensor) -> Tensor:  # (k,) or (k, b)
     return total
 
 
+def lengths(rows: Tensor) -> Tensor:  # (k,), float64
+    """Return the lengths of rows (k, n), the squares of pieces of 4096 columns added in float64."""
+    whole = rows.shape[1] // PIECE * PIECE
+    pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, PIECE)), dim=2)
+    rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True)
+    return torch.linalg.vector_norm(torch.cat([pieces, rest], 1), dim=1, dtype=torch.float64)
+
+
 def gram(rows: Tensor) -> Tensor:  # (k, k)
     """Return the products of rows (k, n) with one another, in float64."""
     return dots(rows, rows)

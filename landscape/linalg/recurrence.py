@@ -11,7 +11,7 @@ from torch import Tensor
 from landscape.linalg.basis import Basis
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.overlooked import sight
-from landscape.linalg.products import combined, projections
+from landscape.linalg.products import combined, lengths, projections
 from landscape.linalg.symmetry import symmetry_defect
 
 ROUNDING = 4  # units of eps times the scale: what is new in a row below that is rounding
@@ -210,7 +210,7 @@ class Recurrence:
         """Return the next block, the images' coefficients, and their coupling to that block."""
         count = min(len(images), self.basis.left)
         block, coefficients, coupling = self.basis.orthonormalised(
-            images[:count], self._spares(count), self._rounding * scale
+            images[:count], lambda: self._spares(count), self._rounding * scale
         )
         if count == len(images):
             return block, coefficients, coupling
@@ -229,7 +229,7 @@ class Recurrence:
 
 
 def _longest(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).amax()
+    return lengths(rows).amax()
 
 
 def _on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -14,8 +16,9 @@ def vectors(count: int, size: int, dtype: torch.dtype = F64, seed: int = 0) -> t
     return torch.randn(count, size, generator=generator(seed), dtype=F64).to(dtype)
 
 
-def spare(count: int, size: int, dtype: torch.dtype = F64) -> torch.Tensor:
-    return torch.nn.functional.normalize(vectors(count, size, dtype, seed=99))
+def spare(count: int, size: int, dtype: torch.dtype = F64) -> Callable[[], torch.Tensor]:
+    rows = torch.nn.functional.normalize(vectors(count, size, dtype, seed=99))
+    return lambda: rows
 
 
 def filled(rows: torch.Tensor, block: int = 1, capacity: int | None = None, fixed=None) -> Basis:
@@ -140,7 +143,7 @@ def test_a_basis_on_the_host_is_the_same(dtype):
     near, far = (Basis(40, rows[0], on_host=on_host) for on_host in (False, True))
     for part in rows.split(4):
         for basis in (near, far):
-            basis.append(basis.orthonormalised(part, spare(4, 9000, dtype).cuda())[0])
+            basis.append(basis.orthonormalised(part, lambda: spare(4, 9000, dtype)().cuda())[0])
     assert far.rows.device.type == "cpu"
     eps = torch.finfo(dtype).eps
     torch.testing.assert_close(far.rows, near.rows.cpu(), rtol=0, atol=100 * eps)
