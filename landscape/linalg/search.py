@@ -175,7 +175,7 @@ class Search:
         recurrence = Recurrence(
             self.operator,
             self._starts(known.vectors, start),
-            capacity=min(self.shape.basis, left),
+            capacity=min(self.shape.rows_beside(len(known.values)), left),
             generator=self.generator,
             fixed=known.vectors,
             on_host=self.shape.on_host,

@@ -22,6 +22,10 @@ class Shape:
     on_host: bool  # the basis does not fit on the device of the operator
     images: bool  # there is room for the products of the basis as well
 
+    def rows_beside(self, known: int) -> int:
+        """Return the basis rows of a search beside some known pairs, which take memory too."""
+        return max(self.basis - known, self.basis // 2, 4 * self.block)
+
 
 def fitting(
     operator: LinearOperator,
