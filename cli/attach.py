@@ -48,6 +48,8 @@ def described(values: dict[str, Any]) -> dict[str, Any]:
     asked = {key: values.pop(key, None) for key in _COMPUTING}
     given = {key: values.pop(key) for key in (*_STUDIED, *_READING) if key in values}
     given |= {key: value for key, value in asked.items() if value not in (None, "auto")}
+    if (held_out := values.pop("held_out", None)) is not None:
+        given["data"] = {"train": given["data"], "held_out": held_out}
     return {**given, "checkpoints": values.pop("checkpoints"), "seed": values.get("seed", 0)}
 
 
@@ -89,6 +91,9 @@ def _data_options() -> list[click.Parameter]:
     return [
         click.Option(
             ["--data"], metavar="SPEC", help="the data: nets.py:data, sklearn:digits, npz:f.npz"
+        ),
+        click.Option(
+            ["--held-out"], metavar="SPEC", help="data that training has not seen, for what judges"
         ),
         click.Option(
             ["--loss"],

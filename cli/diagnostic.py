@@ -44,7 +44,9 @@ def command_of(name: str) -> click.Command:
             tell_notes(result.provenance)
         deliver(result, output=output, as_json=as_json, strict=strict)
 
-    example = f"landscape {name} run/final.pt"
+    least = diagnostic.needs.checkpoints[0]
+    files = ["run/final.pt"] if least < 2 else [f"runs/{i}/final.pt" for i in range(least)]
+    example = " ".join(["landscape", name, *files])
     if diagnostic.needs.model:
         example += " --model nets.py:build --data nets.py:data"
     studied = subject_parameters(diagnostic.needs)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import click
 
@@ -17,6 +17,16 @@ from .terminal import plain
 
 if TYPE_CHECKING:
     from landscape.answer import Result
+
+
+@runtime_checkable
+class Judged(Protocol):
+    """An answer that is a verdict, told by an exit code too."""
+
+    @property
+    def exit_code(self) -> int:
+        """Return 0 for a verdict that is good."""
+        ...
 
 
 def processes() -> int:
@@ -107,6 +117,8 @@ def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool)
     if strict and not result.status.settled:
         show_error(unsettled(result.name, result.message))
         raise Failed(NumericalError.exit)
+    if isinstance(result, Judged) and result.exit_code:
+        raise Failed(result.exit_code)
 
 
 def unsettled(name: str, message: str) -> NumericalError:

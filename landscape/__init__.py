@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from landscape.diagnostics import DIAGNOSTICS
+    from landscape.diagnostics.connect import Connect
     from landscape.diagnostics.gradients import Gradients
     from landscape.diagnostics.spectrum import Spectrum
     from landscape.diagnostics.weights import Weights
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Checkpoint": "landscape.subject.files.checkpoint",
+    "Connect": "landscape.diagnostics.connect",
     "DIAGNOSTICS": "landscape.diagnostics",
     "Estimate": "landscape.estimate",
     "GaussNewtonOperator": "landscape.operators.gauss_newton",
@@ -47,6 +49,7 @@ _HOMES = {
 __all__ = [
     "DIAGNOSTICS",
     "Checkpoint",
+    "Connect",
     "Estimate",
     "GaussNewtonOperator",
     "Gradients",

@@ -6,11 +6,12 @@ from typing import Any
 
 from landscape.answer import Result
 from landscape.base import Diagnostic
+from landscape.diagnostics.connect import Connect, ConnectResult
 from landscape.diagnostics.gradients import Gradients, GradientsResult
 from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
 from landscape.diagnostics.weights import Weights, WeightsResult
 
-DIAGNOSTICS: tuple[type[Diagnostic[Any]], ...] = (Gradients, Spectrum, Weights)
+DIAGNOSTICS: tuple[type[Diagnostic[Any]], ...] = (Gradients, Spectrum, Connect, Weights)
 
 
 def by_name(name: str) -> type[Diagnostic[Any]]:
@@ -48,6 +49,8 @@ def result_of(document: dict[str, Any]) -> Result:
 
 __all__ = [
     "DIAGNOSTICS",
+    "Connect",
+    "ConnectResult",
     "Gradients",
     "GradientsResult",
     "Spectrum",

@@ -213,6 +213,36 @@ GLOSSARY = (
         _SPECTRUM,
     ),
     Term(
+        "Barrier",
+        "sup_t [f(t) − (1 − t) f(0) − t f(1)]",
+        "How far a path between two networks rises above the line between its ends.",
+        "Entezari et al. 2022, arXiv 2110.06296",
+        ("connect",),
+    ),
+    Term(
+        "Fitted curve",
+        "min E_t L(φ(t)), φ(t) = (1 − t)² a + 2t (1 − t) w + t² b",
+        "A Bézier curve whose bend w is trained; its ends stay.",
+        "Garipov et al. 2018, arXiv 1802.10026",
+        ("connect",),
+    ),
+    Term(
+        "Aligned line",
+        "(1 − t) θ_A + t π(θ_B)",
+        "The line to the second network with its units permuted towards those of the first, which "
+        "leaves its function as it is.",
+        "Ainsworth, Hayase & Srinivasa 2023, arXiv 2209.04836",
+        ("connect",),
+    ),
+    Term(
+        "Simultaneous band",
+        "mean ± q s(t) for all t at once",
+        "q is the quantile of the largest studentised deviation over t, by a multiplier bootstrap "
+        "of differences that are paired sample by sample.",
+        "Chernozhukov, Chetverikov & Kato 2013, arXiv 1212.6906",
+        ("connect",),
+    ),
+    Term(
         "Gradient norm",
         "‖∇L(θ)‖₂",
         "Of the mean loss over the given data; zero at a critical point.",

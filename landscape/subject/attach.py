@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,9 +52,15 @@ def attach_data(data: object) -> DataSource | None:
     if isinstance(data, str):
         return load_data(data)
     parts = data if isinstance(data, Mapping) and "train" in data else {"train": data}
+    held_out = parts.get("held_out")
+    if isinstance(held_out, str):
+        held_out = load_data(held_out).source
+    if isinstance(parts["train"], str):
+        known = load_data(parts["train"])
+        return replace(known, held_out=known.held_out if held_out is None else held_out)
     return DataSource(
         source=parts["train"],
-        held_out=parts.get("held_out"),
+        held_out=held_out,
         synthetic=False,
         description=type(parts["train"]).__name__,
         text="",

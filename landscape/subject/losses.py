@@ -55,7 +55,7 @@ class CrossEntropy(Loss):
 
     def total(self, outputs: Any, targets: Any) -> Tensor:
         """Return the summed cross-entropy."""
-        logits, labels = _classes_second(logits_of(outputs), targets)
+        logits, labels = classes_second(logits_of(outputs), targets)
         return F.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
 
     def count(self, outputs: Any, targets: Any) -> int:
@@ -195,13 +195,13 @@ class CustomLoss(Loss):
 
     def total(self, outputs: Any, targets: Any) -> Tensor:
         """Return the sum of what the function returns, a mean times the samples."""
-        value = self._value(outputs, targets)
+        value = self.value(outputs, targets)
         return value.sum() if value.dim() else value * self.count(outputs, targets)
 
     def count(self, outputs: Any, targets: Any) -> int:
         """Return the number of losses, or of samples when the function returns their mean."""
         with torch.no_grad():
-            value = self._value(outputs, targets)
+            value = self.value(outputs, targets)
         if value.dim():
             tokens = isinstance(targets, Tensor) and not targets.is_floating_point()
             if tokens and targets.shape == value.shape:
@@ -211,13 +211,13 @@ class CustomLoss(Loss):
 
     def check_mean(self, outputs: Any, targets: Any) -> None:
         """Raise `ModelError` when the function returns a scalar that is no mean over samples."""
-        whole = self._value(outputs, targets)
+        whole = self.value(outputs, targets)
         size = len(targets) if isinstance(targets, Tensor) else 0
         if whole.dim() or size < 2 or not isinstance(outputs, Tensor):
             return
         half = size // 2
-        first = self._value(outputs[:half], targets[:half])
-        second = self._value(outputs[half:], targets[half:])
+        first = self.value(outputs[:half], targets[:half])
+        second = self.value(outputs[half:], targets[half:])
         parts = (half * first + (size - half) * second) / size
         if not torch.isclose(whole, parts, rtol=1e-3):
             raise ModelError(
@@ -232,7 +232,12 @@ class CustomLoss(Loss):
     def _called(self) -> str:
         return str(getattr(self.function, "__name__", self.function))
 
-    def _value(self, outputs: Any, targets: Any) -> Tensor:
+    def value(self, outputs: Any, targets: Any) -> Tensor:
+        """Return what the function returns.
+
+        Raises:
+            ModelError: It raised, or returned no tensor.
+        """
         try:
             value = self.function(outputs, targets)
         except Exception as error:
@@ -319,7 +324,8 @@ def class_axis(logits: Tensor, targets: Tensor) -> int:
     return logits.dim() - 1 if tokens and logits.shape[:-1] == targets.shape else 1
 
 
-def _classes_second(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def classes_second(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return logits with classes on dimension 1 and their targets; tokens are put in one row."""
     if targets.dim() > 1 and not targets.is_floating_point() and logits.shape[:-1] == targets.shape:
         return logits.flatten(0, -2), targets.flatten()
     return logits, targets.to(logits.dtype) if targets.is_floating_point() else targets.long()

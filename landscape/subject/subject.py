@@ -51,7 +51,7 @@ class Subject:
         model: A module, or a spec string such as `"nets.py:cnn"`. None: the weights alone.
         loss: `"auto"`, `"ce"`, `"mse"`, `"bce"`, `"hf"`, a spec string, or a function
             `fn(outputs, targets)` that returns one loss per sample or their mean.
-        data: What `Batches` reads, a spec string, or `{"train": ..., "held_out": ...}`.
+        data: What `Batches` reads, a spec string, or `{"train": ..., "held_out": ...}` of these.
         checkpoints: A path or `Checkpoint`, or several in the order of training; none: the model
             as it is.
         params: Which parameters are studied: None (trainable), `"all"`, or globs.
@@ -327,6 +327,7 @@ class Subject:
         return {
             "weights": [self.weights_fingerprint(one) for one in self.checkpoints],
             "batches": self.batches.hash if self.batches is not None else None,
+            "held_out": self.held_out.hash if self.held_out is not None else None,
             "model": network.digest if network is not None else None,
             "loss": self._loss.digest if self._loss is not None else "auto",
             "parameters": network.parameters.described if network is not None else None,
@@ -371,6 +372,7 @@ class Subject:
             "sources": described_sources(model=self.model, data=self._data),
             "synthetic": self.synthetic,
             "batches_hash": self.batches.hash if self.batches is not None else None,
+            "held_out_hash": self.held_out.hash if self.held_out is not None else None,
             "loss": self._loss_name(),
             "parameters": network.counts() if network is not None else None,
             "params": network.parameters.select if network is not None else None,

@@ -47,7 +47,8 @@ HOOKS = (
 
 
 def diagnostics() -> list[Diagnostic[Any]]:
-    asked = [kind(**QUICK.get(kind.name, {})) for kind in DIAGNOSTICS]
+    alone = [kind for kind in DIAGNOSTICS if kind.needs.checkpoints[0] < 2]
+    asked = [kind(**QUICK.get(kind.name, {})) for kind in alone]
     return [*asked, Spectrum(operator="gauss-newton", crosscheck=True, **QUICK["spectrum"])]
 
 

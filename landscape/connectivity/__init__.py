@@ -1,0 +1,1 @@
+"""What a verdict on mode connectivity is made of: paths judged, pairs, components."""

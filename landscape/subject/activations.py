@@ -1,0 +1,147 @@
+"""Activations of a network's modules, seen and replaced by hooks that are gone afterwards."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
+from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
+
+from landscape.errors import ModelError
+from landscape.subject.subject import Subject
+
+Side = Literal["input", "output"]
+See = Callable[[str, Tensor], Tensor | None]
+
+
+@contextmanager
+def watching(
+    subject: Subject, names: Iterable[str], see: See, *, side: Side = "output"
+) -> Iterator[None]:
+    """Show the activations of some modules to a function for the length of a block.
+
+    Every forward pass inside the block is seen, in the order of computation; a module that is
+    called twice is seen twice. Of a tuple the first tensor is shown.
+
+    Args:
+        subject: Whose network.
+        names: Of modules, as `named_modules` gives them; `""` is the whole network.
+        see: Called with the module's name and its activation; a tensor that it returns takes the
+            activation's place.
+        side: What is shown: the module's output, or its first tensor input.
+
+    Raises:
+        ModelError: There is no module of that name, or no tensor in its activation.
+    """
+    modules = {name: _module(subject.network.model, name) for name in names}
+    if subject.batches is not None:
+        _ = subject.criterion  # chosen by a forward pass of its own, which is not to be seen
+    attach = _on_output if side == "output" else _on_input
+    handles: list[Any] = []
+    try:
+        for name, module in modules.items():
+            handles.append(attach(module, name, see))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def channel_axis(module: nn.Module, activation: Tensor) -> int:
+    """Return the axis of a module's activation that counts its channels.
+
+    It is the second of what convolutions and BatchNorm compute, and the last of everything else. A
+    module made of others goes by the last of these, or by the only axis of that one's length.
+    """
+    natural, channels = _layout(module, activation)
+    fitting = [axis for axis, size in enumerate(activation.shape) if axis and size == channels]
+    if len(fitting) == 1 and activation.shape[natural] != channels:
+        return fitting[0]
+    return natural
+
+
+def by_channel(activation: Tensor, axis: int) -> Tensor:  # (N, channels)
+    """Return an activation as one row per sample and position."""
+    return activation.movedim(axis, -1).flatten(0, -2)
+
+
+def _layout(module: nn.Module, activation: Tensor) -> tuple[int, int | None]:
+    """Return the usual axis of the channels, and their number where the last layer tells it."""
+    leaves = [leaf for leaf in module.modules() if not any(leaf.children())]
+    for leaf in reversed(leaves):
+        match leaf:
+            case _ConvNd():
+                return 1, leaf.out_channels
+            case _BatchNorm():
+                return 1, leaf.num_features
+            case nn.GroupNorm():
+                return 1, leaf.num_channels
+            case nn.Linear():
+                return -1, leaf.out_features
+            case nn.LayerNorm():
+                return -1, leaf.normalized_shape[-1]
+            case _:
+                continue
+    return (1 if activation.dim() > 3 else -1), None
+
+
+def _module(model: nn.Module, name: str) -> nn.Module:
+    known = dict(model.named_modules())
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or list(known)[1:4]
+        raise ModelError(
+            f"the network has no module {name!r}",
+            where=type(model).__name__,
+            why=f"nearest names: {', '.join(near)}",
+            hint="give names as named_modules() lists them",
+        )
+    return known[name]
+
+
+def _on_output(module: nn.Module, name: str, see: See) -> Any:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
+        del inputs
+        if isinstance(output, Tensor):
+            return see(name, output)
+        place = _first_tensor(output, name, module)
+        shown = see(name, output[place])
+        return None if shown is None else _replaced(output, place, shown)
+
+    return module.register_forward_hook(hook)
+
+
+def _on_input(module: nn.Module, name: str, see: See) -> Any:
+    def hook(module: nn.Module, args: Any, kwargs: Any) -> Any:
+        key = next((key for key, value in kwargs.items() if isinstance(value, Tensor)), None)
+        if not args and key is not None:
+            shown = see(name, kwargs[key])
+            return None if shown is None else (args, {**kwargs, key: shown})
+        place = _first_tensor(args, name, module)
+        shown = see(name, args[place])
+        return None if shown is None else (_replaced(args, place, shown), kwargs)
+
+    return module.register_forward_pre_hook(hook, with_kwargs=True)
+
+
+def _first_tensor(values: Any, name: str, module: nn.Module) -> int:
+    if isinstance(values, tuple | list):
+        for place, value in enumerate(values):
+            if isinstance(value, Tensor):
+                return place
+    raise ModelError(
+        f"no activation of {name or 'the network'} could be seen",
+        where=type(module).__name__,
+        why=f"it is {type(values).__name__}, expected a tensor or a tuple that holds one",
+        hint="name a module inside it",
+    )
+
+
+def _replaced(values: Any, place: int, shown: Tensor) -> Any:
+    parts = [*values[:place], shown, *values[place + 1 :]]
+    if hasattr(values, "_fields"):  # a named tuple
+        return type(values)(*parts)
+    return type(values)(parts)

@@ -1,0 +1,34 @@
+"""`--held-out` gives the data that judge."""
+
+from __future__ import annotations
+
+import torch
+
+from tests.cli.command import NETWORKS, run
+from tests.cli.networks import filled, mlp
+
+
+def test_held_out(tmp_path):
+    for seed in range(2):
+        torch.save(filled(mlp(), seed).state_dict(), tmp_path / f"{seed}.pt")
+    command = f"connect {tmp_path}/0.pt {tmp_path}/1.pt --model {NETWORKS}:mlp --path line --json"
+    data = f"--data {NETWORKS}:data"
+    own = run(f"{command} {data}").document
+    apart = run(f"{command} {data} --held-out {NETWORKS}:shuffled_loader").document
+    assert (own["answer"]["judged_on"], own["answer"]["samples"]) == ("the given data", 23)
+    assert (apart["answer"]["judged_on"], apart["answer"]["samples"]) == ("held-out data", 20)
+    assert apart["provenance"]["batches_hash"] == own["provenance"]["batches_hash"]
+    assert apart["provenance"]["held_out_hash"] != own["provenance"]["held_out_hash"]
+
+
+def test_an_answer_is_not_taken_for_that_on_other_data(tmp_path):
+    for seed in range(2):
+        torch.save(filled(mlp(), seed).state_dict(), tmp_path / f"{seed}.pt")
+    command = f"connect {tmp_path}/0.pt {tmp_path}/1.pt --model {NETWORKS}:mlp --path line --json"
+    command += f" --data {NETWORKS}:data -o {tmp_path}/out"
+    first = run(command).document
+    (tmp_path / "out" / "connect.json").unlink()
+    for figure in (tmp_path / "out").glob("connect*"):
+        figure.unlink()
+    second = run(f"{command} --held-out {NETWORKS}:shuffled_loader").document
+    assert second["answer"]["samples"] != first["answer"]["samples"]

@@ -1,0 +1,140 @@
+"""Figures of paths, pairs and planes: they draw whatever comes, and show what they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from landscape.figures.canvas import save
+from landscape.figures.connection import Along, ConnectionInk, draw_connection
+from landscape.figures.pairs import PairsInk, draw_graph, draw_matrix
+from landscape.figures.picture import Picture
+from landscape.figures.weight_plane import PlaneInk, draw_plane
+
+T = np.linspace(0, 1, 25)
+HOSTILE = "_run$0$\x1b<b>" + "x" * 60
+
+
+def along(name: str, height: float, told: str = "barrier") -> Along:
+    value = 0.2 + height * T * (1 - T)
+    return Along(name=name, t=T, value=value, lower=0.9 * value, upper=1.1 * value, told=told)
+
+
+def connection(*paths: Along, quantity: str = "loss", tolerance: float = 0.1) -> ConnectionInk:
+    return ConnectionInk(
+        quantity=quantity, paths=paths, ends=(HOSTILE, "b.pt"), tolerance=tolerance
+    )
+
+
+def pairs(count: int, fill: float | None = None) -> PairsInk:
+    generator = np.random.default_rng(count)
+    barriers = generator.random((count, count)) if fill is None else np.full((count, count), fill)
+    np.fill_diagonal(barriers, np.nan)
+    words = ("connected", "barrier", "inconclusive", "refused")
+    verdicts = generator.choice(words, (count, count))
+    return PairsInk(
+        names=tuple(f"{HOSTILE}{i}" for i in range(count)),
+        barriers=barriers,
+        verdicts=tuple(map(tuple, np.triu(verdicts, 1).tolist())),
+        components=tuple(i // 2 for i in range(count)),
+        tolerance=0.02,
+        quantity="error",
+    )
+
+
+def symmetric(ink: PairsInk) -> PairsInk:
+    count = len(ink.names)
+    table = [[ink.verdicts[min(i, j)][max(i, j)] for j in range(count)] for i in range(count)]
+    return replace(ink, verdicts=tuple(map(tuple, table)))
+
+
+def plane(fill: float | None = None) -> PlaneInk:
+    x, y = np.linspace(-1, 4, 11), np.linspace(-1, 2, 9)
+    loss = 0.1 + x[None, :] ** 2 + 3 * y[:, None] ** 2
+    return PlaneInk(
+        x=x,
+        y=y,
+        loss=loss if fill is None else np.full_like(loss, fill),
+        corners=np.array([[0.0, 0.0], [1.5, 1.2], [3.0, 0.0]]),
+        names=(HOSTILE, "bend", "b.pt"),
+        path=np.stack((3 * T, T * (1 - T)), axis=1),
+    )
+
+
+BROKEN = replace(along("line", 1.0), value=np.full(25, np.nan))
+PICTURES = {
+    "three paths": partial(
+        draw_connection, ink=connection(*(along(n, 1.0) for n in ("line", "aligned", "curve")))
+    ),
+    "many decades": partial(draw_connection, ink=connection(along("line", 1000.0))),
+    "error": partial(draw_connection, ink=connection(along("line", 1.0), quantity="error")),
+    "another path": partial(draw_connection, ink=connection(along(HOSTILE, 1.0))),
+    "no tolerance": partial(draw_connection, ink=connection(along("line", 1.0), tolerance=np.nan)),
+    "not finite": partial(draw_connection, ink=connection(BROKEN)),
+    "no path": partial(draw_connection, ink=connection()),
+    **{f"matrix {n}": partial(draw_matrix, ink=symmetric(pairs(n))) for n in (2, 5, 40)},
+    "matrix of nothing": partial(draw_matrix, ink=symmetric(pairs(3, np.nan))),
+    "matrix of zeros": partial(draw_matrix, ink=symmetric(pairs(3, 0.0))),
+    **{f"graph {n}": partial(draw_graph, ink=symmetric(pairs(n))) for n in (2, 5, 40)},
+    "plane": partial(draw_plane, ink=plane()),
+    "flat plane": partial(draw_plane, ink=plane(1.0)),
+    "plane of nothing": partial(draw_plane, ink=plane(np.nan)),
+    "plane with a pole": partial(
+        draw_plane, ink=replace(plane(), loss=np.where(plane().loss > 8, np.inf, plane().loss))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_it_draws(name, suffix, tmp_path):
+    made = Picture(name="one", title="cost $5$", draw=PICTURES[name], text="method $x$ \x1b <b>")
+    for number in range(2):
+        save(made.figure(), tmp_path / f"{number}.{suffix}")
+    first, second = ((tmp_path / f"{number}.{suffix}").read_bytes() for number in range(2))
+    assert len(first) > 1000
+    assert first == second
+
+
+def drawn(name: str) -> tuple[Axes, list[str]]:
+    axes = Figure().add_subplot()
+    PICTURES[name](axes)
+    return axes, [text.get_text() for text in axes.findobj(Text)]
+
+
+def test_paths_are_told_apart():
+    axes, texts = drawn("three paths")
+    for name in ("line: barrier", "aligned: barrier", "curve: barrier", "tolerated"):
+        assert name in texts
+    colours = {line.get_color() for line in axes.lines if len(np.asarray(line.get_xdata())) == 25}
+    assert len(colours) == 3
+    assert "tolerated" not in drawn("no tolerance")[1]
+
+
+def test_a_scale_for_many_decades():
+    assert drawn("many decades")[0].get_yscale() == "log"
+    assert drawn("three paths")[0].get_yscale() == "linear"
+
+
+def test_the_tolerance_stands_above_the_line_between_the_ends():
+    axes, _ = drawn("three paths")
+    straight = [line for line in axes.lines if len(np.asarray(line.get_xdata())) == 2]
+    heights = sorted(float(np.asarray(line.get_ydata())[0]) for line in straight)
+    assert heights == pytest.approx([0.2, 0.3])
+
+
+def test_every_cell_has_a_verdict():
+    _, texts = drawn("matrix 5")
+    assert sum(any(mark in text for mark in "✓✗?–") for text in texts) >= 10
+    assert "frame: component" in texts
+
+
+def test_nothing_is_said_to_be_drawn_where_nothing_is():
+    assert any("no pair" in text for text in drawn("matrix of nothing")[1])
+    assert any("no finite" in text for text in drawn("plane of nothing")[1])
