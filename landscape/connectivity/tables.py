@@ -63,12 +63,13 @@ def in_points(share: Estimate) -> Estimate:
 
 def caption_of(result: ConnectResult) -> str:
     """Return method and cost of the figure."""
-    shared = "the pairs" if result.alone is None else "the paths"
+    along = "the pairs" if result.alone is None else "the paths"
+    refreshed = any(path.stale is not None for pair in result.pairs for path in pair.paths.values())
+    statistics = "; BatchNorm statistics recomputed at every point" if refreshed else ""
     return (
-        f"Mean loss of {result.samples:,} samples ({result.judged_on}) along {shared}; BatchNorm "
-        f"statistics recomputed at every point. Bands: simultaneous {result.level:.0%} (paired "
-        f"differences, multiplier bootstrap), the level shared among the paths. "
-        f"{result.cost.seconds:.1f} s, seed {result.seed}."
+        f"Mean loss of {result.samples:,} samples ({result.judged_on}) along {along}{statistics}. "
+        f"Bands: simultaneous {result.level:.0%} (paired differences, multiplier bootstrap), the "
+        f"level shared among the paths. {result.cost.seconds:.1f} s, seed {result.seed}."
     )
 
 
