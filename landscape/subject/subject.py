@@ -35,6 +35,7 @@ from landscape.subject.provenance import (
     environment,
 )
 from landscape.subject.ranks import RankedMemory, Ranks
+from landscape.subject.series import in_order
 from landscape.subject.undisturbed import undisturbed
 
 T = TypeVar("T")
@@ -96,7 +97,8 @@ class Subject:
         self.ranks = ranks or Ranks.current()
         self.device = choose_device(self.ranks.device(device))
         self._dtype = choose_dtype(dtype)
-        self.checkpoints = attach_checkpoints(checkpoints, reading)
+        given = attach_checkpoints(checkpoints, reading)
+        self.checkpoints = in_order(given)
         self._network, self._model_name = None, None
         if model is not None:
             module, self._model_name = attach_model(model)
@@ -110,6 +112,8 @@ class Subject:
         self.batch_size = batch_size
         self.memory = RankedMemory(folder, self.ranks)
         self._notes: dict[str, None] = {}
+        if self.checkpoints != given:
+            self.note("checkpoints are taken in the order of training, not as given")
         self._mappings = {id(one): self._map(one) for one in self.checkpoints}
         self._points: dict[int, Point] = {}
         self._prints: dict[int, str] = {}
