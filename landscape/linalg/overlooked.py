@@ -13,6 +13,7 @@ start of which x has so little is improbable.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,8 @@ class Outlook:
         return self.passed * recurrence.sight(limit, limit - opposite, top=self.top)
 
     def _limit(self, slack: float) -> float:
-        return (self.threshold if self.top else -self.threshold) + slack
+        """Return what lies above the threshold, also where nothing has any size."""
+        return (self.threshold if self.top else -self.threshold) + max(slack, sys.float_info.min)
 
     def _end(self, ritz: Ritz) -> float:
         """Return the extreme Ritz value; the lower end mirrored."""

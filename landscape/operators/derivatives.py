@@ -21,6 +21,7 @@ from landscape.errors import DataError, LandscapeError, NumericalError, out_of_m
 from landscape.linalg.probes import spherical
 from landscape.operators.faulty import faulty_part
 from landscape.operators.local import Local, one_by_one
+from landscape.operators.microbatches import regrouped
 from landscape.operators.misfit import LIMITS, length, misfit
 from landscape.subject.batch import Batch
 from landscape.subject.undisturbed import differentiable_attention
@@ -32,6 +33,7 @@ UNSYMMETRIC = {torch.float64: 1e-6, torch.float32: 1e-2}
 NEARBY = 1e-3  # how far from the weights, relative to their size
 IMPRECISE = 0.05  # relative difference of float32 from float64
 SAMPLES = 16
+PLACES = 4  # batches that they come from
 BYTES = 4 * 2**20  # intermediate results of the samples
 
 
@@ -100,12 +102,19 @@ def check_derivatives(operator: CurvatureOperator) -> DerivativeCheck:
 
 
 def _few(operator: CurvatureOperator) -> Batch:
-    """Return a few samples of the first batch; all of them where they depend on one another."""
-    first = next(iter(operator.source()))
+    """Return a few samples, spread over the data that are at hand.
+
+    All of the first batch where its samples depend on one another.
+    """
+    source = operator.source()
+    batches = source if isinstance(source, list) else [next(iter(source))]
     if operator.engine.micro_batches.as_given:
-        return first
+        return batches[0]
     per_sample = operator.engine.micro_batches.bytes_per_sample
-    return first.head(max(1, min(SAMPLES, int(BYTES / max(per_sample, 1.0)))))
+    samples = max(1, min(SAMPLES, int(BYTES / max(per_sample, 1.0))))
+    places = sorted({len(batches) * part // PLACES for part in range(min(PLACES, samples))})
+    each = math.ceil(samples / len(places))
+    return next(regrouped((batches[place].spread(each) for place in places), samples))
 
 
 def _in_double(operator: CurvatureOperator, batch: Batch) -> CurvatureOperator:

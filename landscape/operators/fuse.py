@@ -124,6 +124,8 @@ def _write_over(node: fx.Node, changing: set[fx.Node]) -> None:
             continue
         if len(operand.users) > 1 or root(operand) is not operand or operand in changing:
             continue
+        if sum(one is operand for one in node.args) > 1:  # a + a C: it is read while written
+            continue
         if operand.meta.get("layout") != node.meta["layout"]:
             continue
         node.args = (operand, *(one for at, one in enumerate(node.args) if at != place))

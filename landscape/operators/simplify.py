@@ -82,7 +82,8 @@ class _Simplifier:
             inner = self._single_product(other)
             if inner is not None and self._value(other) is None:
                 source, first = inner
-                self._rewrite(node, source, first * factor)
+                dtype = node.meta["layout"][2]
+                self._rewrite(node, source, first.to(dtype) * factor.to(dtype))
             return
 
     def _single_product(self, node: fx.Node) -> tuple[fx.Node, Tensor] | None:

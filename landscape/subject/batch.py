@@ -56,6 +56,12 @@ class Batch:
         whole = self.samples
         return self.mapped(lambda t: t[:samples] if t.dim() and len(t) == whole else t)
 
+    def spread(self, samples: int) -> Batch:
+        """Return samples evenly spaced over the batch, at most so many."""
+        whole = self.samples
+        rows = torch.linspace(0, whole - 1, min(samples, whole)).round().long()
+        return self.mapped(lambda t: t[rows.to(t.device)] if t.dim() and len(t) == whole else t)
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
         """Return the batch with a function applied to every tensor."""
         parts = _map((self.args, dict(self.kwargs), self.targets), function)

@@ -368,3 +368,13 @@ def test_what_is_small_is_multiplied_out_in_blocks():
     assert pairs.products == operator.products == 200
     assert operator.passes <= 1 + 200 / 8
     np.testing.assert_allclose(pairs.top.values, [10, 9, 8], atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
+def test_an_operator_of_zeros_is_told_at_once(dtype):
+    operator = Diagonal(np.zeros(1000), dtype)
+    pairs = eigenpairs(operator, top=2, bottom=1, generator=generator(0))
+    assert pairs.complete
+    assert pairs.status.settled
+    assert not pairs.top.values.any()
+    assert operator.products < 50

@@ -76,6 +76,21 @@ def test_a_restart_loses_little(block):
     assert float(torch.linalg.vector_norm(first @ vectors[0])) <= allowed < before
 
 
+@pytest.mark.parametrize("block", [1, 3])
+def test_after_a_restart_the_bound_is_of_the_block_that_came_next(block):
+    run, _ = started(block, seed=4)
+    stepped(run, 6)
+    ritz = run.ritz()
+    keep = ritz.values > ritz.values[len(ritz.values) // 2]
+    run.restart(ritz, keep)
+    stepped(run, 2)
+    kept, size = int(keep.sum()), run.basis.size
+    resolvent = torch.linalg.inv(3.4 * torch.eye(size, dtype=F64) - run.projected)
+    part = resolvent[kept : kept + block, -block:] @ run.coupling
+    expected = float(torch.linalg.matrix_norm(part, ord=2))
+    assert run.sight(3.4, 1e-9, top=True) == pytest.approx(expected, rel=1e-6)
+
+
 def test_the_lower_end_is_the_upper_end_of_the_mirrored_operator():
     matrix = symmetric(VALUES)
     start = spherical(1, len(matrix), like=matrix, generator=generator(0))

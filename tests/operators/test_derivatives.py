@@ -396,3 +396,32 @@ def test_the_point_is_left_where_it_was():
     assert operator.check is not None
     assert torch.equal(operator.point.theta, before)
     assert operator.point is subject.point
+
+
+class FaultyWhereLarge(torch.autograd.Function):
+    """A smooth activation whose slope beyond 2 is not differentiated."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.where(x > 2, x**3, 6 * x * x - 12 * x + 8)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient * torch.where(x > 2, 3 * x.detach() ** 2, 12 * x - 12)
+
+
+class Large(nn.Module):
+    def forward(self, x):
+        return FaultyWhereLarge.apply(x)
+
+
+@pytest.mark.parametrize("batch", [64, 16])
+def test_a_fault_that_shows_late_in_the_data_is_seen(batch):
+    inputs = 0.3 * torch.randn(64, 6, generator=generator(0))
+    inputs[16:] *= 10
+    model = nn.Sequential(nn.Linear(6, 5), Large(), nn.Linear(5, 1))
+    data = [(part, torch.zeros(len(part), 1)) for part in inputs.split(batch)]
+    with pytest.raises(NumericalError, match="second derivative"):
+        _ = HessianOperator(Subject(model, "mse", data)).check

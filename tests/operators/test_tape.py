@@ -337,3 +337,32 @@ def test_broadcast_operands_are_not_written_over():
         return x.mean(1, keepdim=True) * FIXED + x.mean(0, keepdim=True) * x.new_ones(3, 1)
 
     operations(broadcast)
+
+
+@pytest.mark.parametrize("size", [4, 64])
+def test_an_operand_that_is_read_twice_is_not_written_over(size):
+    matrix = torch.randn(size, size, generator=generator(5), dtype=F64)
+    scale = torch.randn(size, generator=generator(6), dtype=F64)
+
+    def left(x: Tensor) -> Tensor:
+        inner = x * scale
+        return inner + inner @ matrix
+
+    def right(x: Tensor) -> Tensor:
+        inner = x * scale
+        return inner + matrix[: len(x), : len(x)] @ inner
+
+    for function in (left, right):
+        for count in (1, 2, 3):
+            first, other = rows(count, size, seed=1), rows(count, size, seed=2)
+            tape, _ = Tape.record(function, first)
+            assert relative(tape(other) - function(other), function(other)) <= 1e-13
+
+
+@pytest.mark.parametrize(
+    "constant",
+    [torch.full((4,), 200, dtype=torch.uint8), torch.full((4,), 300.0, dtype=torch.float16)],
+    ids=["uint8", "float16"],
+)
+def test_constants_are_multiplied_in_the_precision_of_the_product(constant):
+    operations(lambda x: x * constant * constant)
