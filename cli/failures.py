@@ -1,4 +1,4 @@
-"""Every way a command can end badly: four lines on stderr, and an exit code."""
+"""Every way a command can end badly: up to four lines on stderr, and an exit code."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ def report_failure(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def show_error(error: LandscapeError) -> None:
-    """Print an error in its four lines: what, where, why, next."""
+    """Print an error in its lines: what, where, why, next; those that say nothing left out."""
     lines = [f"error[{error.code}]: {plain(error.what)}"]
     for title, text in (("where", error.where), ("why", error.why), ("next", error.hint)):
-        lines.append(f"  {title}: {plain(text, lines=True) or '-'}")
+        if text:
+            lines.append(f"  {title}: {plain(text, lines=True)}")
     click.echo("\n".join(lines), err=True)
 
 

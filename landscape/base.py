@@ -66,6 +66,9 @@ class Option:
         )
 
 
+EXAMPLE = ", for example --model nets.py:build --data nets.py:data"
+
+
 @dataclass(frozen=True)
 class Needs:
     """What a subject must have before a diagnostic can be asked.
@@ -165,7 +168,8 @@ class Diagnostic(ABC, Generic[R]):
     def run(self, subject: Subject) -> R:
         """Answer the question, leaving the subject as it was.
 
-        With `needs.each`, every checkpoint is studied by itself, and `series` holds the answers.
+        With `needs.each`, every checkpoint is studied by itself, and `series` holds the answers; a
+        budget is shared equally among those to come.
 
         Raises:
             SettingError: The subject lacks what the question needs.
@@ -174,7 +178,7 @@ class Diagnostic(ABC, Generic[R]):
             raise SettingError(
                 f"{self.name} cannot be answered: {missing[0]}",
                 where=f"{type(self).__name__}.run",
-                hint=f"give {missing[1]}",
+                hint=f"give {missing[1]}{EXAMPLE if missing[1].startswith('--') else ''}",
             )
         if subject.ranks.size > 1 and budget.timed():
             raise SettingError(
@@ -190,9 +194,10 @@ class Diagnostic(ABC, Generic[R]):
         if not self.needs.each or len(subject.checkpoints) == 1:
             return self._remembered(subject).answer
         answers, left = list[R](), None
-        for checkpoint in subject.checkpoints:
-            last = checkpoint is subject.checkpoints[-1]
-            step = self._remembered(subject.at(checkpoint), left, hand_on=not last)
+        count = len(subject.checkpoints)
+        for number, checkpoint in enumerate(subject.checkpoints):
+            with budget.shared(count - number):
+                step = self._remembered(subject.at(checkpoint), left, place=(number, count))
             answers.append(step.answer)
             left = step.left
         status = worst(*(answer.status for answer in answers))
@@ -212,15 +217,21 @@ class Diagnostic(ABC, Generic[R]):
         return self
 
     def _remembered(
-        self, subject: Subject, before: np.ndarray | None = None, *, hand_on: bool = False
+        self,
+        subject: Subject,
+        before: np.ndarray | None = None,
+        *,
+        place: tuple[int, int] = (0, 1),
     ) -> Followed[R]:
         """Return what the subject's folder remembers, or a new answer.
 
         What was handed on is remembered too, so that a series that goes on gives the same numbers.
+        Under a budget an answer depends on its share of it: on its place in the series.
         """
         if subject.memory.folder is None:
             return self._sealed(subject, before)
-        asked = (self.depends(), budget.told())
+        told, (number, count) = budget.told(), place
+        asked = (self.depends(), told if told is None or count == 1 else (told, *place))
         key = (self.result.schema_name(), asked, subject.identity(), _digest(before))
         new: list[Followed[R]] = []
 
@@ -234,7 +245,7 @@ class Diagnostic(ABC, Generic[R]):
             return found if found is not None else np.zeros(0)
 
         handed = np.zeros(0)
-        if self.follows and hand_on:
+        if self.follows and number < count - 1:
             handed = subject.memory.once(("left", *key), left, np.ndarray)
         document = subject.memory.once(("answer", *key), lambda: computed().answer.to_json(), dict)
         answer = cast("R", self.result.from_json(document))

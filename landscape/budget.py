@@ -79,6 +79,7 @@ class _Account:
     started: float
     outer: _Account | None
     products: int = 0
+    whole: Budget | None = None  # of which this is a share
 
     def charge(self, number: int) -> None:
         self.products += number
@@ -86,15 +87,40 @@ class _Account:
             self.outer.charge(number)
 
     def spent(self) -> bool:
-        seconds = self.budget.seconds
-        late = seconds is not None and time.monotonic() - self.started >= seconds
-        return late or self.left() == 0 or (self.outer is not None and self.outer.spent())
+        return self.reached() is not None
+
+    def reached(self) -> str | None:
+        """Return the bound that is spent, in words; the innermost where there are several."""
+        whole = self.whole or self.budget
+        named = "the budget of"
+        if self.whole is not None:
+            named = f"a share of {named}"
+        if self._seconds_left() == 0:
+            return f"{named} {Budget(seconds=whole.seconds)}"
+        if self._products_left() == 0:
+            return f"{named} {Budget(products=whole.products)}"
+        return self.outer.reached() if self.outer is not None else None
 
     def left(self) -> int | None:
-        bounds = [self.outer.left()] if self.outer is not None else []
-        if self.budget.products is not None:
-            bounds.append(max(self.budget.products - self.products, 0))
+        bounds = [self._products_left(), self.outer.left() if self.outer is not None else None]
         return min((bound for bound in bounds if bound is not None), default=None)
+
+    def share(self, parts: int) -> _Account:
+        """Return an account of an equal part of what is left."""
+        seconds, products = self._seconds_left(), self._products_left()
+        part = Budget(
+            seconds=None if seconds is None else max(seconds / parts, 1e-9),
+            products=None if products is None else max(products // parts, 1),
+        )
+        return _Account(part, time.monotonic(), self, whole=self.whole or self.budget)
+
+    def _products_left(self) -> int | None:
+        bound = self.budget.products
+        return None if bound is None else max(bound - self.products, 0)
+
+    def _seconds_left(self) -> float | None:
+        bound = self.budget.seconds
+        return None if bound is None else max(bound - (time.monotonic() - self.started), 0.0)
 
 
 _account: ContextVar[_Account | None] = ContextVar("landscape_budget", default=None)
@@ -113,6 +139,20 @@ def spending(budget: Budget | None) -> Iterator[None]:
         _account.reset(token)
 
 
+@contextmanager
+def shared(parts: int) -> Iterator[None]:
+    """Put what is inside a block under an equal part of what is left of the budget in force."""
+    account = _account.get()
+    if account is None or account.spent():
+        yield
+        return
+    token = _account.set(account.share(parts))
+    try:
+        yield
+    finally:
+        _account.reset(token)
+
+
 def charge(products: int) -> None:
     """Say that some operator products were computed."""
     if (account := _account.get()) is not None:
@@ -123,6 +163,18 @@ def spent() -> bool:
     """Return whether the budget is spent; never without one. Cheap enough for every block."""
     account = _account.get()
     return account is not None and account.spent()
+
+
+def reached() -> str | None:
+    """Return which bound is spent, in words such as "the budget of 500hvp"; None: none is."""
+    account = _account.get()
+    return account.reached() if account is not None else None
+
+
+def affords(products: int) -> bool:
+    """Return whether a block of products keeps within the budget."""
+    left = left_products()
+    return not spent() and (left is None or left >= products)
 
 
 def timed() -> bool:
@@ -142,9 +194,9 @@ def left_products() -> int | None:
 
 
 def told() -> str | None:
-    """Return the budget in force as it is written; None without one."""
+    """Return the budget in force as it is written, whole where it is shared; None without one."""
     account = _account.get()
-    return str(account.budget) if account is not None else None
+    return str(account.whole or account.budget) if account is not None else None
 
 
 def _refused(given: str) -> SettingError:

@@ -13,7 +13,8 @@
     ├── NumericalError        exit 5   non-finite or unconverged numbers
     └── ResourceError         exit 6   memory, disk or time
 
-Each class has a searchable code; each error has four parts: what, where, why, next.
+Each class has a searchable code; each error has four parts: what, where, why, next;
+where and why may be empty.
 """
 
 from __future__ import annotations

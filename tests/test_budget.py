@@ -7,9 +7,12 @@ import torch
 
 from landscape import budget
 from landscape.budget import Budget, left_products, spending, spent
+from landscape.diagnostics.spectrum import Spectrum
 from landscape.errors import SettingError
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.cost import count_products
+from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.subject import Subject
 from tests.cases import CASES, normal
 from tests.cli.command import FAST, SUBJECT, done, run
 from tests.cli.networks import mlp
@@ -132,6 +135,72 @@ def test_the_products_of_an_operator_are_charged():
         operator.matmat(rows)
         operator.matvec(rows[:, 0])
         assert left_products() == 16
+
+
+def test_what_is_left_is_shared_equally(clock):
+    with spending(Budget.parse("90s,300hvp")):
+        for parts, seconds, products in ((3, 30, 100), (2, 30, 100), (1, 30, 100)):
+            with budget.shared(parts):
+                assert (left_products(), budget.told()) == (products, "90s,300hvp")
+                count_products(products - 1)
+                clock[0] += seconds - 1
+                assert not spent()
+                count_products(1)
+                clock[0] += 1
+                assert spent()
+        assert spent()
+
+
+def test_what_one_part_leaves_goes_to_the_others():
+    with spending(Budget(products=300)):
+        with budget.shared(3):
+            count_products(20)
+        with budget.shared(2):
+            assert left_products() == 140
+            count_products(160)
+        with budget.shared(1):
+            assert left_products() == 120
+            count_products(120)
+        with budget.shared(1):
+            assert (left_products(), budget.reached()) == (0, "the budget of 300hvp")
+
+
+def test_nothing_to_share():
+    with budget.shared(3):
+        assert (spent(), left_products(), budget.reached()) == (False, None, None)
+
+
+def test_the_bound_that_was_reached_is_told(clock):
+    with spending(Budget.parse("2m,300hvp")):
+        assert budget.reached() is None
+        with budget.shared(2):
+            count_products(150)
+            told = "a share of the budget of 300hvp"
+            assert budget.reached() == told
+        assert budget.reached() is None
+        clock[0] += 120
+        assert budget.reached() == "the budget of 2m"
+
+
+def test_what_is_afforded(clock):
+    assert budget.affords(10**9)
+    with spending(Budget.parse("2m,300hvp")):
+        assert budget.affords(300)
+        assert not budget.affords(301)
+        clock[0] += 120
+        assert not budget.affords(1)
+
+
+def test_every_checkpoint_of_a_series_has_its_share():
+    model = torch.nn.Linear(40, 10)
+    data = (normal(64, 40, seed=0).float(), torch.arange(64) % 10)
+    checkpoints = [Checkpoint.of_model(model, name) for name in "abc"]
+    subject = Subject(model, "ce", [data], checkpoints=checkpoints)
+    with spending(Budget(products=360)):
+        answer = Spectrum(top=3, bottom=1, trace_tolerance=1e-9).run(subject)
+    for one in answer.series:
+        assert 100 < one.cost.products < 160
+        assert one.provenance["budget"] == "360hvp"
 
 
 # --- the command line --------------------------------------------------------------------------

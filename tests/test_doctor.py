@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from landscape.doctor.baseline import best_constant
 from landscape.doctor.parts import Parts
 from landscape.doctor.plans import judge_memory, plan_memory, plan_time, told_bytes
 from landscape.doctor.products import judge_ways, time_ways, told_seconds
+from landscape.doctor.verdict import counted
 from landscape.errors import InputError, ModelError
 from landscape.subject.batch import Batch
 from landscape.subject.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, ModelLoss
@@ -72,10 +74,25 @@ def examined(model: nn.Module, **settings: Any) -> Doctor:
 
 def test_all_is_well(good):
     assert set(states(good).values()) == {"ok"}
-    assert (good.status, good.exit_code, good.message) == (State.OK, 0, "17 ok")
+    assert (good.status, good.exit_code, good.message) == (State.OK, 0, "17 checks passed")
     assert "Adam, learning rate 0.03, step 120" in check(good, "optimizer").found
     assert good.cost.products > 0
     assert good.cost.samples == 15
+
+
+def test_one_is_told_in_the_singular(good):
+    assert [counted(n, "micro-batch") for n in (1, 2)] == ["1 micro-batch", "2 micro-batches"]
+    assert [counted(n, "thread") for n in (0, 1, 1000)] == [
+        "0 threads",
+        "1 thread",
+        "1,000 threads",
+    ]
+    checks = good.checks[:1]
+    assert Doctor(checks=checks).message == "1 check passed"
+    bad = replace(checks[0], status=State.FAIL, name="a", found="b")
+    assert Doctor(checks=(*checks, bad)).message == "1 check passed, 1 failed; first failure: a: b"
+    told = [one.found for one in good.checks]
+    assert not [line for line in told if re.search(r"(?<![\d.,])1 (\S+s|such vectors)\b", line)]
 
 
 def test_the_loss_is_that_of_the_network(good):
@@ -242,7 +259,7 @@ def test_data_that_are_not_finite():
 def test_what_is_not_given_is_skipped():
     found = examine(ls.Subject(net()))
     assert (found.exit_code, found.status) == (0, State.OK)
-    assert check(found, "data").next == "give --data"
+    assert check(found, "data").next.startswith("give --data, for example --data ")
     assert check(found, "forward").found == "not looked at: data was not given"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from landscape import budget
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Option, Question
 from landscape.crosscheck import Opinion, second_opinion
@@ -41,6 +42,7 @@ from landscape.spectra.summary import condition, summarise
 from landscape.subject.subject import Subject
 
 SHARP = ("hessian", "gauss-newton")  # whose largest eigenvalue tells how large steps may be
+OTHER = "it is of the Hessian or the Gauss-Newton matrix"  # why there is none of the others
 COMPARED = 32  # random vectors through both Hessian and Gauss-Newton matrix
 
 
@@ -112,7 +114,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
         start = _on(operator, before)
         layers = layer_slices(subject)
         slices = [(first, last) for _, first, last in layers]
-        pairs, measure, traces = self._solved(operator, slices, start)
+        pairs, measure, traces, limit = self._solved(operator, slices, start)
         found = self._sampled(subject, curvature, pairs, traces)
         gradient = curvature.gradient(subject)
         loss = curvature.loss(subject, subject.point.theta)
@@ -128,10 +130,11 @@ class Spectrum(Diagnostic[SpectrumResult]):
         median = measure.quantile_of_magnitude(0.5)
         bulk = bulk_grid(measure)
         grid, width = even_grid(measure)
-        margin = dynamics.margin(found.top[0]) if self.operator in SHARP else None
+        sharp = self.operator in SHARP
+        margin = dynamics.margin(found.top[0]) if sharp else None
         answer = SpectrumResult(
-            status=worst(pairs.status, traces.trace.status),
-            message=_message(pairs, traces),
+            status=worst(pairs.status, measure.status, traces.trace.status),
+            message=_message(pairs, measure, traces, limit),
             operator=self.operator,
             precondition=_told(self.precondition),
             weight_decay=self.weight_decay,
@@ -157,7 +160,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
             condition=condition(found.top[0], median, self.probes),
             outliers=count_outliers(pairs.top.values, classes_of(subject)),
             stability=margin,
-            stability_reason="" if margin is not None else dynamics.reason,
+            stability_reason=dynamics.reason if sharp else OTHER,
             critical_point=kind_of_point(subject, curvature, pairs, loss=loss, gradient=gradient),
             gradient_share=gradient_shares(pairs.top, gradient),
             participation=np.array([one.participation for one in turned]),
@@ -182,15 +185,15 @@ class Spectrum(Diagnostic[SpectrumResult]):
             searches=pairs.searches,
             differentiation=differentiation(operator),
             probes=self.probes,
-            lanczos_steps=min(self.lanczos_steps, operator.shape[0]),
+            lanczos_steps=measure.steps,
             crosscheck=self._opinion(subject),
         )
         return Followed(answer, _left(pairs))
 
     def _solved(
         self, operator: LinearOperator, slices: list[tuple[int, int]], start: Tensor | None
-    ) -> tuple[Eigenpairs, SpectralMeasure, Traces]:
-        """Return what is measured of the operator."""
+    ) -> tuple[Eigenpairs, SpectralMeasure, Traces, str | None]:
+        """Return what is measured of the operator, and what bound ended the search, if any."""
         wanted: dict[str, Any] = {
             "top": self.top,
             "bottom": self.bottom,
@@ -204,8 +207,11 @@ class Spectrum(Diagnostic[SpectrumResult]):
                 operator, probes=self.probes, steps=self.lanczos_steps, generator=generator
             )
             pairs, measure = space.eigenpairs(**wanted), space.measure
+            limit = budget.reached()
         else:
-            pairs = eigenpairs(operator, start=start, **wanted)
+            with budget.shared(2):
+                pairs = eigenpairs(operator, start=start, **wanted)
+                limit = budget.reached()
             measure = spectral_measure(
                 operator, probes=self.probes, steps=self.lanczos_steps, generator=generator
             )
@@ -217,7 +223,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
             tolerance=self.trace_tolerance,
             max_probes=self.max_probes,
         )
-        return pairs, measure, traces
+        return pairs, measure, traces, limit
 
     def _sampled(
         self, subject: Subject, curvature: Curvature, pairs: Eigenpairs, traces: Traces
@@ -298,10 +304,12 @@ def _told(precondition: str) -> str:
     return precondition if precondition in (NONE, OPTIMIZER) else Path(precondition).name
 
 
-def _message(pairs: Eigenpairs, traces: Traces) -> str:
+def _message(pairs: Eigenpairs, measure: SpectralMeasure, traces: Traces, limit: str | None) -> str:
     parts = []
     if not pairs.complete or not pairs.status.settled:
-        parts.append("Pairs: the budget was spent first; raise max_products.")
+        parts.append(f"Pairs: {limit or 'max_products'} was spent first; raise it.")
+    if not measure.status.settled:
+        parts.append("Density: the budget was spent after too few Lanczos steps; raise it.")
     if not traces.trace.status.settled:
         parts.append("Trace: the interval is wider than asked for; raise max_probes.")
     return " ".join(parts) or "Every pair converged, none was missed, and the trace is as asked."

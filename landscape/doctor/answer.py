@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, Self
 
 from landscape.answer import Cost
+from landscape.doctor.verdict import counted
 from landscape.encode import Schema, decode_fields, encode, schema_of, schema_of_fields
 from landscape.errors import InputError
 
@@ -147,10 +148,12 @@ class Doctor:
     def message(self) -> str:
         """Return the outcome in one sentence."""
         count = {state: sum(c.status is state for c in self.checks) for state in State}
-        told = ", ".join(f"{number} {state.value}" for state, number in count.items() if number)
+        ended = [(number, _ENDED[state]) for state, number in count.items() if number]
+        told = [f"{counted(number, 'check')} {how}" for number, how in ended[:1]]
+        told += [f"{number} {how}" for number, how in ended[1:]]
         failed = next((check for check in self.checks if check.status is State.FAIL), None)
-        first = f"; first failure: {failed.name}: {failed.found}" if failed is not None else ""
-        return f"{told}{first}"
+        why = f"; first failure: {failed.name}: {failed.found}" if failed is not None else ""
+        return ", ".join(told) + why
 
     def to_json(self) -> dict[str, Any]:
         """Return the whole JSON document."""
@@ -205,3 +208,9 @@ class Doctor:
 
 
 _ANSWER = ("checks", "ways", "memory", "time")
+_ENDED = {
+    State.OK: "passed",
+    State.WARN: "with a warning",
+    State.FAIL: "failed",
+    State.SKIPPED: "skipped",
+}

@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from landscape.doctor.baseline import best_constant
 from landscape.doctor.parts import Parts
-from landscape.doctor.verdict import Verdict
+from landscape.doctor.verdict import Verdict, counted
 from landscape.errors import NumericalError
 from landscape.subject.faithful import refuse_unfaithful
 from landscape.subject.files.wording import listed
@@ -57,12 +57,12 @@ def check_determinism(parts: Parts) -> Verdict:
 def check_loss(parts: Parts) -> tuple[Verdict, float]:
     """Return the loss against the best constant prediction, and the seconds of a pass."""
     subject = parts.subject
-    counted, loss = subject.counted, subject.criterion
+    items, loss = subject.counted.items, subject.criterion
     started = time.perf_counter()
     value = subject.loss(subject.point)
     seconds = time.perf_counter() - started
     unit = UNITS.get(loss.name, "item")
-    text = f"{value:.4g} per {unit}, over {counted.items:,} {unit}s"
+    text = f"{value:.4g} per {unit}, over {counted(items, unit)}"
     constant = best_constant(loss, subject.batches or ())
     if constant is None:
         return Verdict(text), seconds
@@ -95,9 +95,9 @@ def check_gradient(parts: Parts) -> Verdict:
     text = f"norm {norm:.4g}"
     idle = [name for name, piece in pieces.items() if not _moves(piece)]
     if not idle:
-        return Verdict(f"{text}, finite, none of {len(pieces)} tensors zero")
+        return Verdict(f"{text}, finite, none of {counted(len(pieces), 'tensor')} zero")
     return Verdict(
-        f"{text}; zero in {len(idle)} of {len(pieces)} tensors: {listed(idle, SHOWN)}",
+        f"{text}; zero in {len(idle)} of {counted(len(pieces), 'tensor')}: {listed(idle, SHOWN)}",
         "forward does not use them, or every path through them is dead",
         "their curvature is zero as well; leave them out with --params, or mend the forward",
     )

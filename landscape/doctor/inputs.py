@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from landscape.doctor.parts import Parts
-from landscape.doctor.verdict import NotGiven, Verdict
+from landscape.doctor.parts import DATA, Parts
+from landscape.doctor.verdict import NotGiven, Verdict, counted
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.files.names import match_names
 from landscape.subject.files.wording import cut, listed
@@ -27,8 +27,8 @@ def check_device(parts: Parts) -> Verdict:
     name = f" ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else ""
     switched = "on" if torch.backends.cuda.matmul.allow_tf32 else "off"
     return Verdict(
-        f"{device}{name}, torch {torch.__version__}, {torch.get_num_threads()} threads; TF32 is "
-        f"{switched} outside and off for every product; deterministic algorithms: "
+        f"{device}{name}, torch {torch.__version__}, {counted(torch.get_num_threads(), 'thread')}; "
+        f"TF32 is {switched} outside and off for every product; deterministic algorithms: "
         f"{'yes' if torch.are_deterministic_algorithms_enabled() else 'not demanded'}"
     )
 
@@ -53,7 +53,7 @@ def check_model(parts: Parts) -> Verdict:
     module, name = parts.named
     kind = type(module).__name__
     called = f"{name}: {kind}" if name != kind else kind
-    return Verdict(f"{called}, {sum(1 for _ in module.modules()):,} modules")
+    return Verdict(f"{called}, {counted(sum(1 for _ in module.modules()), 'module')}")
 
 
 def check_parameters(parts: Parts) -> Verdict:
@@ -156,9 +156,10 @@ def check_data(parts: Parts) -> Verdict:
     """Say what the data hold; they must repeat and be finite."""
     batches = parts.batches
     if batches is None:
-        raise NotGiven("no data were given", "give --data")
+        raise NotGiven("no data were given", DATA)
     first = next(iter(batches))
-    text = f"{batches.samples:,} samples in {len(batches):,} batches; the first: {first.described}"
+    samples, cut_into = counted(batches.samples, "sample"), counted(len(batches), "batch")
+    text = f"{samples} in {cut_into}; the first: {first.described}"
     if parts.synthetic:
         hint = "read no number about them as one about the training data"
         return Verdict(text, "they are random numbers", hint)
@@ -168,7 +169,7 @@ def check_data(parts: Parts) -> Verdict:
 def _described(checkpoint: Checkpoint) -> str:
     size = sum(tensor.numel() for tensor in checkpoint.tensors.values())
     facts = [f"{cut(checkpoint.label)}: {checkpoint.container}, {checkpoint.producer}"]
-    facts.append(f"{len(checkpoint.tensors):,} tensors, {size:,} numbers")
+    facts.append(f"{counted(len(checkpoint.tensors), 'tensor')}, {counted(size, 'number')}")
     if checkpoint.sha256:
         facts.append(f"sha256 {checkpoint.sha256[:12]}")
     reached = {"epoch": checkpoint.epoch, "step": checkpoint.step}

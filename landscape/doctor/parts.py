@@ -26,6 +26,8 @@ from landscape.subject.network import Network
 from landscape.subject.spec.data_source import DataSource
 from landscape.subject.subject import Subject
 
+DATA = "give --data, for example --data nets.py:data or --data sklearn:digits"
+
 
 class Parts:
     """The arguments of a `Subject`; each part is attached on first use and raises what is wrong.
@@ -108,7 +110,7 @@ class Parts:
         """Return the first batch on the device, in the model's precision."""
         batches = self.subject.batches
         if batches is None:
-            raise SettingError("no data were given", where="doctor", hint="give --data")
+            raise SettingError("no data were given", where="doctor", hint=DATA)
         return next(iter(batches.on(self.subject.device, self.subject.dtype)))
 
     def provenance(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from landscape.diagnostics.spectrum import Spectrum
 from landscape.doctor.answer import MemoryPlan, TimePlan, Way
 from landscape.doctor.parts import Parts
 from landscape.doctor.products import told_seconds
-from landscape.doctor.verdict import Verdict
+from landscape.doctor.verdict import Verdict, counted
 from landscape.linalg.memory import basis_budget
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.memory import VECTORS, free_bytes
@@ -49,8 +49,10 @@ def judge_memory(plan: MemoryPlan) -> Verdict:
     """Say whether products and a basis fit."""
     text = (
         f"{told_bytes(plan.free)} free; θ takes {told_bytes(plan.vector)}, a basis of up to "
-        f"{plan.basis_vectors:,} such vectors fits; {plan.micro_batches:,} micro-batches of "
-        f"{plan.micro_batch:,} samples, blocks of {plan.block}: about {told_bytes(plan.product)} "
+        f"{counted(plan.basis_vectors, 'such vector')} fits; "
+        f"{counted(plan.micro_batches, 'micro-batch')} of "
+        f"{counted(plan.micro_batch, 'sample')}, blocks of {plan.block}: "
+        f"about {told_bytes(plan.product)} "
         f"(halved when memory runs out: {told_bytes(plan.halved)})"
     )
     if plan.product > plan.free:

@@ -14,6 +14,13 @@ class Verdict:
     next: str = ""
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is not one."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun}{'es' if noun.endswith('ch') else 's'}"
+
+
 class NotGiven(Exception):
     """There is nothing to look at.
 

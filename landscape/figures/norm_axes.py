@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from landscape.figures.norms import NormsInk
 from landscape.figures.style import (
@@ -24,6 +24,8 @@ from landscape.figures.style import (
 )
 
 ROWS = 40  # more tensors than that are drawn over depth instead
+DECADES = 300.0  # ratio of the norms from which on only powers of ten are marked
+MOST_TICKS = 8  # of powers of ten
 LONGEST = 34  # characters of a tensor's name
 MARKERS = ("o", "s", "^", "D", "v", "P")
 EARLIER = (0, (3, 2))  # the dashes of answers before the last
@@ -137,17 +139,32 @@ def _spread(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def _scale(axes: Axes, low: float, high: float, *, vertical: bool) -> None:
-    """Make an axis logarithmic; over few decades its ticks are plain numbers."""
+    """Make an axis logarithmic, from tick to tick; over few decades these are plain numbers."""
     axis = axes.yaxis if vertical else axes.xaxis
     margin = max((high / low) ** 0.04, 1.1)
+    ticks = _ticks(low, high)
+    ends = min(low / margin, ticks[0]), max(high * margin, ticks[-1])
     (axes.set_yscale if vertical else axes.set_xscale)("log")
-    (axes.set_ylim if vertical else axes.set_xlim)(low / margin, high * margin)
-    if high / low < 300:
-        axis.set_major_locator(
-            LogLocator(subs=(1, 2, 3, 4, 6, 8) if high / low < 10 else (1, 2, 5))
-        )
+    (axes.set_ylim if vertical else axes.set_xlim)(*ends)
+    axis.set_major_locator(FixedLocator(ticks))
+    if high / low < DECADES:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Return round numbers of which the first is at most `low` and the last at least `high`."""
+    ratio = high / low
+    leading = (1, 2, 3, 4, 6, 8) if ratio < 10 else (1, 2, 5) if ratio < DECADES else (1,)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    stride = math.ceil((last - first) / MOST_TICKS) if len(leading) == 1 else 1
+    powers = range(first, last + stride, max(stride, 1))
+    numbers = [float(f"{digit}e{power}") for power in powers for digit in leading]
+    numbers = [one for one in numbers if 0 < one < math.inf]
+    below = [one for one in numbers if one <= low][-1:]
+    above = [one for one in numbers if one >= high][:1]
+    inside = [one for one in numbers if low < one < high]
+    return sorted({*below, *inside, *above}) or [low]
 
 
 def _keys(

@@ -10,7 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+from matplotlib.ticker import AutoLocator, FixedLocator, LogLocator, NullLocator
 from scipy.interpolate import PchipInterpolator
 
 from landscape.figures.spectrum import SpectrumInk
@@ -35,11 +35,15 @@ def draw(axes: Axes, ink: SpectrumInk, label: str | None, colour: str | None) ->
         nothing_to_draw(axes, "no finite spectrum to draw")
         return
     inks = [one[0] for one in shown]
-    heights = _Heights.of(inks)
     whole = _range(inks)
+    settled = [ink for ink in inks if ink.settled]
+    if not settled:
+        _marks_alone(axes, shown, whole)
+        return
+    heights = _Heights.of(settled, len(inks))
     _draw_all(axes, shown, heights, whole)
     _lay_out(axes, inks, heights)
-    finer = [ink.finer for ink in inks if ink.finer is not None]
+    finer = [ink.finer for ink in settled if ink.finer is not None]
     left, right = _bulk(finer) if finer else whole
     if right - left < NARROW * (whole[1] - whole[0]):
         enlarged = [(ink.finer or ink, label, colour) for ink, label, colour in shown]
@@ -56,18 +60,19 @@ class _Heights:
     high: float
 
     @classmethod
-    def of(cls, inks: list[SpectrumInk]) -> Self:
+    def of(cls, inks: list[SpectrumInk], rows: int) -> Self:
         peak = max(float(ink.value.max()) for ink in inks)
         floor = min(peak / 10, *(ink.floor for ink in inks))
         high = peak * (peak / floor) ** 0.06
-        share = STRIP * len(inks)
+        share = STRIP * rows
         return cls(floor * (high / floor) ** (-share / (1 - share)), floor, high)
 
 
 def _draw_all(axes: Axes, shown: list[Drawn], heights: _Heights, view: Range) -> None:
     """Draw what lies between the two ends of a view."""
     for row, (ink, _, colour) in enumerate(shown):
-        _density(axes, ink, colour, heights, view)
+        if ink.settled:
+            _density(axes, ink, colour, heights, view)
         _eigenvalues(axes, ink, colour, (len(shown) - row - 0.5) * STRIP)
     axes.set_xlim(view)
     axes.set_yscale("log")
@@ -75,6 +80,18 @@ def _draw_all(axes: Axes, shown: list[Drawn], heights: _Heights, view: Range) ->
     axes.yaxis.set_minor_locator(NullLocator())
     axes.axhline(heights.floor, color=MUTED, linewidth=0.6)
     axes.axvline(0, color=GRID, linewidth=0.8, zorder=0.5, visible=view[0] < 0 < view[1])
+
+
+def _marks_alone(axes: Axes, shown: list[Drawn], view: Range) -> None:
+    """Draw the eigenvalues at the bottom, and say above why there is no density."""
+    nothing_to_draw(axes, "no density: the budget was spent after too few Lanczos steps")
+    axes.xaxis.set_major_locator(AutoLocator())
+    for row, (ink, _, colour) in enumerate(shown):
+        _eigenvalues(axes, ink, colour, (len(shown) - row - 0.5) * STRIP)
+    axes.set_xlim(view)
+    axes.set_ylim(0, 1)
+    _name_operators(axes, [one[0] for one in shown])
+    legend_above(axes, *_keys(shown))
 
 
 def _density(axes: Axes, ink: SpectrumInk, colour: str, heights: _Heights, view: Range) -> None:
@@ -127,17 +144,28 @@ def _lay_out(axes: Axes, inks: list[SpectrumInk], heights: _Heights) -> None:
         FixedLocator([t for t in ticks if heights.floor * 0.999 <= t <= heights.high])
     )
     axes.grid(axis="y")
+    _name_operators(axes, inks)
+    axes.set_ylabel("density")
+
+
+def _name_operators(axes: Axes, inks: list[SpectrumInk]) -> None:
     names = dict.fromkeys(_OPERATORS.get(ink.operator, ink.operator) for ink in inks)
     axes.set_xlabel(f"eigenvalue λ of the {' and the '.join(names)}", parse_math=False)
-    axes.set_ylabel("density")
 
 
 def _range(inks: list[SpectrumInk]) -> Range:
     """Return an interval that holds every density and every eigenvalue."""
-    points = np.concatenate([part for ink in inks for part in (ink.grid, ink.eigenvalues)])
+    parts = [part for ink in inks for part in (*_curve(ink), ink.eigenvalues)]
+    points = np.concatenate(parts)
     left, right = float(np.nanmin(points)), float(np.nanmax(points))
-    margin = 0.02 * (right - left)
+    margin = 0.02 * (right - left) or 0.5 * abs(left) or 1.0
     return left - margin, right + margin
+
+
+def _curve(ink: SpectrumInk) -> tuple[np.ndarray, ...]:
+    """Return where the curve stands, or else the whiskers, which may be long."""
+    whiskers = (ink.eigenvalues - ink.residuals, ink.eigenvalues + ink.residuals)
+    return (ink.grid,) if ink.settled else whiskers
 
 
 def _bulk(inks: list[SpectrumInk]) -> Range:
@@ -148,7 +176,8 @@ def _bulk(inks: list[SpectrumInk]) -> Range:
 def _inset(axes: Axes, shown: list[Drawn], view: Range) -> None:
     """Enlarge the bulk in the empty upper right, with heights of its own."""
     inset = axes.inset_axes((0.67, 0.53, 0.32, 0.42))
-    heights = _Heights.of([one[0] for one in shown])
+    inks = [one[0] for one in shown]
+    heights = _Heights.of([ink for ink in inks if ink.settled], len(inks))
     _draw_all(inset, shown, heights, view)
     ticks = LogLocator(numticks=4).tick_values(heights.floor, heights.high)
     inset.yaxis.set_major_locator(
@@ -164,11 +193,12 @@ def _keys(shown: list[Drawn]) -> tuple[Key, Key]:
     named = [(label, colour) for _, label, colour in shown if label is not None]
     hue = MUTED if len(shown) > 1 else shown[0][2]
     marks: list[Artist] = [
-        Line2D([], [], color=hue),
-        Patch(color=hue, alpha=0.18, linewidth=0),
-        Line2D([], [], color=hue, marker="|", markersize=8, markeredgewidth=1.1, linestyle="none"),
+        Line2D([], [], color=hue, marker="|", markersize=8, markeredgewidth=1.1, linestyle="none")
     ]
-    meanings = ["density", "95 % band", "eigenvalue ± residual"]
+    meanings = ["eigenvalue ± residual"]
+    if any(ink.settled for ink, _, _ in shown):
+        marks = [Line2D([], [], color=hue), Patch(color=hue, alpha=0.18, linewidth=0), *marks]
+        meanings = ["density", "95 % band", *meanings]
     counts = [int(ink.apart.sum()) for ink, _, _ in shown]
     if any(counts):
         marks.append(Line2D([], [], color=hue, marker="D", markersize=4, linestyle="none"))

@@ -27,11 +27,14 @@ class SpectrumInk:
     outliers: int  # how many of the largest stand apart
     parameters: int
     operator: str
+    settled: bool = True  # whether the density is worth drawing beside the eigenvalues
     finer: Self | None = None  # the same with a density on a finer grid over the bulk
 
     @property
     def drawable(self) -> bool:
-        """Return whether there is a finite density to draw."""
+        """Return whether there is a finite density to draw, or an eigenvalue without one."""
+        if not self.settled:
+            return bool(np.isfinite(self.eigenvalues).any())
         return bool(np.isfinite(self.grid).all() and (self.value > 0).any() and len(self.grid) > 1)
 
     @property
@@ -52,6 +55,8 @@ def draw_spectrum(
     axes: Axes, ink: SpectrumInk, *, label: str | None = None, colour: str | None = None
 ) -> None:
     """Draw density, band, eigenvalues with whiskers, and mark the outliers.
+
+    Where no density is settled, the eigenvalues stand alone.
 
     Drawing again on the same axes overlays: the answers share their scales and are drawn anew.
     """

@@ -17,13 +17,14 @@ import numpy as np
 import torch
 from scipy.special import chdtri, kolmogi
 
-from landscape.estimate import Estimate, t_half_width
+from landscape.estimate import Estimate, Status, t_half_width
 from landscape.linalg.lanczos import Quadrature, gauss_quadratures
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.probes import spherical
 
 GRID_POINTS = 400
 KERNEL_WIDTH = 0.005  # of the range
+LEAST_STEPS = 8  # a run that the budget ended before has no density worth the name
 BULK = (0.01, 0.99)  # quantiles between which the bulk lies
 
 
@@ -46,6 +47,7 @@ class Density:
     lower: np.ndarray  # (g,)
     upper: np.ndarray  # (g,)
     width: float  # least standard deviation of the kernel, in units of the eigenvalues
+    status: Status = Status.CONVERGED  # `budget_spent` after too few steps: not to be shown
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,18 @@ class SpectralMeasure:
     def probes(self) -> int:
         """Return the number of probes."""
         return len(self.quadratures)
+
+    @property
+    def steps(self) -> int:
+        """Return the Lanczos steps that every probe took, unless its Krylov space ended before."""
+        cut = [len(q.nodes) for q in self.quadratures if q.cut]
+        return min(cut) if cut else max(len(q.nodes) for q in self.quadratures)
+
+    @property
+    def status(self) -> Status:
+        """Return whether there were steps enough for a density: all, or at least eight."""
+        cut = any(q.cut for q in self.quadratures) and self.steps < LEAST_STEPS
+        return Status.BUDGET_SPENT if cut else Status.CONVERGED
 
     @property
     def range(self) -> tuple[float, float]:
@@ -110,7 +124,7 @@ class SpectralMeasure:
         tail = (1 - level) / 4  # half of what is due: the freedom is itself an estimate
         lower = value * freedom / chdtri(freedom, tail)
         upper = value * freedom / np.maximum(chdtri(freedom, 1 - tail), 1e-300)
-        return Density(grid, value, lower, np.minimum(upper, 1e300), width)
+        return Density(grid, value, lower, np.minimum(upper, 1e300), width, self.status)
 
     def effective_rank(self, level: float = 0.95) -> Estimate:
         """Return (Σ|λ|)² / Σλ²: how many equal eigenvalues would spread as much.
@@ -143,6 +157,7 @@ class SpectralMeasure:
             level=level,
             solver=interval,
             samples=self.probes,
+            status=self.status,
             method="stochastic Lanczos quadrature, jackknife over probes",
         )
 
@@ -218,4 +233,4 @@ def _stieltjes(q: Quadrature, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 
 def _folded(q: Quadrature) -> Quadrature:
     order = np.argsort(np.abs(q.nodes))
-    return Quadrature(np.abs(q.nodes)[order], q.weights[order], q.residuals[order])
+    return Quadrature(np.abs(q.nodes)[order], q.weights[order], q.residuals[order], q.cut)

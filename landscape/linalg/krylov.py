@@ -82,7 +82,7 @@ def krylov(
             where it takes more, some probes at a time form a space, and the last one's pairs count.
         ends: Ritz pairs to keep at each end.
 
-    Cost: p·s products in blocks of p.
+    Cost: p·s products in blocks of p, or fewer where the budget ends before.
 
     Source: Golub & Meurant 2010, §3 and §4 (quadrature); Golub & Underwood 1977 (blocks).
     """
@@ -92,7 +92,8 @@ def krylov(
     with progress.task("Krylov space", probes * steps) as task:
         quadratures, recurrence = block_quadratures(operator, starts, steps, memory_bytes, task)
     measure = SpectralMeasure(quadratures, size)
-    return Krylov(operator, measure, _ends(recurrence, ends), probes * min(steps, size))
+    taken = sum(len(one.nodes) if one.cut else min(steps, size) for one in quadratures)
+    return Krylov(operator, measure, _ends(recurrence, ends), taken)
 
 
 def _ends(recurrence: Recurrence, count: int) -> Pairs:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from landscape import progress
-from landscape.budget import spent
+from landscape.budget import affords
 from landscape.linalg.memory import basis_budget, bytes_of_rows
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.recurrence import Recurrence
@@ -26,6 +26,7 @@ class Quadrature:
     nodes: np.ndarray  # (s,), ascending
     weights: np.ndarray  # (s,), non-negative, sum 1
     residuals: np.ndarray  # (s,), how far each node is from being an eigenvalue
+    cut: bool = False  # the budget ended the run before the steps that were asked for
 
 
 def gauss_quadratures(
@@ -36,7 +37,7 @@ def gauss_quadratures(
     Args:
         operator: Symmetric, n × n.
         starts: Unit vectors (p, n).
-        steps: Lanczos steps s; fewer are taken where the Krylov space ends.
+        steps: Lanczos steps s; fewer are taken where the Krylov space or the budget ends.
         memory_bytes: What the basis may take; a quarter of what is free by default.
 
     Cost: p·s products, in s blocks when a basis of p·s vectors fits the memory.
@@ -83,7 +84,7 @@ def _run(
         on_host=on_host,
     )
     for step in range(steps):
-        if recurrence.spans or (step > 1 and spent()):
+        if recurrence.spans or (step > 1 and not affords(len(starts))):
             break
         recurrence.step()
         task.advance(len(starts))
@@ -93,12 +94,15 @@ def _run(
 
 
 def _quadratures(recurrence: Recurrence, steps: int) -> list[Quadrature]:
-    """Return the quadratures of a run, by Lanczos on its projected matrix."""
+    """Return the quadratures of a run, by as many steps on its projected matrix as it took."""
     matrix, coupling = recurrence.projected.numpy(), recurrence.coupling.numpy()
     coordinates = np.zeros((len(recurrence.coordinates), len(matrix)))
     first = recurrence.coordinates.cpu().numpy()
     coordinates[:, : first.shape[1]] = first
-    return [_chain(matrix, row, coupling, steps, recurrence.precision) for row in coordinates]
+    taken = steps if recurrence.spans else min(steps, len(matrix) // recurrence.width)
+    eps = recurrence.precision
+    found = [_chain(matrix, row, coupling, taken, eps) for row in coordinates]
+    return [replace(one, cut=len(one.nodes) == taken < steps) for one in found]
 
 
 def _chain(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 UNSYMMETRIC = {torch.float64: 1e-6, torch.float32: 1e-2}
 NEARBY = 1e-3  # how far from the weights, relative to their size
 IMPRECISE = 0.05  # relative difference of float32 from float64
+ROUNDING = 1e-16  # relative differences below it are told as such
 SAMPLES = 16
 PLACES = 4  # batches that they come from
 BYTES = 4 * 2**20  # intermediate results of the samples
@@ -41,7 +42,7 @@ BYTES = 4 * 2**20  # intermediate results of the samples
 class DerivativeCheck:
     """How well one product agrees with independent ones, each relative to the product."""
 
-    difference: float  # from a central difference of gradients
+    difference: float  # from a central difference of gradients, beyond its rounding
     transpose: float  # |u·Hv − v·Hu|
     precision: float  # of the working precision from float64
     samples: int
@@ -51,9 +52,14 @@ class DerivativeCheck:
     def told(self) -> str:
         """Return the check in words."""
         return (
-            f"{self.difference:.1g} from central differences, {self.transpose:.1g} from its "
-            f"transpose ({self.dtype}, {self.samples} samples); {self.precision:.1g} from float64"
+            f"{_size(self.difference) if self.difference else 'nothing beyond rounding'} from "
+            f"central differences, {_size(self.transpose)} from its transpose ({self.dtype}, "
+            f"{self.samples} samples); {_size(self.precision)} from float64"
         )
+
+
+def _size(difference: float) -> str:
+    return f"< {ROUNDING:g}" if difference < ROUNDING else f"{difference:.1g}"
 
 
 class MissingDerivativeError(RuntimeError):

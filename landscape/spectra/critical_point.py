@@ -13,12 +13,36 @@ from landscape.linalg.eigenpairs import Eigenpairs
 from landscape.spectra.curvature import Curvature
 from landscape.spectra.ends import eigenvalues
 from landscape.spectra.escape import Escape, escape_along
+from landscape.subject.normalisation import normalised
 from landscape.subject.subject import Subject
 
 Kind = Literal["not stationary", "minimum-like", "saddle", "plateau", "maximum-like", "undecided"]
 
 STATIONARY = 1e-3  # of the loss: a predicted decrease below that is called none
 NEGLIGIBLE = 1e-2  # of the largest |λ|: curvature below that is called none
+
+_LITTLE = f"a gradient step gains at most {STATIONARY:.1%} of the loss"
+_RISES = f"λ_max is above {NEGLIGIBLE:.0%} of max|λ|, and told from 0"
+CRITERIA: dict[Kind, tuple[str, ...]] = {
+    "not stationary": (f"a gradient step gains more than {STATIONARY:.1%} of the loss",),
+    "minimum-like": (
+        _LITTLE,
+        _RISES,
+        f"λ_min is above −{NEGLIGIBLE:.0%} of max|λ|, or not told from 0",
+        f"no step tried along its vector gains {STATIONARY:.1%} of the loss",
+    ),
+    "saddle": (
+        _LITTLE,
+        _RISES,
+        f"λ_min is below −{NEGLIGIBLE:.0%} of max|λ|, or a step along it gains",
+    ),
+    "maximum-like": (_LITTLE, f"λ_min is below 0, and λ_max not above {NEGLIGIBLE:.0%} of max|λ|"),
+    "plateau": (
+        f"a step of length ‖θ‖ changes the loss by at most {STATIONARY:.1%},",
+        "or no λ is told from 0",
+    ),
+    "undecided": (_LITTLE, "no smallest eigenvalue was sought"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +52,17 @@ class CriticalPoint:
     Args:
         verdict: `not stationary` while a gradient step is predicted to lower the loss by more than
             a thousandth of it; else by the signs of the curvature, where |λ| below a hundredth of
-            the largest counts as none; `plateau` where a step as long as the weights changes the
-            loss by less than a thousandth; `undecided` where no smallest eigenvalue was sought.
+            the largest counts as none, unless a step along the eigenvector of a negative λ_min
+            gains more than a thousandth of the loss; `plateau` where a step as long as the weights
+            changes the loss by less than a thousandth; `undecided` where no smallest eigenvalue was
+            sought.
         predicted_decrease: ‖g‖² / (2 max|λ|): what one gradient step of length 1/max|λ| gains at
             least, to second order.
         share_of_loss: The same over the loss; None where the loss is zero.
         smallest: λ_min; None where it was not sought.
         escape: A step along its eigenvector, where it is negative.
+        eval_mode: Whether BatchNorm's running statistics make the loss another than the one that
+            training descends.
     """
 
     verdict: Kind
@@ -42,6 +70,12 @@ class CriticalPoint:
     share_of_loss: float | None
     smallest: Estimate | None
     escape: Escape | None
+    eval_mode: bool = False
+
+    @property
+    def criteria(self) -> tuple[str, ...]:
+        """Return what makes it a point of that kind, in words."""
+        return CRITERIA[self.verdict]
 
     @property
     def sentence(self) -> str:
@@ -91,6 +125,7 @@ def kind_of_point(
         largest=eigenvalues(pairs.top, pairs)[0],
         smallest=smallest,
         escape=escape,
+        eval_mode=bool(normalised(subject.network.model)),
     )
 
 
@@ -102,6 +137,7 @@ def critical_point(
     largest: Estimate,
     smallest: Estimate | None,
     escape: Escape | None = None,
+    eval_mode: bool = False,
 ) -> CriticalPoint:
     """Return what kind of point it is.
 
@@ -116,6 +152,7 @@ def critical_point(
         largest: λ_max of the Hessian.
         smallest: λ_min, where it was sought.
         escape: A step along the eigenvector of λ_min.
+        eval_mode: Whether it is the loss with BatchNorm's running statistics.
 
     Source: Dauphin et al. 2014, arXiv 1406.2572; Nesterov 2004, §1.2.3 (the decrease).
     """
@@ -131,20 +168,24 @@ def critical_point(
     elif decrease.value > max(STATIONARY * abs(loss), floor):
         verdict = "not stationary"
     else:
-        verdict = _by_curvature(largest, smallest, NEGLIGIBLE * curvature)
+        gains = escape is not None and escape.decrease > max(STATIONARY * abs(loss), floor)
+        verdict = _by_curvature(largest, smallest, NEGLIGIBLE * curvature, gains=gains)
     return CriticalPoint(
         verdict=verdict,
         predicted_decrease=decrease,
         share_of_loss=decrease.value / abs(loss) if loss else None,
         smallest=smallest,
         escape=escape,
+        eval_mode=eval_mode,
     )
 
 
-def _by_curvature(largest: Estimate, smallest: Estimate | None, least: float) -> Kind:
+def _by_curvature(
+    largest: Estimate, smallest: Estimate | None, least: float, *, gains: bool
+) -> Kind:
     if smallest is None:
         return "undecided"
-    falls = smallest.value < -least and _solver(smallest)[1] < 0
+    falls = (gains or smallest.value < -least) and _solver(smallest)[1] < 0
     rises = largest.value > least and _solver(largest)[0] > 0
     if falls:
         return "saddle" if rises else "maximum-like"

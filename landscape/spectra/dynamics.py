@@ -12,6 +12,7 @@ from torch import Tensor
 from landscape.errors import SettingError
 from landscape.estimate import Estimate
 from landscape.spectra.stability import Rule, StabilityMargin, rule_of, stability_margin
+from landscape.subject.normalisation import normalised
 from landscape.subject.optimizer_state import NoOptimizer, OptimizerState, read_optimizer
 from landscape.subject.subject import Subject
 
@@ -27,12 +28,15 @@ class Dynamics:
         rule: From which sharpness on steps grow; None when that is not known.
         learning_rate: η; None when it is not known.
         reason: Why there is no rule or no learning rate; empty when there are both.
+        eval_mode: Whether BatchNorm's running statistics make the studied loss another than the one
+            that training descends.
     """
 
     preconditioner: Tensor | None
     rule: Rule | None
     learning_rate: float | None
     reason: str = ""
+    eval_mode: bool = False
 
     def margin(self, sharpness: Estimate) -> StabilityMargin | None:
         """Return the stability margin of λ₁; None when it is not known."""
@@ -43,6 +47,7 @@ class Dynamics:
             self.rule,
             self.learning_rate,
             preconditioned=self.preconditioner is not None,
+            eval_mode=self.eval_mode,
         )
 
 
@@ -57,39 +62,55 @@ def dynamics_of(subject: Subject, precondition: str = NONE) -> Dynamics:
     Raises:
         SettingError: The preconditioner cannot be had.
     """
-    state, given = read_optimizer(subject), subject.learning_rate
+    state = read_optimizer(subject)
     if precondition == OPTIMIZER:
-        scale = _of_optimizer(state)
+        scale = _of_optimizer(state, subject.checkpoint.label)
     elif precondition == NONE:
         scale = None
     else:
         scale = _of_file(Path(precondition), subject.parameters.size)
+    rule, rate, reason = _steps(state, subject, plain=precondition == NONE)
+    return Dynamics(scale, rule, rate, reason, eval_mode=bool(normalised(subject.network.model)))
+
+
+def _steps(
+    state: OptimizerState | NoOptimizer, subject: Subject, *, plain: bool
+) -> tuple[Rule | None, float | None, str]:
+    """Return the rule, the learning rate, and why one of them is not known."""
+    given = subject.learning_rate
     if isinstance(state, NoOptimizer):
         rate = given or subject.checkpoint.learning_rate
         if not rate:
-            return Dynamics(scale, None, None, f"{state.reason}; give --learning-rate")
-        return Dynamics(scale, rule_of(OptimizerState(name="SGD", learning_rate=rate)), rate)
+            return None, None, f"{state.reason}; give --learning-rate"
+        return rule_of(OptimizerState(name="SGD", learning_rate=rate)), rate, ""
     rate = given or state.learning_rate
     if not rate:
-        return Dynamics(scale, None, None, "the learning rate in the checkpoint is 0")
-    if precondition == NONE and state.adaptive and given is None:
-        reason = f"{state.name}'s threshold is one of P⁻¹H: ask with precondition='optimizer'"
-        return Dynamics(scale, None, rate, reason)
-    if precondition == NONE and state.preconditioner is not None and not state.adaptive:
-        reason = "the parameter groups have different learning rates: precondition='optimizer'"
-        return Dynamics(scale, None, rate, reason)
-    if precondition == NONE and state.adaptive:  # a rate was given: what plain descent would do
-        return Dynamics(scale, rule_of(OptimizerState(name="SGD", learning_rate=rate)), rate)
-    return Dynamics(scale, rule_of(state), rate)
+        return None, None, "the learning rate in the checkpoint is 0"
+    if plain and state.adaptive and given is None:
+        reason = f"{state.name}'s is one of P⁻¹H: give --precondition optimizer"
+        return None, rate, reason
+    if plain and state.preconditioner is not None and not state.adaptive:
+        reason = "learning rates differ by group: --precondition optimizer"
+        return None, rate, reason
+    if plain and state.adaptive:  # a rate was given: what plain descent would do
+        return rule_of(OptimizerState(name="SGD", learning_rate=rate)), rate, ""
+    return rule_of(state), rate, ""
 
 
-def _of_optimizer(state: OptimizerState | NoOptimizer) -> Tensor | None:
+def _of_optimizer(state: OptimizerState | NoOptimizer, label: str) -> Tensor:
     if isinstance(state, NoOptimizer) or state.reason:
         raise SettingError(
-            "the optimizer's preconditioner is not known",
+            f"the optimizer's preconditioner is not known at {label}",
             where="precondition",
             why=state.reason,
-            hint="give a checkpoint that holds the optimizer's state, or a file",
+            hint="give a checkpoint that holds the optimizer's state after a step, or a file",
+        )
+    if state.preconditioner is None:
+        raise SettingError(
+            f"{state.name} has no preconditioner",
+            where="precondition",
+            why=f"the optimizer in {label} moves every coordinate with the same learning rate",
+            hint="leave --precondition out: the plain Hessian is what it meets",
         )
     return state.preconditioner
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from landscape.answer import Finding
+from landscape.spectra.stability import EVAL_MODE
 
 if TYPE_CHECKING:
+    from landscape.spectra.critical_point import CriticalPoint
     from landscape.spectra.result import SpectrumResult
+    from landscape.spectra.stability import StabilityMargin
 
 ALIGNED = 0.5  # of the gradient in the span of the outliers
 SMALL_OPINION = 0.02  # relative, by which another library may differ
@@ -37,6 +40,13 @@ def _edge(result: SpectrumResult) -> Finding | None:
     margin = result.stability
     if margin is None or margin.verdict == "below":
         return None
+    if margin.eval_mode:
+        return Finding(
+            severity="notable",
+            sentence=f"{result.checkpoint}: {margin.sentence}.",
+            evidence="With batch statistics the curvature may be many times smaller.",
+            advice="Read nothing about the learning rate from it.",
+        )
     above = margin.verdict == "above"
     sure = "" if margin.settled else " The interval reaches beyond that verdict."
     return Finding(
@@ -58,17 +68,25 @@ def _kind(result: SpectrumResult) -> Finding | None:
     low, high = point.smallest, result.eigenvalues.top[0]
     share = -low.value / max(abs(high.value), 1e-300)
     end = (low.solver or low.interval)[1]
-    if end >= 0 or share < 0.01:
+    if end >= 0 or (share < 0.01 and point.verdict != "saddle"):
         return None
     told = point.escape.sentence if point.escape is not None else ""
+    evidence = f"λ_min is {share:.1%} of λ_max ({high}) in size; its residual excludes 0"
+    evidence += f"; {told}." if told else "."
+    if point.eval_mode:
+        return Finding(
+            severity="notable",
+            sentence=f"{result.checkpoint}: a direction of curvature {low}, {EVAL_MODE}.",
+            evidence=evidence,
+            advice="Do not read it as a statement about where training stands.",
+        )
     return Finding(
         severity="notable",
         sentence=(
             f"{result.checkpoint} is not at a minimum: the loss falls along a direction of "
             f"curvature {low}."
         ),
-        evidence=f"λ_min is {share:.1%} of λ_max ({high}) in size; its residual excludes 0"
-        + (f"; {told}." if told else "."),
+        evidence=evidence,
         advice="Train on, or step along that direction; do not read it as a minimum.",
     )
 
@@ -91,8 +109,21 @@ def _outlying(result: SpectrumResult) -> Finding | None:
         advice=(
             f"Plain gradient descent is stable only up to a learning rate of 2/λ_max = "
             f"{2 / top.value:.3g}; the other directions then move slowly."
+            if _of_training(result)
+            else "It bounds no learning rate: this is not known to be the Hessian that plain "
+            "gradient descent meets in training."
         ),
     )
+
+
+def _of_training(result: SpectrumResult) -> bool:
+    """Return whether the matrix is known to be that of the loss that training descends."""
+    return result.precondition == "none" and any(not one.eval_mode for one in _told(result))
+
+
+def _told(result: SpectrumResult) -> tuple[StabilityMargin | CriticalPoint, ...]:
+    """Return what knows whether the loss is that of training; nothing for some matrices."""
+    return tuple(one for one in (result.stability, result.critical_point) if one is not None)
 
 
 def _aligned(result: SpectrumResult) -> Finding | None:
@@ -107,7 +138,11 @@ def _aligned(result: SpectrumResult) -> Finding | None:
         sentence=f"The gradient lies in {count} of {result.parameters:,} directions: {share:.3f} "
         "of its square is in the span of the eigenvalues that stand apart.",
         evidence="Measured on the computed eigenvectors, with the Davis-Kahan bound of their turn.",
-        advice="Steps mostly oscillate along these directions; progress is made in the others.",
+        advice=(
+            "It is the gradient of the eval-mode loss; the steps of training may lie elsewhere."
+            if any(one.eval_mode for one in _told(result))
+            else "Steps mostly oscillate along these directions; progress is made in the others."
+        ),
     )
 
 

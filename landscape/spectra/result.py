@@ -47,7 +47,7 @@ class SpectrumResult(Result):
 
     name: ClassVar[str] = "spectrum"
     picture_names: ClassVar[tuple[str, ...]] = ("series", "layers")
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     operator: str
     precondition: str
@@ -127,7 +127,7 @@ class SpectrumResult(Result):
         return (*ends, *margin, ("trace", self.trace), rank, ("condition", self.condition))
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
-        """Draw the density on a log axis with the eigenvalues found and their residuals."""
+        """Draw the density, if there is one, on a log axis with the eigenvalues found."""
         draw_spectrum(axes, self._ink(), label=label, colour=colour)
 
     def pictures(self) -> tuple[Picture, ...]:
@@ -137,12 +137,17 @@ class SpectrumResult(Result):
     def caption(self) -> str:
         """Return method and cost."""
         complete = "complete" if self.complete else "not known to be complete"
+        taken = f"{self.probes} probes × {self.lanczos_steps} steps"
+        curve = (
+            f"Curve: stochastic Lanczos quadrature, {taken}, Gaussian kernel σ ≥ "
+            f"{self.density.width:.2g}; band: pointwise 95 %."
+            if self.density.status.settled
+            else f"No curve: the budget was spent after {taken}, too few for a density."
+        )
         return (
-            f"{self.title} of the mean loss, n = {self.parameters:,}. Curve: stochastic "
-            f"Lanczos quadrature, {self.probes} probes × {self.lanczos_steps} steps, Gaussian "
-            f"kernel σ ≥ {self.density.width:.2g}; band: pointwise 95 %. Marks: {len(self.pairs)} "
-            f"eigenvalues, {complete}; whiskers: ‖Hv − λv‖. {self.cost.products:,} products, "
-            f"{self.cost.seconds:.1f} s, seed {self.seed}."
+            f"{self.title} of the mean loss, n = {self.parameters:,}. {curve} Marks: "
+            f"{len(self.pairs)} eigenvalues, {complete}; whiskers: ‖Hv − λv‖. "
+            f"{self.cost.products:,} products, {self.cost.seconds:.1f} s, seed {self.seed}."
         )
 
     def tables(self) -> tuple[Table, ...]:
@@ -163,6 +168,7 @@ class SpectrumResult(Result):
 
     def _ink_of(self, density: Density) -> SpectrumInk:
         return SpectrumInk(
+            settled=density.status.settled,
             grid=density.grid,
             value=density.value,
             lower=density.lower,

@@ -8,9 +8,13 @@ from typing import Literal
 from landscape.estimate import Estimate, Interval
 from landscape.subject.optimizer_state import OptimizerState
 
-Verdict = Literal["below", "at the edge", "above"]
+Verdict = Literal["below", "at the edge", "above", "not judged"]
 
 EDGE = (0.9, 1.1)  # of the threshold: there training hovers about it
+EVAL_MODE = (
+    "of the eval-mode loss, which does not judge the training: BatchNorm trains on batch statistics"
+)
+EVAL_MODE_BRIEFLY = "of the eval-mode loss: does not judge the training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +37,11 @@ class StabilityMargin:
         sharpness: λ₁.
         threshold: The sharpness from which on steps grow.
         margin: λ₁ / threshold.
-        verdict: `at the edge` from 0.9 to 1.1.
+        verdict: `at the edge` from 0.9 to 1.1; `not judged` where `eval_mode`.
         settled: Whether the whole interval of the margin leads to the same verdict.
         source: Where the rule comes from.
+        eval_mode: Whether BatchNorm's running statistics make λ₁ that of another loss than the one
+            that training descends.
     """
 
     rule: str
@@ -47,11 +53,13 @@ class StabilityMargin:
     verdict: Verdict
     settled: bool
     source: str
+    eval_mode: bool = False
 
     @property
     def sentence(self) -> str:
         """Return the margin in words."""
-        place = {"at the edge": "at the edge of stability"}.get(self.verdict, self.verdict)
+        words = {"at the edge": "at the edge of stability", "not judged": EVAL_MODE}
+        place = words.get(self.verdict, self.verdict)
         what = "λ₁(P⁻¹H)" if self.preconditioned else "λ₁"
         return (
             f"{what} is {self.margin:.3g} of the threshold {self.threshold:.4g} of {self.rule} at "
@@ -85,7 +93,12 @@ def rule_of(optimizer: OptimizerState) -> Rule:
 
 
 def stability_margin(
-    sharpness: Estimate, rule: Rule, learning_rate: float, *, preconditioned: bool = False
+    sharpness: Estimate,
+    rule: Rule,
+    learning_rate: float,
+    *,
+    preconditioned: bool = False,
+    eval_mode: bool = False,
 ) -> StabilityMargin:
     """Return λ₁ η / factor with the interval of λ₁ carried through.
 
@@ -94,10 +107,11 @@ def stability_margin(
         rule: That of the optimizer.
         learning_rate: η > 0.
         preconditioned: Whether the sharpness is that of P⁻¹H.
+        eval_mode: Whether it is of the loss with BatchNorm's running statistics: no verdict then.
     """
     threshold = rule.factor / learning_rate
     margin = _scaled(sharpness, 1 / threshold)
-    verdict = _verdict(margin.value)
+    verdict = "not judged" if eval_mode else _verdict(margin.value)
     return StabilityMargin(
         rule=rule.name,
         learning_rate=learning_rate,
@@ -108,6 +122,7 @@ def stability_margin(
         verdict=verdict,
         settled=margin.status.settled and all(_verdict(end) == verdict for end in margin.interval),
         source=rule.source,
+        eval_mode=eval_mode,
     )
 
 

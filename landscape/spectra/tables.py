@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from landscape.answer import Table
+from landscape.spectra.stability import EVAL_MODE_BRIEFLY
 
 if TYPE_CHECKING:
     from landscape.spectra.result import SpectrumResult
@@ -53,8 +54,14 @@ def _scalars(result: SpectrumResult) -> list[Row]:
     if (margin := result.stability) is not None:
         rows.append((f"λ₁ over the threshold of {margin.rule}", margin.margin))
         rows.append(("that threshold", margin.threshold))
+        if margin.eval_mode:
+            rows.append(("what that margin is", EVAL_MODE_BRIEFLY))
+    elif result.stability_reason:
+        rows.append(("no stability margin", result.stability_reason))
     if (point := result.critical_point) is not None:
-        rows.append(("kind of point", point.verdict))
+        of_what = " of the eval-mode loss" if point.eval_mode else ""
+        rows.append((f"kind of point{of_what}", point.verdict))
+        rows += [("… by the criterion", criterion) for criterion in point.criteria]
         rows.append(("predicted decrease of a gradient step", point.predicted_decrease))
         if point.escape is not None:
             rows.append(("decrease along the lowest eigenvector", point.escape.decrease))

@@ -82,7 +82,7 @@ def read_optimizer(subject: Subject) -> OptimizerState | NoOptimizer:
     """
     state = subject.checkpoint.optimizer
     if not state or not state.get("param_groups"):
-        return NoOptimizer("no optimizer state stands beside the weights")
+        return NoOptimizer("no optimizer state beside the weights")
     slots = slots_of(state)
     groups = list(state["param_groups"])
     kind = _kind_of(groups[0], next((entry for entry, _ in slots if entry), {}))
@@ -159,7 +159,8 @@ def _preconditioner(
     rates = [float(group["lr"]) for _, group in slots]
     if kind.denominator is None and len(set(rates)) <= 1:
         return None, ""
-    if (reason := _obstacle(state, kind, min(rates))) is not None:
+    told = _told_name(kind.name, state["param_groups"][0])
+    if (reason := _obstacle(state, kind, told, min(rates))) is not None:
         return None, reason
     names = names_of_slots(subject, state, slots)
     if names is None:
@@ -181,13 +182,13 @@ def _preconditioner(
     return whole, ""
 
 
-def _obstacle(state: Mapping[str, Any], kind: _Kind, least_rate: float) -> str | None:
+def _obstacle(state: Mapping[str, Any], kind: _Kind, told: str, least_rate: float) -> str | None:
     if kind.name == "NAdam":
         return "NAdam's momentum changes with every step"
     if least_rate <= 0:
         return "a parameter group has learning rate 0"
     if kind.denominator is not None and not state.get("state"):
-        return f"{kind.name} has not taken a step yet"
+        return f"{told} has not taken a step yet"
     return None
 
 

@@ -14,8 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import ModelError
+from landscape.subject.files.wording import cut, listed
 
 Tensors = dict[str, Tensor]
+
+SHOWN = 20  # layers in an error
+NEAR = 0.6  # likeness from which on a name is offered
 
 
 @dataclass(frozen=True)
@@ -142,14 +146,27 @@ def _selected(owned: Mapping[str, nn.Parameter], select: str | None) -> list[str
     globs = [part.strip() for part in select.split(",") if part.strip()]
     chosen = [name for name in trainable if any(_matches(name, glob) for glob in globs)]
     if not chosen:
-        near = difflib.get_close_matches(select, trainable, n=3, cutoff=0.3) or trainable[:3]
-        raise ModelError(
-            f"no trainable parameter matches {select!r}",
-            where="params",
-            why=f"nearest names: {', '.join(near)}",
-            hint="give a glob over parameter names, a layer name, or all",
-        )
+        raise _no_match(select, trainable)
     return chosen
+
+
+def _no_match(select: str, trainable: list[str]) -> ModelError:
+    layers = list(dict.fromkeys(_layer(name) for name in trainable))
+    near = difflib.get_close_matches(select, [*layers, *trainable], n=3, cutoff=NEAR)
+    why = f"the layers are {listed(layers, SHOWN)}"
+    return ModelError(
+        f"no trainable parameter matches {select!r}",
+        where="params",
+        why=f"{why}; nearest names: {listed(near)}" if near else why,
+        hint=f"give a glob over parameter names, or a layer: --params {cut(layers[0])}; or all",
+    )
+
+
+def _layer(name: str) -> str:
+    """Return the layer that a parameter is shown under: up to a number, else its module."""
+    parts = name.split(".")
+    numbered = next((place for place, part in enumerate(parts) if part.isdecimal()), None)
+    return ".".join(parts[: numbered + 1] if numbered is not None else parts[:-1] or parts)
 
 
 def _matches(name: str, glob: str) -> bool:

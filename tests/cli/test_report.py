@@ -61,7 +61,7 @@ def test_a_checkpoint_alone(folder):
     assert "1.weight" in page
     document = json.loads((folder / "out" / "report.json").read_text())
     assert list(document["answer"]["sections"]) == ["weights"]
-    assert [one["unlock"] for one in document["answer"]["skipped"]] == ["--model and --data"] * 2
+    assert [one["unlock"] for one in document["answer"]["skipped"]] == ["--model and --data"] * 3
     assert "T0" in page
     figures = {path.name for path in (folder / "out" / "figures").iterdir()}
     assert figures == {"weights.png", "weights.svg"}

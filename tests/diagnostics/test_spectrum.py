@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -327,14 +328,16 @@ def test_checkpoints_give_a_series_each_at_its_own_point():
         Checkpoint.of_model(other, "before"),
         Checkpoint.of_model(problem.model, "after"),
     ]
-    subject = problem.subject(checkpoints=checkpoints)
+    subject = problem.subject(checkpoints=checkpoints, product="cached")
     result = Spectrum(top=2, bottom=1, **QUICK).run(subject)
     assert [one.checkpoint for one in result.series] == ["before", "after"]
     assert result.checkpoint == "after"
     assert tops(result) == tops(result.series[1])
     alone = Spectrum(top=2, bottom=1, **QUICK).run(problem.subject())
     np.testing.assert_allclose(tops(result.series[1]), tops(alone), rtol=1e-4)
-    first = Spectrum(top=2, bottom=1, **QUICK).run(Subject(other, "ce", problem.data))
+    first = Spectrum(top=2, bottom=1, **QUICK).run(
+        Subject(other, "ce", problem.data, product="cached")
+    )
     assert tops(result.series[0]) == tops(first)
     assert tops(result.series[0]) != tops(result.series[1])
     assert result.cost.products == sum(one.cost.products for one in result.series)
@@ -426,6 +429,59 @@ def test_a_preconditioner_from_a_file(tmp_path):
 def test_a_preconditioner_that_is_not_there_is_refused(given):
     with pytest.raises(SettingError, match="preconditioner"):
         Spectrum(precondition=given, **QUICK).run(planted([1.0, 2.0]))
+
+
+def test_sgd_has_no_preconditioner():
+    subject, _ = trained(lambda p: torch.optim.SGD(p, lr=0.2, momentum=0.9))
+    with pytest.raises(SettingError, match="SGD has no preconditioner"):
+        Spectrum(precondition="optimizer", **QUICK).run(subject)
+
+
+def test_a_series_names_the_checkpoint_without_optimizer_steps():
+    subject, _ = trained(lambda p: torch.optim.AdamW(p, lr=0.01), steps=0)
+    later, _ = trained(lambda p: torch.optim.AdamW(p, lr=0.01))
+    first = replace(subject.checkpoint, label="step0.pt")
+    both = Subject(subject.model, "ce", CASES["mlp"]().data, [first, later.checkpoint])
+    with pytest.raises(SettingError, match=r"step0\.pt") as caught:
+        Spectrum(precondition="optimizer", **QUICK).run(both)
+    assert "AdamW has not taken a step" in caught.value.why
+
+
+def rows_of(result: SpectrumResult) -> dict[str, Any]:
+    return dict(result.tables()[0].rows)
+
+
+def test_why_there_is_no_margin_stands_in_the_summary():
+    subject, _ = trained(lambda p: torch.optim.AdamW(p, lr=0.01))
+    for one in (subject, CASES["mlp"]().subject()):
+        told = rows_of(Spectrum(top=1, bottom=0, **QUICK).run(one))["no stability margin"]
+        assert "--precondition optimizer" in told or "--learning-rate" in told
+        assert len(told) <= 60  # a longer cell is cut
+
+
+@pytest.mark.parametrize("operator", ["hessian", "gauss-newton"])
+def test_with_batchnorm_the_eval_mode_loss_judges_no_training(operator):
+    problem = CASES["cnn"]()
+    question = Spectrum(top=3, bottom=1, operator=operator, **QUICK)
+    result = question.run(problem.subject(learning_rate=1e3))
+    assert result.stability is not None
+    assert result.stability.margin.value > 1.1
+    assert result.stability.verdict == "not judged"
+    findings = result.findings()
+    assert any("does not judge the training" in one.sentence for one in findings)
+    edge = [one for one in findings if "threshold" in one.sentence]
+    assert [one.severity for one in edge] == ["notable"]
+    told = " ".join(f"{one.sentence} {one.advice}" for one in findings)
+    for advice in ("Lower the learning rate", "2/λ_max", "not at a minimum", "Train on"):
+        assert advice not in told
+    assert "eval-mode" in rows_of(result)["what that margin is"]
+
+
+def test_without_batchnorm_the_margin_warns():
+    result = Spectrum(top=1, bottom=0, **QUICK).run(CASES["mlp"]().subject(learning_rate=1e3))
+    edge = [one for one in result.findings() if "threshold" in one.sentence]
+    assert [one.severity for one in edge] == ["warning"]
+    assert "Lower the learning rate" in edge[0].advice
 
 
 def test_weight_decay_is_added_to_every_eigenvalue():
@@ -559,7 +615,9 @@ def test_neighbours_overlap_and_are_drawn_as_a_series():
 
 def test_a_series_that_is_taken_up_again_gives_the_same_numbers(tmp_path):
     def answer(folder, count: int = 3) -> list[str]:
-        subject = CASES["mlp"]().subject(checkpoints=neighbours(count), folder=folder)
+        subject = CASES["mlp"]().subject(
+            checkpoints=neighbours(count), folder=folder, product="cached"
+        )
         found = Spectrum(top=2, bottom=1, **QUICK).run(subject)
         return [json.dumps(one.answer()) for one in found.series]
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +113,8 @@ INKS: dict[str, Ink] = {
     "single eigenvalue": point(3.0),
     "all-zero operator": point(),
     "not finite": broken(),
+    "density cut short": replace(spectrum(), settled=False),
+    "one eigenvalue, no density": replace(point(3.0), settled=False),
     "norms": norms(6),
     "one norm": norms(1),
     "forty norms": norms(40),
@@ -132,9 +134,43 @@ def test_draws(name: str, count: int) -> None:
     assert svg(figure).startswith("<svg")
 
 
-@pytest.mark.parametrize("other", ["not finite", "single eigenvalue", "wide bulk"])
+@pytest.mark.parametrize(
+    "other", ["not finite", "single eigenvalue", "wide bulk", "density cut short"]
+)
 def test_unlike_spectra_can_be_overlaid(other: str) -> None:
     svg(overlay([Answer(INKS["spectrum"]), Answer(INKS[other])], ["a", "b"]))
+
+
+def test_a_density_that_was_cut_short_is_not_drawn() -> None:
+    text = svg(overlay([Answer(replace(spectrum(), settled=False))], [None]))
+    assert "no density: the budget was spent" in text
+    assert "95 % band" not in text
+    assert "eigenvalue ± residual" in text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (0.37, 0.9, 6.1),
+        (3.0, 5.0),
+        (1.0, 1.0),
+        (0.3, 299.0),
+        (2e-9, 7e11),
+        (1e-45, 3e38),
+        (0.0, 4.0),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 30])
+def test_ticks_cover_the_norms(values: tuple[float, ...], count: int) -> None:
+    names = tuple(str(number) for number in range(len(values) * count))
+    ink = NormsInk(names=names, series={"norm": values * count})
+    axes = overlay([Answer(ink)], [None]).axes[0]
+    axis = axes.xaxis if len(names) <= 40 else axes.yaxis
+    ticks, (low, high) = axis.get_majorticklocs(), axis.get_view_interval()
+    positive = [value for value in values if value > 0]
+    assert low <= ticks[0] <= min(positive)
+    assert max(positive) <= ticks[-1] <= high
+    assert len(ticks) <= 14
 
 
 def test_norms_of_other_tensors_can_be_overlaid() -> None:

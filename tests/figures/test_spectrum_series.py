@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from landscape.figures.canvas import save, svg
 from landscape.figures.layers import LayersInk, draw_layers
@@ -95,6 +97,60 @@ def test_an_unsettled_eigenvalue_is_hollow() -> None:
     full = SeriesInk(**{**vars(ink), "top": ink.top[:1]})
     filled = svg(Picture(name="a", title="", draw=partial(draw_series, ink=full), text="").figure())
     assert hollow.count("#ffffff") > filled.count("#ffffff")
+
+
+def drawn(ink: SeriesInk) -> Axes:
+    return Picture(name="a", title="", draw=partial(draw_series, ink=ink), text="").figure().axes[0]
+
+
+def few(threshold: float, *, k: int = 2) -> SeriesInk:
+    """Two checkpoints, as of a first look."""
+    return replace(
+        series(2, k),
+        places=np.array([50.0, 100.0]),
+        top=tuple(line(np.array([20.0, 30.0]) / (1 + 0.2 * rank)) for rank in range(k)),
+        bottom=line(np.array([-2.0, -3.0])),
+        threshold=np.array([threshold, 2 * threshold]),
+    )
+
+
+def test_two_eigenvalues_are_named_apart() -> None:
+    ink = few(40.0)
+    text = svg(Picture(name="a", title="", draw=partial(draw_series, ink=ink), text="").figure())
+    assert "λ₂" in text
+    assert "λ₂ … λ₂" not in text
+    ends = {one.get_text(): one for one in drawn(ink).texts if one.get_text() in ("λ₁", "λ₂")}
+    assert {name: one.get_verticalalignment() for name, one in ends.items()} == {
+        "λ₁": "bottom",
+        "λ₂": "top",
+    }
+
+
+def test_the_threshold_is_a_line_through_its_values() -> None:
+    lines = [one for one in drawn(few(40.0)).lines if np.array_equal(one.get_ydata(), [40.0, 80.0])]
+    assert {one.get_drawstyle() for one in lines} == {"default"}
+    assert "D" in [one.get_marker() for one in lines]
+
+
+@pytest.mark.parametrize(("threshold", "scale"), [(40.0, "linear"), (400.0, "log")])
+def test_a_far_threshold_does_not_flatten_the_eigenvalues(threshold: float, scale: str) -> None:
+    axes = drawn(few(threshold))
+    assert axes.get_yscale() == scale
+    low, high = axes.transAxes.inverted().transform(axes.transData.transform([(50, 20), (50, 30)]))
+    assert high[1] - low[1] > 0.05
+    size_said = "|λ| of the negative end" in axes.get_ylabel()
+    assert size_said == (scale == "log")
+
+
+def test_ticks_are_steps_that_exist() -> None:
+    assert list(drawn(few(40.0)).get_xticks()) == [50, 100]
+    many = series(100)
+    ticks = drawn(many).get_xticks()
+    assert set(ticks) <= set(many.places)
+    assert {ticks[0], ticks[-1]} == {many.places[0], many.places[-1]}
+    assert 5 <= len(ticks) <= 14
+    crowded = replace(series(6), places=np.array([0.0, 1, 2, 3, 999_999, 1_000_000]))
+    assert list(drawn(crowded).get_xticks()) == [0, 1_000_000]
 
 
 def test_layers_that_share_a_row_show_the_largest() -> None:

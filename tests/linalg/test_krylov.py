@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from landscape.budget import Budget, spending
 from landscape.estimate import Status
 from landscape.linalg.density import spectral_measure
 from landscape.linalg.krylov import krylov
 from landscape.linalg.operator import LinearOperator
+from landscape.subject.cost import count_products
 from tests.oracles import F64, generator
 
 VALUES = np.concatenate([np.arange(10.0, 0, -1), np.linspace(-0.2, 0.8, 2990)])
@@ -23,6 +25,7 @@ class Diagonal(LinearOperator):
 
     def _products(self, rows: torch.Tensor) -> torch.Tensor:
         self.count += len(rows)
+        count_products(len(rows))
         return rows * self.values
 
 
@@ -100,3 +103,30 @@ def test_a_budget_that_is_too_small_is_reported():
     for end in (pairs.top, pairs.bottom):
         nearest = np.abs(end.values[:, None] - crowded[None, :]).min(axis=1)
         assert (nearest <= end.residuals + 1e-12).all()
+
+
+@pytest.mark.parametrize(("products", "steps"), [(20, 2), (24, 3), (60, 7), (64, 8), (100, 12)])
+def test_a_run_that_the_budget_cuts_short_is_one_of_fewer_steps(products, steps):
+    """And keeps within the budget, and within the spectrum."""
+    operator = Diagonal(VALUES)
+    with spending(Budget(products=products)):
+        run = krylov(operator, probes=8, steps=48, generator=generator(4))
+    short = krylov(Diagonal(VALUES), probes=8, steps=steps, generator=generator(4))
+    assert run.products == operator.count == 8 * steps
+    assert run.measure.steps == short.measure.steps == steps
+    for one, other in zip(run.measure.quadratures, short.measure.quadratures, strict=True):
+        np.testing.assert_allclose(one.nodes, other.nodes, atol=1e-10)
+        np.testing.assert_allclose(one.weights, other.weights, atol=1e-10)
+        np.testing.assert_allclose(one.residuals, other.residuals, atol=1e-10)
+    low, high = run.measure.range
+    assert VALUES.min() <= low < high <= VALUES.max()
+    assert run.measure.status is (Status.CONVERGED if steps >= 8 else Status.BUDGET_SPENT)
+    assert short.measure.status is Status.CONVERGED  # as asked
+
+
+def test_a_krylov_space_that_ends_is_not_cut_short():
+    with spending(Budget(products=12)):
+        run = krylov(Diagonal(np.repeat([1.0, 3.0], 50)), probes=2, steps=9, generator=generator(0))
+    assert run.measure.steps == 2
+    assert run.measure.status is Status.CONVERGED
+    np.testing.assert_allclose(run.measure.range, (1, 3), atol=1e-12)

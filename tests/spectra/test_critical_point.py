@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -8,10 +9,12 @@ from torch import Tensor, nn
 
 from landscape.estimate import Estimate
 from landscape.operators.hessian import HessianOperator
-from landscape.spectra.critical_point import CriticalPoint, critical_point
+from landscape.spectra.critical_point import CRITERIA, CriticalPoint, Kind, critical_point
 from landscape.spectra.escape import Escape, escape_along
 from landscape.subject.subject import Subject
 from tests.oracles import F64, chain, softmax_regression
+
+CELL = 60  # characters that a terminal shows of one
 
 
 def studied(model: nn.Module, loss: str, data: tuple[Tensor, Tensor]) -> CriticalPoint:
@@ -166,3 +169,24 @@ def test_no_escape_from_a_bowl():
     assert not found.lowered
     assert found.decrease == 0
     assert math.isfinite(found.lowest)
+
+
+@pytest.mark.parametrize(("decrease", "kind"), [(0.002, "saddle"), (0.0005, "minimum-like")])
+def test_little_negative_curvature_counts_where_its_step_gains(decrease, kind):
+    escape = Escape(
+        step=1, loss=1, lowest=1 - decrease, decrease=decrease, predicted=0.03, lowered=True
+    )
+    found = critical_point(
+        loss=1.0,
+        gradient_norm=1e-6,
+        weights=torch.ones(4),
+        largest=Estimate.exact(10.0),
+        smallest=Estimate.exact(-0.05),
+        escape=escape,
+    )
+    assert found.verdict == kind
+
+
+def test_every_kind_has_criteria_that_fit_a_cell():
+    assert set(CRITERIA) == set(get_args(Kind))
+    assert max(len(told) for criteria in CRITERIA.values() for told in criteria) <= CELL

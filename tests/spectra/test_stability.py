@@ -76,3 +76,12 @@ def test_verdicts(value, half, verdict, settled):
     sharpness = Estimate(value=value, kind="estimate", interval=(value - half, value + half))
     found = stability_margin(sharpness, rule_of(known()), RATE)
     assert (found.verdict, found.settled) == (verdict, settled)
+
+
+def test_a_sharpness_of_the_eval_mode_loss_is_not_judged():
+    sharpness = Estimate(value=100, kind="estimate", interval=(99, 101))
+    found = stability_margin(sharpness, rule_of(known()), RATE, eval_mode=True)
+    assert found.margin.value == pytest.approx(5)
+    assert (found.verdict, found.settled) == ("not judged", False)
+    assert "does not judge the training" in found.sentence
+    assert "above" not in found.sentence

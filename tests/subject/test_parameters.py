@@ -218,6 +218,18 @@ def test_a_glob_without_match_shows_near_names():
     assert "2.weight" in raised.value.why
 
 
+def test_a_glob_without_match_shows_every_layer():
+    model = nn.ModuleDict(
+        {"stem": nn.Linear(3, 3), "blocks": nn.ModuleList([seeded(mlp, 0) for _ in range(2)])}
+    )
+    model.register_parameter("scale", nn.Parameter(torch.ones(1)))
+    with pytest.raises(ModelError) as raised:
+        Parameters(model, "foo*")
+    assert raised.value.why == "the layers are scale, stem, blocks.0, blocks.1"
+    assert "--params scale" in raised.value.hint
+    assert Parameters(model, "blocks.1").size == Parameters(seeded(mlp, 0)).size
+
+
 def test_a_frozen_network_says_how_to_study_it():
     model = seeded(mlp, 0).requires_grad_(False)
     with pytest.raises(ModelError, match=r"every parameter .* is frozen") as raised:

@@ -43,7 +43,7 @@ def mismatch(
         lines.append(f"missing ({len(absent)}): {listed(absent)}")
     if unused:
         lines.append(f"unexpected ({len(unused)}): {listed(unused)}")
-    if near := _nearest(absent, unused):
+    if near := _nearest(file, model, absent, unused):
         lines.append(f"nearest names: {near}")
     classes = _classes(file, model, shapes, absent, pairs)
     if classes is not None:
@@ -52,6 +52,10 @@ def mismatch(
     elif shapes and not absent:
         what = lines[0]
         hint = "pass the architecture and settings that the checkpoint was trained with"
+    elif not pairs:
+        what = f"none of the model's {len(missing)} parameters is in this checkpoint"
+        hint = "it is of another network, or under other names: pass the architecture that it was "
+        hint += "trained with, or --state-key"
     else:
         what = f"{len(missing)} of the model's parameters are not in this checkpoint"
         hint = "pass the architecture that the checkpoint was trained with, or --state-key"
@@ -72,13 +76,14 @@ def _extents(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
-def _nearest(absent: list[str], unused: list[str]) -> str:
+def _nearest(file: Shapes, model: Shapes, absent: list[str], unused: list[str]) -> str:
+    """Return pairs of like names, among those whose shapes agree."""
     compared = [name for name in unused[:MAX_COMPARED] if len(name) <= MAX_NAME]
-    pairs = [
-        f"{name} ~ {near[0]}"
-        for name in absent[:MAX_SHOWN]
-        if len(name) <= MAX_NAME and (near := difflib.get_close_matches(name, compared, n=1))
-    ]
+    pairs = []
+    for name in absent[:MAX_SHOWN]:
+        fitting = [one for one in compared if file[one] == model[name]]
+        if len(name) <= MAX_NAME and (near := difflib.get_close_matches(name, fitting, n=1)):
+            pairs.append(f"{name} ~ {near[0]}")
     return ", ".join(pairs)
 
 

@@ -70,7 +70,7 @@ def test_missing_parameter_shows_the_nearest_name():
 
 
 def test_nothing_matches():
-    with pytest.raises(CheckpointError, match="3 of the model's parameters"):
+    with pytest.raises(CheckpointError, match="none of the model's 3 parameters"):
         match({"x": (1,)})
     with pytest.raises(CheckpointError):
         match({})

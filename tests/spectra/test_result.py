@@ -1,0 +1,40 @@
+"""What an answer says of a density that the budget cut short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from landscape.diagnostics.spectrum import Spectrum
+from landscape.estimate import Status
+from landscape.figures.canvas import overlay, svg
+from landscape.spectra.result import SpectrumResult
+from tests.cases import CASES
+
+
+@pytest.fixture(scope="module")
+def result() -> SpectrumResult:
+    return Spectrum(top=2, bottom=1, probes=2, lanczos_steps=9, max_probes=32).run(
+        CASES["mlp"]().subject()
+    )
+
+
+def test_a_density_is_captioned_with_its_steps(result):
+    assert "Curve: stochastic Lanczos quadrature, 2 probes × 9 steps" in result.caption()
+    assert "95 % band" in svg(overlay([result], [None]))
+
+
+def test_a_density_that_was_cut_short_is_told_and_not_drawn(result):
+    short = replace(
+        result,
+        density=replace(result.density, status=Status.BUDGET_SPENT),
+        bulk=None,
+        lanczos_steps=3,
+    )
+    assert "No curve: the budget was spent after 2 probes × 3 steps" in short.caption()
+    assert "Marks: 3 eigenvalues" in short.caption()
+    assert "95 % band" not in svg(overlay([short], [None]))
+    read = SpectrumResult.from_json(short.to_json())
+    assert read.density.status is Status.BUDGET_SPENT
+    assert read.caption() == short.caption()
