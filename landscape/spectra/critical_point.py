@@ -75,7 +75,7 @@ class CriticalPoint:
     @property
     def criteria(self) -> tuple[str, ...]:
         """Return what makes it a point of that kind, in words."""
-        return CRITERIA[self.verdict]
+        return CRITERIA.get(self.verdict, ())
 
     @property
     def sentence(self) -> str:

@@ -168,7 +168,7 @@ def test_a_report_is_not_written_over(folder):
         ("report empty.pt", 3, "0 bytes"),
         ("report final.pt --model absent.py:build", 3, "there is no file"),
         ("report final.pt --model resnet18", 2, "scheme:rest"),
-        (f"report final.pt --model {NETWORKS}:transformer", 3, "not in this checkpoint"),
+        (f"report final.pt --model {NETWORKS}:transformer", 3, "is in this checkpoint"),
         (f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:no_batches", 3, "0 samples"),
         (f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:label_12", 3, "label 12"),
         (f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:shuffled", 3, "differ"),
