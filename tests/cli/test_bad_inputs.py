@@ -233,7 +233,7 @@ REFUSALS = [
     ),
     studying(
         21, 3, "--model nets:transformer --data nets:tokens",
-        "not in this checkpoint", "missing", "embedding.weight", "unexpected", "3.bias",
+        "is in this checkpoint", "missing", "embedding.weight", "unexpected", "3.bias",
     ),
     studying(
         22, 5, "--model nets:mlp --data nets:data",
