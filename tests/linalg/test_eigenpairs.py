@@ -378,3 +378,14 @@ def test_an_operator_of_zeros_is_told_at_once(dtype):
     assert pairs.status.settled
     assert not pairs.top.values.any()
     assert operator.products < 50
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1e22, 1e30])
+def test_values_whose_squares_float32_cannot_hold(scale):
+    values = np.concatenate([[2.0, 1.9, -1.0], np.ones(997)])
+    pairs = eigenpairs(
+        Diagonal(scale * values, torch.float32), top=3, bottom=1, generator=generator(0)
+    )
+    assert pairs.complete
+    np.testing.assert_allclose(pairs.top.values / scale, [2, 1.9, 1], atol=1e-3)
+    np.testing.assert_allclose(pairs.bottom.values / scale, [-1], atol=1e-3)
