@@ -88,6 +88,8 @@ def _take_product_in(graph: fx.Graph, node: fx.Node, changing: set[fx.Node]) -> 
     for product, other in (node.args, node.args[::-1]):
         if not isinstance(product, fx.Node) or not isinstance(other, fx.Node):
             continue
+        if product is other:  # equal products, merged: the sum needs it whole
+            continue
         fused = _WITH_SUM.get(product.target)
         if fused is None or len(product.users) > 1 or product.kwargs:
             continue

@@ -366,3 +366,8 @@ def test_an_operand_that_is_read_twice_is_not_written_over(size):
 )
 def test_constants_are_multiplied_in_the_precision_of_the_product(constant):
     operations(lambda x: x * constant * constant)
+
+
+def test_a_product_that_is_added_to_itself_stays():
+    assert operations(lambda x: x @ SQUARE + x @ SQUARE)[0] == "mm.default"
+    assert operations(lambda x: x * FIXED + x * FIXED)[0] == "mul.Tensor"
