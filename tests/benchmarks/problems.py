@@ -175,7 +175,7 @@ PROBLEMS = {
         training=100,
     ),
     "digits-cnn": Recipe(
-        network=networks.digits_cnn,
+        network=partial(networks.digits_cnn, (64, 128)),
         data=partial(digits, flat=False, batch=120),
         toy=(
             partial(networks.digits_cnn, (2, 3)),
@@ -185,7 +185,7 @@ PROBLEMS = {
     ),
     "gpt-text": Recipe(
         network=partial(GPT, layers=2, width=64, heads=4, vocabulary=64, length=64),
-        data=partial(text, 4, 8, 64, vocabulary=64),
+        data=partial(text, 8, 8, 64, vocabulary=64),
         toy=(_toy_gpt, partial(text, 2, 2, 8, vocabulary=16)),
         training=200,
     ),
