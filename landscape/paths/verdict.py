@@ -71,12 +71,12 @@ def refusal(evaluated: Evaluated, constant: Constant) -> Verdict | None:
     values, bound, what = evaluated.loss, constant.loss, "loss"
     if evaluated.error is not None and constant.error is not None:
         values, bound, what = evaluated.error, constant.error, "error"
-    for name, value in (("A", float(values[0])), ("B", float(values[-1]))):
+    for name, value in (("the first", float(values[0])), ("the second", float(values[-1]))):
         if not value <= LEARNED * bound:
             return Verdict(
                 verdict="refused",
-                sentence=f"{name} has not learned: its {what} is {value:.3g}, and a constant "
-                f"prediction's {bound:.3g}",
+                sentence=f"{name} network has not learned: its {what} is {value:.3g}, and a "
+                f"constant prediction's {bound:.3g}",
             )
     return None
 

@@ -178,7 +178,7 @@ def test_the_tolerances_are_those_of_the_best_constant():
 
 
 @pytest.mark.parametrize(
-    ("ends", "refused"), [((0.02, 0.44), ""), ((0.02, 0.46), "B"), ((0.9, 0.9), "A")]
+    ("ends", "refused"), [((0.02, 0.44), ""), ((0.02, 0.46), "second"), ((0.9, 0.9), "first")]
 )
 def test_an_end_with_half_the_error_of_a_constant_is_refused(ends, refused):
     """However its loss is: an overconfident network may lose more than a constant."""
@@ -186,7 +186,7 @@ def test_an_end_with_half_the_error_of_a_constant_is_refused(ends, refused):
     assert (found is None) == (refused == "")
     if found is not None:
         assert found.verdict == "refused"
-        assert found.sentence.startswith(f"{refused} has not learned: its error")
+        assert found.sentence.startswith(f"the {refused} network has not learned: its error")
 
 
 def test_in_regression_the_loss_decides():
