@@ -1,0 +1,97 @@
+"""What a mask leaves of a network: empty layers, dead units, and paths from input to output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from landscape.pruning.flow import flow
+from landscape.pruning.mask import Mask
+from landscape.subject.subject import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerLife:
+    """What is left of one tensor.
+
+    Args:
+        name: Of the tensor.
+        size: Weights.
+        kept: By the mask.
+        live: Kept and on a path from input to output.
+        dead_outputs: Rows of the first axis that keep nothing.
+        dead_inputs: Columns of the second axis that keep nothing.
+    """
+
+    name: str
+    size: int
+    kept: int
+    live: int
+    dead_outputs: int
+    dead_inputs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Life:
+    """What is left of a network.
+
+    Args:
+        layers: In the order of the network.
+        paths: From inputs to outputs, over all places of a convolution; weighted by the scales of
+            normalisation and the means of pooling, where there are any.
+        of_dense: The same of the dense network.
+    """
+
+    layers: tuple[LayerLife, ...]
+    paths: float
+    of_dense: float
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """Return the tensors that keep nothing."""
+        return tuple(one.name for one in self.layers if one.kept == 0)
+
+    @property
+    def effective_density(self) -> float:
+        """Return the share of all weights that is kept and on a path."""
+        return sum(one.live for one in self.layers) / sum(one.size for one in self.layers)
+
+    @property
+    def connected(self) -> bool:
+        """Return whether any path is left."""
+        return self.paths > 0
+
+
+def life(subject: Subject, mask: Mask) -> Life:
+    """Return what a mask leaves. Cost: two forward and backward passes of two samples.
+
+    A weight is on a path if the flow through it is above zero in the network whose weights are the
+    mask itself; units that only biases feed do not count.
+
+    Source: effective sparsity, Vysogorets & Kempe 2021, arXiv 2107.02306.
+    """
+    names = tuple(mask.kept)
+    tensors = subject.network.tensors(subject.point)
+    ones = {name: torch.ones_like(t) if name in mask.kept else t for name, t in tensors.items()}
+    dense = flow(subject, ones, names)
+    left = flow(subject, mask.applied(ones), names)
+    return Life(
+        layers=tuple(_layer(name, mask.kept[name], left.through[name]) for name in names),
+        paths=left.total,
+        of_dense=dense.total,
+    )
+
+
+def _layer(name: str, kept: Tensor, through: Tensor) -> LayerLife:
+    rows = kept.flatten(1).any(1)
+    columns = kept.movedim(1, 0).flatten(1).any(1)
+    return LayerLife(
+        name=name,
+        size=kept.numel(),
+        kept=int(kept.sum()),
+        live=int((through > 0).sum()),
+        dead_outputs=int((~rows).sum()),
+        dead_inputs=int((~columns).sum()),
+    )
