@@ -1,0 +1,149 @@
+"""The Jacobian of a layer as a sum of outer products: what comes in, and what goes back.
+
+For every use of a weight W (d_o, d_i) on rows X[n, t] with outputs Z[n, t] = W X[n, t],
+
+    ∂f_c(x_n) / ∂W = Σ_t D[c, n, t] X[n, t]ᵀ,   D = ∂f_c(x_n) / ∂Z[n, t],
+
+so that X and D hold all there is to know of it. Convolutions are such layers on unfolded patches, a
+bias is one whose input is 1, an embedding one whose input is one-hot. A weight that is used several
+times has the rows of all uses, one after another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    """J[n, c] = Σ_t D[c, n, t, g] ⊗ X[n, t, g] of a weight with g groups.
+
+    Args:
+        x: (n, T, g, d_i).
+        d: (O, n, T, g, d_o).
+        inward_first: Whether the parameter holds d_i before d_o, as transposed convolutions do.
+    """
+
+    x: Tensor
+    d: Tensor
+    inward_first: bool = False
+
+    @property
+    def rows(self) -> int:
+        """Return T."""
+        return self.x.shape[1]
+
+    def flat(self) -> Tensor:  # (O, n, g · d_o · d_i)
+        """Return the Jacobian itself."""
+        order = "gio" if self.inward_first else "goi"
+        return torch.einsum(f"cntgo,ntgi->cn{order}", self.d, self.x).flatten(2)
+
+    def pulled(self, u: Tensor) -> Tensor:  # (g · d_o · d_i,)
+        """Return Jᵀu for u (n, O)."""
+        mixed = torch.einsum("nc,cntgo->ntgo", u, self.d)
+        order = "gio" if self.inward_first else "goi"
+        return torch.einsum(f"ntgo,ntgi->{order}", mixed, self.x).flatten()
+
+    def joined(self, other: Outer) -> Outer:
+        """Return both uses of one weight as one."""
+        x, d = torch.cat([self.x, other.x], 1), torch.cat([self.d, other.d], 2)
+        return replace(self, x=x, d=d)
+
+    def to(self, device: torch.device) -> Outer:
+        """Return the factors on a device."""
+        return replace(self, x=self.x.to(device), d=self.d.to(device))
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory of the factors."""
+        return self.x.nbytes + self.d.nbytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """J[n, c] = Σ_t e(id[n, t]) ⊗ D[c, n, t] of a table: its inputs are one-hot.
+
+    Args:
+        ids: Rows that are read (n, T).
+        d: (O, n, T, d).
+        size: Rows of the table.
+    """
+
+    ids: Tensor
+    d: Tensor
+    size: int
+
+    @property
+    def rows(self) -> int:
+        """Return T."""
+        return self.ids.shape[1]
+
+    def flat(self) -> Tensor:  # (O, n, size · d)
+        """Return the Jacobian itself."""
+        outputs, samples, _, width = self.d.shape
+        found = self.d.new_zeros(outputs, samples, self.size, width)
+        places = self.ids[None, :, :, None].expand_as(self.d)
+        return found.scatter_add_(2, places, self.d).flatten(2)
+
+    def pulled(self, u: Tensor) -> Tensor:  # (size · d,)
+        """Return Jᵀu for u (n, O)."""
+        mixed = torch.einsum("nc,cnto->nto", u, self.d).flatten(0, 1)
+        found = mixed.new_zeros(self.size, mixed.shape[1])
+        return found.index_add_(0, self.ids.flatten(), mixed).flatten()
+
+    def joined(self, other: Lookup) -> Lookup:
+        """Return both uses of one table as one."""
+        ids = torch.cat([self.ids, other.ids], 1)
+        return Lookup(ids=ids, d=torch.cat([self.d, other.d], 2), size=self.size)
+
+    def to(self, device: torch.device) -> Lookup:
+        """Return the factors on a device."""
+        return Lookup(ids=self.ids.to(device), d=self.d.to(device), size=self.size)
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory of the factors."""
+        return self.ids.nbytes + self.d.nbytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flat:
+    """The Jacobian of a parameter as it is: of scales, biases and whatever has no factors.
+
+    Args:
+        j: (O, n, p).
+    """
+
+    j: Tensor
+
+    @property
+    def rows(self) -> int:
+        """Return 1."""
+        return 1
+
+    def flat(self) -> Tensor:  # (O, n, p)
+        """Return it."""
+        return self.j
+
+    def pulled(self, u: Tensor) -> Tensor:  # (p,)
+        """Return Jᵀu for u (n, O)."""
+        return torch.einsum("nc,cnp->p", u, self.j)
+
+    def joined(self, other: Flat) -> Flat:
+        """Return the sum of both uses."""
+        return Flat(j=self.j + other.j)
+
+    def to(self, device: torch.device) -> Flat:
+        """Return it on a device."""
+        return Flat(j=self.j.to(device))
+
+    @property
+    def nbytes(self) -> int:
+        """Return its memory."""
+        return self.j.nbytes
+
+
+Factors = Outer | Lookup | Flat
