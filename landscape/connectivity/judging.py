@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from landscape.connectivity.result import (
@@ -25,7 +26,10 @@ from landscape.paths.scan import scan
 from landscape.paths.verdict import Tolerance, Verdict, path_verdict, refusal, tolerance_of
 from landscape.subject.batch import Batch
 from landscape.subject.batches import Batches
+from landscape.subject.point import Point
 from landscape.subject.subject import Subject
+
+SAME = 1e-2  # of tolerance and loss, by which rounding may move the loss of a sample
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,29 @@ class Judge:
     def ends(self, subject: Subject, route: Route) -> Verdict | None:
         """Return why the ends of a route cannot be judged, or None. Cost: two points."""
         return refusal(evaluate(subject, route, [0.0, 1.0], self.data, stale=False), self.constant)
+
+    def changed(self, subject: Subject, given: Point, moved: Point) -> str:
+        """Return how a network that should be the same is another; empty when it is the same.
+
+        The graph that a permutation is read from is that of a few samples. Here the losses of all
+        are compared: of those that decide, and of those that matching and REPAIR look at.
+
+        Cost: two points on the data.
+        """
+        pair = (given, moved)
+        for batches in {id(one): one for one in (self.data.batches, self._training)}.values():
+            data = Data(self.subject, batches)
+            found = evaluate(subject, lambda t: pair[int(t)], [0, 1], data, refresh=False).losses
+            limit = SAME * (self.tolerance.loss + np.abs(found[0]))
+            apart = ~(np.abs(found[1] - found[0]) <= limit)
+            if apart.any():
+                worst = float(np.nanmax(np.abs(found[1] - found[0])))
+                return (
+                    f"permuting the units changes the loss of {int(apart.sum()):,} of "
+                    f"{apart.size:,} samples, by up to {worst:.2g}: the network does other things "
+                    "with them than with the first samples, from which its graph was read"
+                )
+        return ""
 
     def scanned(self, subject: Subject, route: Route, data: Data | None = None) -> Evaluated:
         """Return what every sample loses along a route."""

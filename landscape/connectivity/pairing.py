@@ -124,6 +124,9 @@ class Pairing:
         moved, found.alignment = aligner.aligned(
             subject, a, b, matching=plan.matching, restarts=plan.restarts, seed=plan.seed
         )
+        if changed := self.judge.changed(subject, b, moved):
+            found.missing["aligned"] = changed
+            return
         try:
             line = Route(subject.network, Line(a.theta, moved.theta), a, moved)
         except InputError as error:

@@ -38,7 +38,10 @@ def repaired_line(subject: Subject, route: Route, a: Point, b: Point, data: Data
             known.append(Repair.between(subject, a, b, batches))
         found = known[0].at(line(t), t)
         with found.applied():
-            return evaluate(subject, lambda _: found.point, [t], data, stale=False)
+            inside = 0 < t < 1  # where the statistics are those that REPAIR has set
+            return evaluate(
+                subject, lambda _: found.point, [t], data, refresh=not inside, stale=False
+            )
 
     line, name = route, f"{route.digest} {data.batches.hash}"
     parts = [subject.once(repaired_point, route=name, t=t) for t in COARSE]

@@ -240,11 +240,13 @@ class ConnectResult(Result):
 
 
 def status_of(pairs: tuple[Pair, ...]) -> tuple[Status, str]:
-    """Return how the study ended; the message tells of the first pair that is undecided."""
+    """Return how the study ended; the message tells of the first pair that is undecided.
+
+    A loss that is not finite on the way is a barrier, and an answer; at an end it is none.
+    """
     for pair in pairs:
-        for name, path in pair.paths.items():
-            if not np.isfinite(path.loss).all():
-                text = f"The loss is not finite somewhere on the {name} of {pair.name}."
-                return Status.NOT_FINITE, text
+        for path in pair.paths.values():
+            if not np.isfinite(path.loss[[0, -1]]).all():
+                return Status.NOT_FINITE, f"The loss of an end of {pair.name} is not finite."
     undecided = (pair for pair in pairs if pair.verdict in ("inconclusive", "refused"))
     return Status.CONVERGED, next((f"{pair.name}: {pair.reason}." for pair in undecided), "")

@@ -33,7 +33,8 @@ class Connect(Diagnostic[ConnectResult]):
     name: ClassVar[str] = "connect"
     result: ClassVar[type[Result]] = ConnectResult
     question: ClassVar[Question] = "quality"
-    needs: ClassVar[Needs] = Needs(checkpoints=(2, None), each=False)
+    needs: ClassVar[Needs] = Needs(checkpoints=(2, None), each=False, independent=True)
+    budgeted: ClassVar[bool] = False
     presets: ClassVar = {
         "quick": {"points": 11, "curve_steps": 500, "restarts": 2},
         "standard": {},
@@ -156,7 +157,7 @@ class Connect(Diagnostic[ConnectResult]):
         except ModelError as error:
             if self.path == "aligned":
                 raise
-            return error.what
+            return f"{error.what}: {error.why}" if error.why else error.what
 
 
 def _explained(aligner: Aligner | str) -> tuple[Group, ...]:

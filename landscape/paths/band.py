@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtrit
 
 from landscape.estimate import Estimate
 from landscape.paths.evaluation import weighted_mean
@@ -35,7 +35,7 @@ class Band:
     level: float
     samples: int
 
-    def highest(self, *, hidden: float = 0.0, method: str) -> Estimate:
+    def highest(self, *, hidden: float = 0.0, ceiling: float = math.inf, method: str) -> Estimate:
         """Return the maximum over the points with its interval.
 
         All means lie in the band at once, so the largest lies between the largest of its lower and
@@ -43,17 +43,19 @@ class Band:
 
         Args:
             hidden: How much higher the maximum may be between the points: the solver's part.
+            ceiling: What no maximum can pass, such as 1 for a share.
             method: What is a maximum of what.
         """
         value = float(np.max(self.mean))
         if not math.isfinite(value):
             open_end = (float(np.max(np.nan_to_num(self.lower, nan=-math.inf))), math.inf)
             return Estimate(value=value, kind="estimate", interval=open_end, method=method)
-        sampling = (float(np.max(self.lower)), float(np.max(self.upper)))
+        ends = np.minimum([np.max(self.lower), np.max(self.upper)], max(ceiling, value))
+        sampling = (float(ends[0]), float(ends[1]))
         return Estimate(
             value=value,
             kind="estimate",
-            interval=(sampling[0], sampling[1] + hidden),
+            interval=(sampling[0], min(sampling[1] + hidden, max(ceiling, value))),
             level=self.level,
             solver=(value, value + hidden),
             sampling=sampling,
@@ -76,7 +78,9 @@ def simultaneous_band(
     With uᵢ(a) = N wᵢ (dᵢ(a) − d̄(a)) / Σw and s²(a) = Σᵢ uᵢ² / (N (N − 1)), the band is
     d̄(a) ± q s(a), where q is the quantile of max_a |Z(a)| of a normal Z with the correlations of
     the uᵢ: the multiplier bootstrap with normal multipliers, whose draws have exactly that law, so
-    that they cost T numbers each and not N.
+    that they cost T numbers each and not N. Every s(a) comes from the samples too, so q is
+    stretched as the quantile for T independent contrasts is by t with ν = (Σw)² / Σw² − 1 degrees
+    of freedom in place of the normal.
 
     Where differences are counts (errors), few of them are seen and s tells too little, nothing at
     all when none is. The upper half-width is then that of the score interval of a count of things
@@ -102,7 +106,8 @@ def simultaneous_band(
         mean = weighted_mean(contrasts, weights)
         influence = samples * weights * (contrasts - mean[:, None]) / weights.sum()
         covariance = influence @ influence.T / max(samples * (samples - 1), 1)
-    q = _sup_quantile(covariance, level, generator)
+    effective = weights.sum() ** 2 / np.square(weights).sum() if samples else 0.0
+    q = _sup_quantile(covariance, max(effective - 1, 1.0), level, generator)
     error = np.sqrt(np.diagonal(covariance))
     largest = max(unit, float(np.abs(contrasts * weights).max())) if unit else 0.0
     score = q**2 / 2 * largest / weights.sum()
@@ -113,15 +118,19 @@ def simultaneous_band(
     return Band(mean=mean, lower=mean - below, upper=mean + above, level=level, samples=samples)
 
 
-def _sup_quantile(covariance: np.ndarray, level: float, generator: torch.Generator) -> float:
-    """Return the quantile of max |Z| of a centred normal Z with these covariances, standardised."""
+def _sup_quantile(
+    covariance: np.ndarray, freedom: float, level: float, generator: torch.Generator
+) -> float:
+    """Return the quantile of max |Z| of a normal Z with these correlations, stretched by t."""
     variance = np.diagonal(covariance)
     live = np.isfinite(variance) & (variance > 0)
+    each = (1 + level ** (1 / max(int(live.sum()), 1))) / 2  # Šidák
     if live.sum() < 2:
-        return float(ndtri((1 + level) / 2))
+        return float(stdtrit(freedom, each))
     draws = torch.randn(DRAWS, int(live.sum()), generator=generator).double()
     scale = np.sqrt(variance[live])
     correlation = covariance[np.ix_(live, live)] / np.outer(scale, scale)
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    return float(np.quantile(np.abs(draws.numpy() @ root.T).max(1), level))
+    normal = float(np.quantile(np.abs(draws.numpy() @ root.T).max(1), level))
+    return normal * float(stdtrit(freedom, each) / ndtri(each))

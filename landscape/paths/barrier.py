@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -88,7 +89,13 @@ def barriers(evaluated: Evaluated, *, generator: torch.Generator, level: float =
         return Barriers(loss=loss, error=None)
     unit = 0.0 if _same_function(evaluated.losses) else 1.0
     error = barrier(
-        evaluated.t, evaluated.errors, evaluated.weights, seed=seed, level=level, unit=unit
+        evaluated.t,
+        evaluated.errors,
+        evaluated.weights,
+        seed=seed,
+        level=level,
+        unit=unit,
+        counted=True,
     )
     return Barriers(loss=loss, error=error)
 
@@ -101,6 +108,7 @@ def barrier(
     seed: int,
     level: float = 0.95,
     unit: float = 0.0,
+    counted: bool = False,
 ) -> Barrier:
     """Return the barriers of one quantity.
 
@@ -110,7 +118,8 @@ def barrier(
         weights: Of the samples (N,).
         seed: Of the bands.
         level: Probability that an interval covers.
-        unit: What one thing counted weighs, where f is a share of things counted; 0 otherwise.
+        unit: What one thing counted weighs, where differences of f are counts; 0 otherwise.
+        counted: Whether f is a share of things counted, which is never above 1.
     """
     if t[0] != 0 or t[-1] != 1 or 0.5 not in t:
         raise SettingError(
@@ -137,16 +146,17 @@ def barrier(
         "mean": band(raised),
         "maximum": band(values),
     }
+    ceiling = 1.0 if counted else math.inf
     unseen = {name: hidden(t, one.mean) for name, one in found.items()}
     middling = band(raised[middle : middle + 1])
     excess = found["supremum"]
     line = weighted_mean(baseline, weights)
     return Barrier(
         **{
-            name: one.highest(hidden=unseen[name], method=SOURCES[name])
+            name: one.highest(hidden=unseen[name], ceiling=ceiling, method=SOURCES[name])
             for name, one in found.items()
         },
-        midpoint=middling.highest(method=SOURCES["midpoint"]),
+        midpoint=middling.highest(ceiling=ceiling, method=SOURCES["midpoint"]),
         argmax=float(t[int(np.argmax(excess.mean))]),
         hidden=unseen["supremum"],
         value=weighted_mean(values, weights),

@@ -78,8 +78,10 @@ def _refuse_differing(network: Network, a: Point, b: Point, moving: tuple[str, .
             raise InputError(
                 f"the ends differ in {name}, which the path does not move",
                 where="path",
-                why="it is a buffer, or a parameter that is not studied",
-                hint="study every parameter (--params all), or give runs that share it",
+                why="only parameters that are studied move, and statistics of BatchNorm are "
+                "recomputed; what else differs would belong to neither network",
+                hint="study every parameter (--params all); where it is a buffer (spectral norm, "
+                "running statistics of another layer), give runs that share it",
             )
 
 

@@ -58,7 +58,7 @@ def tolerance_of(
 ) -> Tolerance:
     """Return the tolerances: a share of the best constant's loss, and an error."""
     return Tolerance(
-        loss=loss_share * constant.loss, error=None if constant.error is None else error
+        loss=loss_share * abs(constant.loss), error=None if constant.error is None else error
     )
 
 
@@ -68,6 +68,11 @@ def refusal(evaluated: Evaluated, constant: Constant) -> Verdict | None:
     Between networks that predict nothing there is nothing to connect: an error (regression: a loss)
     above half of the best constant's.
     """
+    if constant.error == 0:
+        return Verdict(
+            verdict="refused",
+            sentence="the samples that decide are of one class, which a constant predicts as well",
+        )
     values, bound, what = evaluated.loss, constant.loss, "loss"
     if evaluated.error is not None and constant.error is not None:
         values, bound, what = evaluated.error, constant.error, "error"

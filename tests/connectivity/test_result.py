@@ -56,8 +56,11 @@ def test_status():
     assert message.startswith("a.pt – b.pt: ")
     broken = replace(LINE, loss=np.where(LINE.t == 0.5, np.inf, LINE.loss))
     status, message = status_of((pair(line=broken),))
+    assert status is Status.CONVERGED  # a barrier, and an answer
+    ended = replace(LINE, loss=np.where(LINE.t == 1, np.nan, LINE.loss))
+    status, message = status_of((pair(line=ended),))
     assert status is Status.NOT_FINITE
-    assert "line of a.pt – b.pt" in message
+    assert "end of a.pt – b.pt" in message
 
 
 def test_the_best_path():

@@ -177,6 +177,52 @@ def test_a_network_and_a_permutation_of_it(matching):
     assert pair.alignment.moved == pytest.approx(1 - 8 / (24 * 2 + 24 + 24 * 8 + 8), abs=1e-9)
 
 
+class TwoHeads(nn.Module):
+    """Short sequences have a head of their own, which the graph of long ones does not show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.long, self.short = nn.Linear(8, 16), nn.Linear(16, 5), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.body(x).relu().mean(1)
+        return self.long(hidden) if x.shape[1] > 6 else self.short(hidden)
+
+
+def by_length(source: torch.Generator, samples: int, length: int) -> tuple[Tensor, Tensor]:
+    """Sequences about a centre each, whose class is a linear function of it."""
+    reading = torch.randn(8, 5, generator=drawn(0))
+    centre = torch.randn(samples, 1, 8, generator=source)
+    x = centre + 0.1 * torch.randn(samples, length, 8, generator=source)
+    return x, (x.mean(1) @ reading).argmax(-1)
+
+
+def test_units_are_not_aligned_by_the_graph_of_some_of_the_samples():
+    """The head of the other samples must be permuted as well, or there is no aligned line."""
+    source = drawn(1)
+    data = [by_length(source, 200, 9), by_length(source, 40, 4)]
+    torch.manual_seed(1)
+    model = TwoHeads()
+    optimizer = torch.optim.Adam(model.parameters(), 0.02)
+    for step in range(300):
+        x, y = data[step % 2]
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    order = torch.randperm(16, generator=drawn(2))
+    other = TwoHeads()
+    state = model.state_dict()
+    moved = {n: t[order] if n.startswith("body") else t for n, t in state.items()}
+    moved |= {n: t[:, order] for n, t in state.items() if n in ("long.weight", "short.weight")}
+    other.load_state_dict(moved)
+    pair = only(asked(data, model, other, path="aligned"))
+    if "aligned" in pair.paths:
+        assert pair.paths["aligned"].barrier.loss.value < 1e-6
+    else:
+        assert pair.verdict == "inconclusive"
+        assert "permuting the units changes the loss" in pair.reason
+
+
 def test_every_path_is_told():
     pair = only(asked([blobs()], trained(0), permuted(trained(0)), every=True, curve_steps=300))
     assert list(pair.paths) == ["line", "aligned", "curve"]

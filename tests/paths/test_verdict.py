@@ -233,3 +233,11 @@ def test_wrong_verdicts_are_rare(samples, height, tolerance, wrong):
 def test_clear_cases_are_told_with_enough_samples():
     assert words(4000, 0.3, 0.1, 10)["barrier"] == 1
     assert words(4000, 0.0, 0.1, 10)["connected"] == 1
+
+
+def test_samples_of_one_class_decide_nothing():
+    found = refusal(evaluated(0.0, 0.0, (0.0, 0.0)), Constant(loss=-0.0, error=0.0))
+    assert found is not None
+    assert found.verdict == "refused"
+    assert "of one class" in found.sentence
+    assert math.copysign(1.0, tolerance_of(Constant(loss=-0.0, error=0.0)).loss) == 1.0
