@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _READING = ("state_key", "ema", "trust_pickle")
 _STUDIED = ("model", "data", "loss", "params", "device", "dtype", "max_samples")
 _PRODUCTS = ("auto", "reverse", "cached", "linearize", "forward", "compiled", "differences")
-_COMPUTING = ("learning_rate", "batch_size", "product")
+_COMPUTING = ("learning_rate", "batch_size", "product", "mode")
 
 
 def subject_parameters(needs: Needs | None = None) -> list[click.Parameter]:
@@ -117,7 +117,15 @@ def _data_options() -> list[click.Parameter]:
             show_default=True,
             metavar="auto|N",
             help="samples computed at a time; auto goes by the memory, and no number changes "
-            "beyond rounding",
+            "beyond rounding; in train mode, the size of the one batch (auto: the data's first)",
+        ),
+        click.Option(
+            ["--mode"],
+            type=click.Choice(["eval", "train"]),
+            default="eval",
+            show_default=True,
+            help="train: BatchNorm normalises by one fixed batch, as in training; random layers "
+            "are refused",
         ),
         click.Option(
             ["--product"],

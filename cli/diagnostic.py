@@ -53,7 +53,7 @@ def command_of(name: str) -> click.Command:
     parameters = [
         *(one for one in studied if one.name not in diagnostic.options()),
         *setting_options(diagnostic),
-        *([budget_option()] if diagnostic.needs.data else []),
+        *([budget_option()] if diagnostic.needs.data and diagnostic.budgeted else []),
         *output_parameters(),
     ]
     return click.Command(

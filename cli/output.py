@@ -112,13 +112,13 @@ def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool)
         click.echo(to_text(result.to_json()), nl=False)
     else:
         show(result)
+    if isinstance(result, Judged) and result.exit_code:
+        raise Failed(result.exit_code)
     if result.status is Status.NOT_FINITE:
         raise Failed(NumericalError.exit)
     if strict and not result.status.settled:
         show_error(unsettled(result.name, result.message))
         raise Failed(NumericalError.exit)
-    if isinstance(result, Judged) and result.exit_code:
-        raise Failed(result.exit_code)
 
 
 def unsettled(name: str, message: str) -> NumericalError:
@@ -143,6 +143,7 @@ def show(result: Result) -> None:
         click.echo(plain(one.summary()))
     if (data := result.provenance.get("data")) is not None:
         stamp = "SYNTHETIC " if result.provenance.get("synthetic") else ""
+        stamp += "TRAIN-MODE " if result.provenance.get("mode") == "train" else ""
         click.echo(plain(f"{stamp}data: {data}, {result.cost.samples:,} samples"))
     for table in result.tables():
         print_table(table.columns, table.rows, title=table.title)

@@ -186,9 +186,17 @@ class Result(ABC):
         """Return what the numbers rest on, as rows (name, value)."""
         return ()
 
+    @property
+    def stamp(self) -> str:
+        """Return what captions begin with: that the numbers are of train mode; else nothing."""
+        if self.provenance.get("mode") != "train":
+            return ""
+        return f"TRAIN MODE, one batch of {self.cost.samples:,} samples: "
+
     def caption(self) -> str:
         """Return the line under the figure: method and cost."""
-        return f"{self.cost.products} products, {self.cost.seconds:.1f} s, seed {self.seed}"
+        cost = f"{self.cost.products} products, {self.cost.seconds:.1f} s"
+        return f"{self.stamp}{cost}, seed {self.seed}"
 
     def plot(self, path: str | Path) -> None:
         """Write the figure; the suffix of the path (.png, .svg, .pdf) decides the format."""

@@ -30,6 +30,7 @@ from landscape.answer import Cost, Result
 from landscape.errors import SettingError
 from landscape.estimate import worst
 from landscape.subject.cost import measuring
+from landscape.subject.mode import DEPENDENT
 from landscape.subject.subject import Subject
 
 Question = Literal["convergence", "speed", "quality", "weights"]
@@ -74,13 +75,15 @@ class Needs:
     """What a subject must have before a diagnostic can be asked.
 
     `checkpoints` is the smallest and largest number (None: no limit); `each` says that they are
-    studied one by one, as a series, rather than together.
+    studied one by one, as a series, rather than together; `independent`, that samples must not
+    depend on one another, as those of train mode may.
     """
 
     model: bool = True
     data: bool = True
     checkpoints: tuple[int, int | None] = (1, None)
     each: bool = True
+    independent: bool = False
 
     def missing(self, subject: Subject) -> tuple[str, str] | None:
         """Return (what is missing, which flag unlocks it), or None when nothing is."""
@@ -88,6 +91,8 @@ class Needs:
             return "no model was given", "--model" + (" and --data" if self.data else "")
         if self.data and subject.batches is None:
             return "no data were given", "--data"
+        if self.independent and subject.mode == "train":
+            return DEPENDENT, "--mode eval"
         least, most = self.checkpoints
         count = len(subject.checkpoints)
         if count < least:
@@ -122,6 +127,7 @@ class Diagnostic(ABC, Generic[R]):
     question: ClassVar[Question]
     needs: ClassVar[Needs] = Needs()
     follows: ClassVar[bool] = False
+    budgeted: ClassVar[bool] = True  # whether it ends when a budget is spent
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     seed: Annotated[int, Option("seed of every random draw", at_least=0)] = 0
@@ -175,10 +181,11 @@ class Diagnostic(ABC, Generic[R]):
             SettingError: The subject lacks what the question needs.
         """
         if (missing := self.needs.missing(subject)) is not None:
+            example = EXAMPLE if missing[1].startswith(("--model", "--data")) else ""
             raise SettingError(
                 f"{self.name} cannot be answered: {missing[0]}",
                 where=f"{type(self).__name__}.run",
-                hint=f"give {missing[1]}{EXAMPLE if missing[1].startswith('--') else ''}",
+                hint=f"give {missing[1]}{example}",
             )
         if subject.ranks.size > 1 and budget.timed():
             raise SettingError(

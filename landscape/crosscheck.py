@@ -37,6 +37,8 @@ class Opinion:
 
 def second_opinion(subject: Subject, *, seed: int) -> Opinion:
     """Return PyHessian's eigenvalue of largest magnitude, for the same weights and data."""
+    if subject.mode == "train":
+        return _skipped("PyHessian puts the network in eval mode")
     if len(subject.parameters.names) != len(subject.network.parameter_names):
         return _skipped("PyHessian differentiates every parameter, and only some are studied")
     if any(batch.kwargs or len(batch.args) != 1 for batch in subject.device_batches()):

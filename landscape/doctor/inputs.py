@@ -122,6 +122,8 @@ def check_modules(parts: Parts) -> Verdict:
         elif isinstance(module, DROPOUT) and module.p > 0:
             found[type(module).__name__] += 1
     told = ", ".join(f"{kind} ×{number}" for kind, number in found.items())
+    if subject.mode == "train":
+        return Verdict(f"{told}; studied in train mode" if told else "none differ between modes")
     if batchwise:
         return Verdict(
             told,

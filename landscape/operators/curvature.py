@@ -35,7 +35,8 @@ class CurvatureOperator(LinearOperator):
         subject: Network, loss and data.
         point: Where; the subject's last checkpoint by default.
         product: How products are computed; None: as the subject says.
-        batch_size: Samples in a micro-batch; None: as the subject says.
+        batch_size: Samples in a micro-batch; None: as the subject says. In train mode there is one
+            batch, which is never split.
     """
 
     def __init__(

@@ -21,9 +21,9 @@ from landscape.errors import DataError, LandscapeError, NumericalError, out_of_m
 from landscape.linalg.probes import spherical
 from landscape.operators.faulty import faulty_part
 from landscape.operators.local import Local, one_by_one
-from landscape.operators.microbatches import regrouped
 from landscape.operators.misfit import LIMITS, length, misfit
 from landscape.subject.batch import Batch
+from landscape.subject.regrouping import regrouped
 from landscape.subject.undisturbed import differentiable_attention
 
 if TYPE_CHECKING:
@@ -110,17 +110,29 @@ def check_derivatives(operator: CurvatureOperator) -> DerivativeCheck:
 def _few(operator: CurvatureOperator) -> Batch:
     """Return a few samples, spread over the data that are at hand.
 
-    All of the first batch where its samples depend on one another.
+    All of the first batch where its samples depend on one another. In train mode too the check is
+    made with few, normalised by themselves: with many, some always stand on a kink.
     """
     source = operator.source()
     batches = source if isinstance(source, list) else [next(iter(source))]
     if operator.engine.micro_batches.as_given:
-        return batches[0]
+        few = batches[0].spread(SAMPLES)
+        return few if operator.subject.mode == "train" and _fits(operator, few) else batches[0]
     per_sample = operator.engine.micro_batches.bytes_per_sample
     samples = max(1, min(SAMPLES, int(BYTES / max(per_sample, 1.0))))
     places = sorted({len(batches) * part // PLACES for part in range(min(PLACES, samples))})
     each = math.ceil(samples / len(places))
     return next(regrouped((batches[place].spread(each) for place in places), samples))
+
+
+def _fits(operator: CurvatureOperator, batch: Batch) -> bool:
+    """Return whether the network takes a batch of another size."""
+    with operator.subject.undisturbed(0), torch.no_grad():
+        try:
+            operator.value(batch)
+        except LandscapeError:
+            return False
+    return True
 
 
 def _in_double(operator: CurvatureOperator, batch: Batch) -> CurvatureOperator:

@@ -277,12 +277,16 @@ class Engine:
     def _exhausted(self, told: str) -> ResourceError:
         samples = max(batch.samples for batch in self.micro_batches)
         needed = int(LIVE * self.micro_batches.bytes_per_sample * samples)
+        if self.subject.mode == "train":
+            what, smaller = "the batch of train mode, which cannot be split", "a smaller batch"
+        else:
+            what, smaller = "the smallest micro-batch", "smaller batches"
         return ResourceError(
-            "memory ran out for a single vector and the smallest micro-batch",
+            f"memory ran out for a single vector and {what}",
             where=f"micro-batches of {samples} samples",
             why=f"a product needs about {needed / 2**20:,.1f} MiB beside the weights, and "
             f"{free_bytes(self._device) / 2**20:,.1f} MiB are free: {told}",
-            hint="study fewer parameters (--params), give smaller batches, or use another device",
+            hint=f"study fewer parameters (--params), give {smaller}, or use another device",
         )
 
 

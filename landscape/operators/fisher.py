@@ -45,6 +45,7 @@ class FisherOperator(OutputsOperator):
 
     Raises:
         ModelError: The loss is computed inside the model, or it is no likelihood to draw from.
+        SettingError: The empirical Fisher in train mode.
 
     Cost of a block of k products: k to 2k gradients.
 
@@ -67,6 +68,8 @@ class FisherOperator(OutputsOperator):
                 why="it is not known which distribution of labels it is the likelihood of",
                 hint="use the empirical Fisher, or --loss ce, mse or bce",
             )
+        if draws is None:
+            subject.refuse_dependent("the empirical Fisher matrix, of single samples' gradients,")
         super().__init__(subject, *arguments, **settings)
         self.draws = draws
         self._seed = seed

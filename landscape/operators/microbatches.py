@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map_only
 
 from landscape.errors import DataError, ModelError
 from landscape.subject.batch import Batch
+from landscape.subject.regrouping import regrouped
 from landscape.subject.subject import Subject
 
 MERGED_BYTES = 32 * 2**20  # intermediate results up to which merging saves overhead
@@ -29,7 +30,7 @@ class Grouping:
             intermediate results are, and whether batches may be regrouped.
         source: Yields the batches on the device, as the data give them.
         samples: Samples in a micro-batch; None chooses: small batches are merged, and large ones
-            split so that a block of products fits the memory.
+            split so that a block of products fits the memory. In train mode neither is done.
         room: Bytes that one block of products may take.
         block: Vectors in a block.
     """
@@ -49,9 +50,11 @@ class Grouping:
         self._source = lambda: subject.share(source())
         first = next(iter(source()))
         self.bytes_per_sample = self._forward_bytes(first) / max(first.samples, 1)
-        self.samples = samples or self._chosen(first.samples, room, block)
         self._batches: list[Batch] | None = None
-        self.as_given = False  # samples of a batch depend on one another
+        self.as_given = subject.mode == "train"  # samples of a batch depend on one another
+        self.samples = first.samples
+        if not self.as_given:
+            self.samples = samples or self._chosen(first.samples, room, block)
         self._arrange()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -76,6 +79,9 @@ class Grouping:
 
     def _arrange(self) -> None:
         source = self._source()
+        if self.as_given:
+            self._take(source)
+            return
         if isinstance(source, list):
             self._batches = list(regrouped(source, self.samples))
             self._number = len(self._batches)
@@ -84,11 +90,16 @@ class Grouping:
             self._number = sum(1 for _ in regrouped(source, self.samples))
             changed = True
         if changed and not self._same_sum():
-            self.as_given, self._batches = True, source if isinstance(source, list) else None
-            self._number = sum(1 for _ in self._source())
+            self.as_given = True
+            self._take(source)
             self._subject.note(
                 "batches are used as given: what the network makes of a sample depends on its batch"
             )
+
+    def _take(self, source: Iterable[Batch]) -> None:
+        """Take the batches as the data give them."""
+        self._batches = source if isinstance(source, list) else None
+        self._number = sum(1 for _ in self._source())
 
     def _same_sum(self) -> bool:
         given = self._sum(self._source())
@@ -127,55 +138,3 @@ class _Sizes(TorchDispatchMode):
     def _add(self, tensor: Tensor) -> Tensor:
         self.total += tensor.nbytes
         return tensor
-
-
-def regrouped(batches: Iterable[Batch], samples: int) -> Iterator[Batch]:
-    """Yield the same samples in the same order, at most `samples` at a time where that can be.
-
-    Neighbours are merged when all their tensors have one entry per sample, of one shape; a batch is
-    split when all its tensors have one entry per sample.
-    """
-    waiting: list[Batch] = []
-    for batch in batches:
-        for part in _split(batch, samples):
-            full = sum(one.samples for one in waiting) + part.samples > samples
-            if waiting and (full or not _alike(waiting[0], part)):
-                yield _merged(waiting)
-                waiting = []
-            waiting.append(part)
-    if waiting:
-        yield _merged(waiting)
-
-
-def _split(batch: Batch, samples: int) -> Iterator[Batch]:
-    whole = batch.samples
-    if whole <= samples or not _per_sample(batch):
-        yield batch
-        return
-    for start in range(0, whole, samples):
-        stop = min(start + samples, whole)
-        yield batch.mapped(lambda tensor, a=start, b=stop: tensor[a:b])
-
-
-def _per_sample(batch: Batch) -> bool:
-    whole = batch.samples
-    return all(tensor.dim() and len(tensor) == whole for tensor in batch.tensors())
-
-
-def _alike(one: Batch, other: Batch) -> bool:
-    def shapes(batch: Batch) -> list[tuple[str, torch.Size, torch.dtype]]:
-        return [(path, t.shape[1:], t.dtype) for path, t in batch.named_tensors()]
-
-    return _per_sample(one) and _per_sample(other) and shapes(one) == shapes(other)
-
-
-def _merged(batches: Sequence[Batch]) -> Batch:
-    if len(batches) == 1:
-        return batches[0]
-    parts = iter(list(zip(*(batch.tensors() for batch in batches), strict=True)))
-
-    def joined(tensor: Tensor) -> Tensor:
-        del tensor  # the first of the parts that come next
-        return torch.cat(next(parts))
-
-    return batches[0].mapped(joined)

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from landscape import progress
 from landscape.errors import DataError, SettingError
-from landscape.operators.microbatches import regrouped
 from landscape.paths.curves import Bezier, PolygonalChain
 from landscape.paths.route import Route
 from landscape.subject.batch import Batch
 from landscape.subject.normalisation import normalised
 from landscape.subject.point import Point
+from landscape.subject.regrouping import regrouped
 from landscape.subject.subject import Subject
 from landscape.training.loop import minimise
 

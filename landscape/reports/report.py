@@ -134,6 +134,7 @@ class Report:
         stamps = {
             "WARN": grave or unsettled,
             "PARTIAL": bool(self.failures),
+            "TRAIN-MODE": self.provenance.get("mode") == "train",
             "SYNTHETIC": bool(self.provenance.get("synthetic")),
             "UNSAFE-PICKLE": trusted,
         }

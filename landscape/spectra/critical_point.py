@@ -13,7 +13,7 @@ from landscape.linalg.eigenpairs import Eigenpairs
 from landscape.spectra.curvature import Curvature
 from landscape.spectra.ends import eigenvalues
 from landscape.spectra.escape import Escape, escape_along
-from landscape.subject.normalisation import normalised
+from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.subject import Subject
 
 Kind = Literal["not stationary", "minimum-like", "saddle", "plateau", "maximum-like", "undecided"]
@@ -125,7 +125,7 @@ def kind_of_point(
         largest=eigenvalues(pairs.top, pairs)[0],
         smallest=smallest,
         escape=escape,
-        eval_mode=bool(normalised(subject.network.model)),
+        eval_mode=uses_running_statistics(subject),
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from landscape.errors import SettingError
 from landscape.estimate import Estimate
 from landscape.spectra.stability import Rule, StabilityMargin, rule_of, stability_margin
-from landscape.subject.normalisation import normalised
+from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.optimizer_state import NoOptimizer, OptimizerState, read_optimizer
 from landscape.subject.subject import Subject
 
@@ -30,6 +30,7 @@ class Dynamics:
         reason: Why there is no rule or no learning rate; empty when there are both.
         eval_mode: Whether BatchNorm's running statistics make the studied loss another than the one
             that training descends.
+        batch: In train mode, the samples of the one batch that is studied.
     """
 
     preconditioner: Tensor | None
@@ -37,6 +38,7 @@ class Dynamics:
     learning_rate: float | None
     reason: str = ""
     eval_mode: bool = False
+    batch: int | None = None
 
     def margin(self, sharpness: Estimate) -> StabilityMargin | None:
         """Return the stability margin of λ₁; None when it is not known."""
@@ -48,6 +50,7 @@ class Dynamics:
             self.learning_rate,
             preconditioned=self.preconditioner is not None,
             eval_mode=self.eval_mode,
+            batch=self.batch,
         )
 
 
@@ -70,7 +73,14 @@ def dynamics_of(subject: Subject, precondition: str = NONE) -> Dynamics:
     else:
         scale = _of_file(Path(precondition), subject.parameters.size)
     rule, rate, reason = _steps(state, subject, plain=precondition == NONE)
-    return Dynamics(scale, rule, rate, reason, eval_mode=bool(normalised(subject.network.model)))
+    return Dynamics(
+        scale,
+        rule,
+        rate,
+        reason,
+        eval_mode=uses_running_statistics(subject),
+        batch=subject.batches.samples if subject.mode == "train" and subject.batches else None,
+    )
 
 
 def _steps(

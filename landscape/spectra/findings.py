@@ -45,10 +45,12 @@ def _edge(result: SpectrumResult) -> Finding | None:
             severity="notable",
             sentence=f"{result.checkpoint}: {margin.sentence}.",
             evidence="With batch statistics the curvature may be many times smaller.",
-            advice="Read nothing about the learning rate from it.",
+            advice="Read nothing about the learning rate from it; --mode train judges that.",
         )
     above = margin.verdict == "above"
     sure = "" if margin.settled else " The interval reaches beyond that verdict."
+    if margin.batch is not None:
+        sure += " Other batches have other statistics, and another λ₁."
     return Finding(
         severity="warning" if above else "notable",
         sentence=f"{result.checkpoint}: {margin.sentence}.",
@@ -78,7 +80,7 @@ def _kind(result: SpectrumResult) -> Finding | None:
             severity="notable",
             sentence=f"{result.checkpoint}: a direction of curvature {low}, {EVAL_MODE}.",
             evidence=evidence,
-            advice="Do not read it as a statement about where training stands.",
+            advice="Do not read it as a statement about where training stands; see --mode train.",
         )
     return Finding(
         severity="notable",

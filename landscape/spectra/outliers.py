@@ -69,11 +69,11 @@ def count_outliers(values: np.ndarray, classes: int | None = None) -> Outliers:
 def classes_of(subject: Subject) -> int | None:
     """Return the number of classes that a cross-entropy distinguishes; None for other losses.
 
-    Cost: one forward pass over one sample.
+    Cost: one forward pass over two samples.
     """
     if subject.criterion.name != "ce":
         return None
-    batch = next(iter(subject.device_batches())).head(1)
+    batch = next(iter(subject.device_batches())).head(2)
     with subject.undisturbed(0), torch.no_grad():
         logits = logits_of(subject.outputs(subject.point, batch))
     last = logits.dim() > 2 and logits.shape[:-1] == batch.targets.shape

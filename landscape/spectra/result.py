@@ -47,7 +47,7 @@ class SpectrumResult(Result):
 
     name: ClassVar[str] = "spectrum"
     picture_names: ClassVar[tuple[str, ...]] = ("series", "layers")
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     operator: str
     precondition: str
@@ -145,7 +145,7 @@ class SpectrumResult(Result):
             else f"No curve: the budget was spent after {taken}, too few for a density."
         )
         return (
-            f"{self.title} of the mean loss, n = {self.parameters:,}. {curve} Marks: "
+            f"{self.stamp}{self.title} of the mean loss, n = {self.parameters:,}. {curve} Marks: "
             f"{len(self.pairs)} eigenvalues, {complete}; whiskers: ‖Hv − λv‖. "
             f"{self.cost.products:,} products, {self.cost.seconds:.1f} s, seed {self.seed}."
         )

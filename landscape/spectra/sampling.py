@@ -94,7 +94,7 @@ class Sampled:
     top: tuple[Estimate, ...]
     bottom: tuple[Estimate, ...]
     trace: Estimate
-    groups: int  # 0: a single sample, or groups that do not add up to the whole
+    groups: int  # 0: a single sample, train mode, or groups that do not add up to the whole
 
 
 def sample(
@@ -109,7 +109,8 @@ def sample(
     """Return eigenvalues and trace with sampling intervals.
 
     The trace's comes from a few random vectors, the same for every group: what they leave open of
-    the groups' differences makes it rather too wide.
+    the groups' differences makes it rather too wide. In train mode there are no intervals: a group
+    of the batch has other statistics than the batch.
 
     Args:
         subject: What is studied.
@@ -121,6 +122,8 @@ def sample(
 
     Cost: k + k' + 8 products, and a forward pass.
     """
+    if subject.mode == "train":
+        return Sampled(ends.top, ends.bottom, trace, 0)
     rows = torch.cat(vectors)
     signs = rademacher(TRACE_PROBES, rows.shape[1], like=rows, generator=generator)
     found = group_forms(subject, curvature, torch.cat([rows, signs]))

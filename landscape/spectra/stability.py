@@ -42,6 +42,7 @@ class StabilityMargin:
         source: Where the rule comes from.
         eval_mode: Whether BatchNorm's running statistics make λ₁ that of another loss than the one
             that training descends.
+        batch: In train mode, the samples of the one batch: the loss is that of training on it.
     """
 
     rule: str
@@ -54,6 +55,7 @@ class StabilityMargin:
     settled: bool
     source: str
     eval_mode: bool = False
+    batch: int | None = None
 
     @property
     def sentence(self) -> str:
@@ -61,9 +63,10 @@ class StabilityMargin:
         words = {"at the edge": "at the edge of stability", "not judged": EVAL_MODE}
         place = words.get(self.verdict, self.verdict)
         what = "λ₁(P⁻¹H)" if self.preconditioned else "λ₁"
+        on = f", for training on this batch of {self.batch:,} alone" if self.batch else ""
         return (
             f"{what} is {self.margin:.3g} of the threshold {self.threshold:.4g} of {self.rule} at "
-            f"learning rate {self.learning_rate:g}: {place}"
+            f"learning rate {self.learning_rate:g}: {place}{on}"
         )
 
 
@@ -99,6 +102,7 @@ def stability_margin(
     *,
     preconditioned: bool = False,
     eval_mode: bool = False,
+    batch: int | None = None,
 ) -> StabilityMargin:
     """Return λ₁ η / factor with the interval of λ₁ carried through.
 
@@ -108,6 +112,7 @@ def stability_margin(
         learning_rate: η > 0.
         preconditioned: Whether the sharpness is that of P⁻¹H.
         eval_mode: Whether it is of the loss with BatchNorm's running statistics: no verdict then.
+        batch: In train mode, the samples of the one batch whose statistics normalise.
     """
     threshold = rule.factor / learning_rate
     margin = _scaled(sharpness, 1 / threshold)
@@ -123,6 +128,7 @@ def stability_margin(
         settled=margin.status.settled and all(_verdict(end) == verdict for end in margin.interval),
         source=rule.source,
         eval_mode=eval_mode,
+        batch=batch,
     )
 
 

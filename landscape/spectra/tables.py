@@ -31,6 +31,8 @@ def trust_of(result: SpectrumResult) -> tuple[tuple[str, str], ...]:
     ends = result.pairs
     largest = max((one.residual or 0.0 for one in ends), default=0.0)
     sampled = f"{result.groups} groups of samples" if result.groups else "not known"
+    if result.provenance.get("mode") == "train":
+        sampled = "none: in train mode the numbers are of this one batch"
     rows = [
         ("eigenpairs settled", f"{sum(one.status.settled for one in ends)} of {len(ends)}"),
         ("largest true residual", f"{largest:.2g} (asked for {result.tolerance:.2g})"),

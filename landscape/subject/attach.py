@@ -29,6 +29,7 @@ SUBJECT = (
     "learning_rate",
     "product",
     "batch_size",
+    "mode",
 )
 
 

@@ -12,6 +12,7 @@ from landscape.subject.batch import Batch
 from landscape.subject.losses import Loss
 from landscape.subject.network import Network, checkpointing
 from landscape.subject.point import Point
+from landscape.subject.random_layers import drawing_module, random_in_train_mode
 from landscape.subject.undisturbed import seeded
 
 SAMPLES = 16  # of which the graph is looked at
@@ -25,7 +26,8 @@ def refuse_unfaithful(network: Network, loss: Loss, point: Point, batch: Batch) 
         ModelError: It depends on a state of the module, on random numbers, or its backward pass
             recomputes with weights that are no longer in place (activation checkpointing).
 
-    Cost: three forward passes over one batch.
+    Cost: three forward passes over one batch, in the mode that the network is in; four in train
+    mode.
     """
 
     def value(seed: int) -> float:
@@ -41,17 +43,34 @@ def refuse_unfaithful(network: Network, loss: Loss, point: Point, batch: Batch) 
             "state outside parameters and buffers",
             hint="make forward a function of weights, buffers and inputs",
         )
-    if _differ(first, other):
-        raise ModelError(
-            "the network draws random numbers in eval mode",
-            where=f"{type(network.model).__name__}.forward",
-            why=f"the loss of the first batch is {first:.6g} or {other:.6g}, by the seed",
-            hint="use nn.Dropout, or F.dropout(..., training=self.training); fix sampled noise",
-        )
+    _refuse_random(network, loss, point, batch, (first, other))
     theta = point.theta.detach().requires_grad_()
     total = _graph_total(network, loss, point.moved(theta), batch)
     if _holds(total.grad_fn, "CheckpointFunctionBackward"):
         raise checkpointing(network.model)
+
+
+def _refuse_random(
+    network: Network, loss: Loss, point: Point, batch: Batch, losses: tuple[float, float]
+) -> None:
+    """Refuse a network that draws random numbers, by its losses under two seeds.
+
+    In train mode one draw may not show in the loss (stochastic depth): modules are looked at.
+    """
+    differ, training = _differ(*losses), network.model.training
+    if not (differ or training):
+        return
+    found = drawing_module(network.model, lambda: network.outputs(point, batch, loss))
+    where = found or f"{type(network.model).__name__}.forward"
+    if training and (differ or found):
+        raise random_in_train_mode(where)
+    if differ:
+        raise ModelError(
+            "the network draws random numbers in eval mode",
+            where=where,
+            why=f"the loss of the first batch is {losses[0]:.6g} or {losses[1]:.6g}, by the seed",
+            hint="use nn.Dropout, or F.dropout(..., training=self.training); fix sampled noise",
+        )
 
 
 def _graph_total(network: Network, loss: Loss, point: Point, batch: Batch) -> Tensor:

@@ -121,12 +121,15 @@ class Network:
 
     def _uncallable(self, error: Exception, batch: Batch) -> DataError:
         misfit = isinstance(error, TypeError | ValueError | IndexError | RuntimeError)
+        hint = "check that the data yield what forward expects, in that shape and dtype"
+        if self.model.training and batch.samples < 2:
+            hint = "give at least two samples: train mode normalises by the batch"
         frames = "" if misfit else f"\n{user_traceback(error)}"
         return DataError(
             f"the model could not be called on a batch: {first_line(error)}",
             where=f"{type(self.model).__name__}.forward {user_position(error)}".rstrip(),
             why=f"the batch holds {batch.described}{frames}",
-            hint="check that the data yield what forward expects, in that shape and dtype",
+            hint=hint,
         )
 
     def takes(self, name: str | None) -> bool:

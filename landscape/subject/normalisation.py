@@ -33,6 +33,11 @@ def normalised(model: nn.Module) -> dict[str, _BatchNorm]:
     }
 
 
+def uses_running_statistics(subject: Subject) -> bool:
+    """Return whether the studied loss normalises by running statistics, as training never does."""
+    return subject.mode == "eval" and bool(normalised(subject.network.model))
+
+
 def statistics_of(model: nn.Module) -> tuple[str, ...]:
     """Return the names of the running means and variances."""
     return tuple(
@@ -58,7 +63,8 @@ def refreshed(subject: Subject, point: Point, batches: Iterable[Batch]) -> Point
 
         m = Σ n_b m_b / n,   s² = Σ [n_b v_b + n_b (m_b − m)²] / (n − 1),
 
-    so that ragged batches weigh what they hold. A network without such layers gives the point back.
+    so that ragged batches weigh what they hold. A network without such layers gives the point back,
+    and so does train mode, where the batch at hand is what normalises.
 
     Args:
         subject: Is left undisturbed.
@@ -86,12 +92,13 @@ class Pooled:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._modules = normalised(subject.network.model)
+        running = uses_running_statistics(subject)
+        self._modules = normalised(subject.network.model) if running else {}
         self._layers = {name: _Layer() for name in self._modules}
 
     @property
     def needed(self) -> bool:
-        """Return whether the network has such layers."""
+        """Return whether the network has such layers, and normalises by what they keep."""
         return bool(self._modules)
 
     def add(self, point: Point, batch: Batch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,14 @@ import numpy as np
 import torch
 
 from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.mode import Mode
 from landscape.subject.spec.source import source_of
 
+MODES: Mapping[Mode, str] = {
+    "eval": "eval mode",
+    "train": "train mode: normalised by the batch, running statistics left alone",
+}
 SWITCHES = (
-    "eval mode",
     "TF32 off",
     "attention on the MATH backend while second-order products are computed",
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
@@ -25,15 +25,18 @@ from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.files.names import match_names
 from landscape.subject.losses import Loss, ModelLoss, choose_loss
 from landscape.subject.memory import returned_kind
+from landscape.subject.mode import DEPENDENT, Mode, check_mode, one_batch, put_in_train_mode
 from landscape.subject.network import Network
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point, check_finite
 from landscape.subject.provenance import (
+    MODES,
     SWITCHES,
     described_checkpoints,
     described_sources,
     environment,
 )
+from landscape.subject.random_layers import refuse_dropout
 from landscape.subject.ranks import RankedMemory, Ranks
 from landscape.subject.series import in_order
 from landscape.subject.undisturbed import undisturbed
@@ -64,9 +67,12 @@ class Subject:
         folder: Where shared work is remembered across runs; None: in memory only.
         learning_rate: Of training; None: the checkpoint's, where it holds one.
         product: How products of the curvature are computed; `auto` takes the fastest way.
-        batch_size: Samples computed at a time; None goes by the memory.
+        batch_size: Samples computed at a time; None goes by the memory. In train mode, the size of
+            the one batch that is studied; None: the first batch of the data.
         ranks: The processes that share the data; None: those of `torchrun`, or of the process
             group that the program has set up. `Ranks()` stays alone.
+        mode: `eval`: BatchNorm uses the running statistics of the checkpoint. `train`: those of one
+            fixed batch, which is all that is studied; no buffer changes, random layers are refused.
         reading: `state_key`, `ema`, `trust_pickle`, as `Checkpoint.read` takes them.
 
     Raises:
@@ -92,9 +98,11 @@ class Subject:
         product: Product = "auto",
         batch_size: int | None = None,
         ranks: Ranks | None = None,
+        mode: Mode = "eval",
         **reading: Any,
     ) -> None:
         self.ranks = ranks or Ranks.current()
+        self.mode: Mode = check_mode(mode, processes=self.ranks.size)
         self.device = choose_device(self.ranks.device(device))
         self._dtype = choose_dtype(dtype)
         given = attach_checkpoints(checkpoints, reading)
@@ -103,6 +111,9 @@ class Subject:
         if model is not None:
             module, self._model_name = attach_model(model)
             self._network = Network(module, params, mask)
+            if self.mode == "train":
+                refuse_dropout(self._network.model)
+                _ = self._network.digest  # of the modules before they are told to train
             self.checkpoints = self.checkpoints or (Checkpoint.of_model(self._network.model),)
         self._loss = attach_loss(loss)
         self._data = attach_data(data)
@@ -143,8 +154,13 @@ class Subject:
 
     @cached_property
     def batches(self) -> Batches | None:
-        """Return the data, read once; None when there are none."""
-        return self._read(self._data.source) if self._data is not None else None
+        """Return the data, read once; None when there are none; in train mode, one batch."""
+        if self._data is None or self._data.source is None or self.mode == "eval":
+            return self._read(self._data.source) if self._data is not None else None
+        most, seed = self._batching
+        found, told = one_batch(self._data.source, self.batch_size, max_samples=most, seed=seed)
+        self.note(f"train mode: {told}, normalised by its own statistics")
+        return found
 
     @cached_property
     def held_out(self) -> Batches | None:
@@ -158,7 +174,7 @@ class Subject:
             return self._loss
         batch = next(iter(self._on_device()))
         own = ModelLoss() if self.network.takes(batch.target_key) else None
-        with undisturbed(self.model, 0), torch.no_grad():
+        with self.undisturbed(0), torch.no_grad():
             outputs = self.network.outputs(self.point, batch, own)
             loss, reason = choose_loss(outputs, batch.targets)
         self.note(f"loss {loss.name} chosen: {reason}")
@@ -262,7 +278,7 @@ class Subject:
         def own() -> Tensor:
             theta = point.theta.detach().requires_grad_()
             total = torch.zeros_like(point.theta)
-            with undisturbed(self.model, 0):
+            with self.undisturbed(0):
                 for batch in batches:
                     loss = self.objective(point, batch)(theta)
                     if loss.requires_grad:
@@ -289,7 +305,7 @@ class Subject:
 
         def own() -> tuple[float, float]:
             dealt = islice(numbered, self.ranks.rank, None, self.ranks.size)
-            with undisturbed(self.model, 0):
+            with self.undisturbed(0):
                 found = count_items(self.network, self.criterion, point, dealt, total=number)
             return found.items, found.total
 
@@ -339,6 +355,7 @@ class Subject:
             "device": self.device.type,
             "ranks": self.ranks.size,
             "computing": [self.learning_rate, self.product, self.batch_size],
+            "mode": self.mode,
             "value": self._total_loss(),
             "versions": [version("landscape"), torch.__version__],
         }
@@ -351,9 +368,30 @@ class Subject:
             self._prints[id(checkpoint)] = value
         return self._prints[id(checkpoint)]
 
-    def undisturbed(self, seed: int) -> AbstractContextManager[None]:
-        """Return a block after which model, random state and precision flags are as before."""
-        return undisturbed(self.model, seed)
+    @contextmanager
+    def undisturbed(self, seed: int) -> Iterator[None]:
+        """Return a block in the subject's mode, after which everything is as before.
+
+        The model, the random state and the precision flags.
+        """
+        with undisturbed(self.model, seed):
+            if self.mode == "train" and self.model is not None:
+                put_in_train_mode(self.model)
+            yield
+
+    def refuse_dependent(self, what: str) -> None:
+        """Refuse what needs samples that do not depend on one another.
+
+        Raises:
+            SettingError: The mode is train.
+        """
+        if self.mode == "train":
+            raise SettingError(
+                f"{what} cannot be had in train mode",
+                where="--mode train",
+                why=DEPENDENT,
+                hint="use --mode eval",
+            )
 
     def note(self, text: str) -> None:
         """Keep a remark for the provenance: a choice that was made, a switch that was flipped."""
@@ -368,6 +406,7 @@ class Subject:
             "learning_rate": self.learning_rate,
             "product": self.product,
             "batch_size": self.batch_size,
+            "mode": self.mode,
             **described_checkpoints(
                 [(one, self.weights_fingerprint(one)) for one in self.checkpoints]
             ),
@@ -381,7 +420,7 @@ class Subject:
             "parameters": network.counts() if network is not None else None,
             "params": network.parameters.select if network is not None else None,
             "dtype": str(self.dtype).removeprefix("torch.") if network is not None else None,
-            "switches": list(SWITCHES) if network is not None else [],
+            "switches": [MODES[self.mode], *SWITCHES] if network is not None else [],
             "notes": [*(note for c in self.checkpoints for note in c.notes), *self._notes],
         }
 
@@ -399,7 +438,7 @@ class Subject:
         """Return the summed loss over batches that are this rank's part."""
 
         def own() -> list[float]:
-            with undisturbed(self.model, 0), torch.no_grad():
+            with self.undisturbed(0), torch.no_grad():
                 losses = (float(self.objective(point, b)(point.theta)) for b in batches)
                 return [math.fsum(losses)]
 
