@@ -15,8 +15,7 @@ from markupsafe import Markup
 from landscape.answer import Result, Table
 from landscape.diagnostics import DIAGNOSTICS, by_name
 from landscape.estimate import Estimate
-from landscape.figures.canvas import svg
-from landscape.reports import text
+from landscape.reports import live, text
 from landscape.reports.glossary import terms_of
 from landscape.reports.report import Report, Section, report_of
 from landscape.reports.series import figure_of, pictures_of, table_of_series
@@ -68,27 +67,30 @@ class Panel:
         """Return the numbers that are shown large."""
         return self.result.headline()
 
+    @property
+    def lives(self) -> bool:
+        """Return whether a figure can be read or turned, for which there are scripts."""
+        return any(map(live.is_live, (self.figure, *(one.figure for one in self.drawings))))
+
     @classmethod
     def of(cls, section: Section) -> Panel:
         """Return a section with its figure drawn again."""
         result = section.result
         figure = figure_of(result, caption=False)
-        drawing = svg(figure, name=section.name, title=text.clean(result.summary()))
+        drawing = live.drawn(figure, name=section.name, title=text.clean(result.summary()))
         series = table_of_series(result)
         tables = ((series,) if series else ()) + result.tables()
-        return cls(section, Markup(drawing), _drawings(section), tables)
+        return cls(section, drawing, _drawings(section), tables)
 
 
 def _drawings(section: Section) -> tuple[Drawing, ...]:
     return tuple(
         Drawing(
             title=picture.title,
-            figure=Markup(
-                svg(
-                    picture.figure(caption=False),
-                    name=f"{section.name}-{picture.name}",
-                    title=text.clean(picture.title),
-                )
+            figure=live.drawn(
+                picture.figure(caption=False),
+                name=f"{section.name}-{picture.name}",
+                title=text.clean(picture.title),
             ),
             text=picture.text,
         )
@@ -99,22 +101,26 @@ def _drawings(section: Section) -> tuple[Drawing, ...]:
 def render_html(report_document: Mapping[str, Any]) -> str:
     """Return the page of a report document, or of the document of a single answer."""
     report = report_of(report_document)
-    script, style = packaged("script.js"), packaged("style.css")
+    panels = [Panel.of(section) for section in report.sections]
+    scripts, styles = [packaged("script.js")], [packaged("style.css")]
+    if any(panel.lives for panel in panels):
+        scripts.append(live.script())
+        styles.append(live.style())
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             report=report,
-            panels=[Panel.of(section) for section in report.sections],
+            panels=panels,
             questions=[(key, title, _would_fill(key, report)) for key, title in QUESTIONS],
             terms=terms_of(section.result.name for section in report.sections),
             settings=_settings(report),
             command=_command(report.provenance.get("command")),
             tier=_tier(report),
-            style=Markup(style),
-            script=Markup(script),
-            script_hash=script_hash(script),
-            island=Markup(_island(report_document)),
+            style=Markup("\n".join(styles)),
+            scripts=[Markup(one) for one in scripts],
+            hashes=[script_hash(one) for one in scripts],
+            island=Markup(live.island(report_document)),
         )
     )
 
@@ -123,14 +129,6 @@ def script_hash(script: str) -> str:
     """Return the source expression by which the security policy admits an inline script."""
     digest = hashlib.sha256(script.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
-
-
-def _island(document: Mapping[str, Any]) -> str:
-    """Return JSON that can stand inside a script element: no markup and nothing beyond ASCII."""
-    compact = json.dumps(document, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        compact = compact.replace(character, f"\\u{ord(character):04x}")
-    return compact
 
 
 def _would_fill(question: str, report: Report) -> str:
