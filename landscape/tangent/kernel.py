@@ -141,7 +141,8 @@ class _Tiles:
     def __init__(
         self, subject: Subject, blocks: _Blocks, kind: Kind, combine: Tensor | None, *, room: int
     ) -> None:
-        self._subject, self._blocks, self._kind = subject, blocks, kind
+        self._subject, self._blocks = subject, blocks
+        self._kind: Kind = kind
         self._directions = None if combine is None else combine.cpu().tolist()
         self._room = room
 
