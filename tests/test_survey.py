@@ -255,14 +255,14 @@ def test_an_interruption_inside_a_series(monkeypatch, tmp_path, measured):
     folder = tmp_path / "cache"
     measured.clear()
     with monkeypatch.context() as patch:
-        original = ls.Gradients.measure
+        original = ls.Gradients.follow
 
-        def once(self: Any, studied: Subject) -> Any:
+        def once(self: Any, *studied: Any) -> Any:
             if measured["gradients"]:
                 raise KeyboardInterrupt
-            return original(self, studied)
+            return original(self, *studied)
 
-        patch.setattr(ls.Gradients, "measure", once)
+        patch.setattr(ls.Gradients, "follow", once)
         with pytest.raises(KeyboardInterrupt):
             asked(subject(*ends, folder=folder))
     resumed = asked(subject(*ends, folder=folder))

@@ -1,136 +1,57 @@
-"""Gradient, weight and update norms of every layer."""
+"""Gradient norms, signals of every layer, noise scale and smoothness."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import Annotated, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.answer import Finding, Result, Table
-from landscape.base import Diagnostic, Question
+from landscape.answer import Result
+from landscape.base import Diagnostic, Followed, Option, Question
 from landscape.estimate import Estimate
-from landscape.figures.norms import NormsInk, draw_norms
+from landscape.signals.growth import growth
+from landscape.signals.result import GradientsResult, LayerNorms
+from landscape.signals.study import Plan, Study
 from landscape.signals.updates import last_update
 from landscape.subject.subject import Subject
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerNorms:
-    """Norms of one parameter tensor."""
-
-    name: str
-    parameters: int
-    gradient_norm: Estimate
-    weight_norm: Estimate
-    update_norm: Estimate | None  # of the optimizer's last step; None when its state is not there
-
-
-@dataclass(frozen=True, kw_only=True)
-class GradientsResult(Result):
-    """The gradient of the mean loss at one checkpoint, tensor by tensor."""
-
-    name: ClassVar[str] = "gradients"
-
-    checkpoint: str
-    parameters: int
-    loss: Estimate
-    total_norm: Estimate
-    weight_norm: Estimate
-    update_norm: Estimate | None
-    layers: tuple[LayerNorms, ...]
-    non_finite: tuple[str, ...]  # tensors whose gradient holds NaN or infinity
-    unused: tuple[str, ...]  # tensors whose gradient is exactly zero
-
-    def summary(self) -> str:
-        """Return the answer in one line."""
-        return (
-            f"{self.checkpoint}: loss {self.loss}, gradient norm {self.total_norm}, weight norm "
-            f"{self.weight_norm}" + (f", last step {self.update_norm}" if self.update_norm else "")
-        )
-
-    def headline(self) -> tuple[tuple[str, Estimate], ...]:
-        """Return loss and norms."""
-        norms = (("loss", self.loss), ("gradient norm", self.total_norm))
-        norms += (("weight norm", self.weight_norm),)
-        return norms if self.update_norm is None else (*norms, ("last step", self.update_norm))
-
-    def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
-        """Draw the norms of every tensor on a log axis."""
-        series = {
-            "gradient": [one.gradient_norm.value for one in self.layers],
-            "weight": [one.weight_norm.value for one in self.layers],
-        }
-        if all(one.update_norm is not None for one in self.layers):
-            series["last step"] = [one.update_norm.value for one in self.layers if one.update_norm]
-        ink = NormsInk(names=tuple(one.name for one in self.layers), series=series)
-        draw_norms(axes, ink, label=label, colour=colour)
-
-    def caption(self) -> str:
-        """Return method and cost."""
-        return (
-            f"Euclidean norms per parameter tensor of {self.checkpoint}; gradient of the mean loss "
-            f"over {self.cost.samples:,} samples. {self.cost.seconds:.1f} s."
-        )
-
-    def tables(self) -> tuple[Table, ...]:
-        """Return one row per parameter tensor."""
-        rows = tuple(
-            (
-                one.name,
-                one.parameters,
-                one.gradient_norm,
-                one.weight_norm,
-                one.update_norm,
-                _ratio(one.update_norm, one.weight_norm),
-            )
-            for one in self.layers
-        )
-        columns = ("tensor", "parameters", "gradient", "weight", "last step", "step / weight")
-        return (Table("Norms per tensor", columns, rows),)
-
-    def findings(self) -> tuple[Finding, ...]:
-        """Return non-finite, unused and vanishing gradients."""
-        found = []
-        if self.non_finite:
-            found.append(
-                Finding(
-                    severity="critical",
-                    sentence=f"{len(self.non_finite)} tensors have gradients that are not finite.",
-                    evidence=_listed(self.non_finite),
-                    advice="Look at the loss of single batches, and at the learning rate before.",
-                )
-            )
-        if self.unused:
-            found.append(
-                Finding(
-                    severity="warning",
-                    sentence=f"{len(self.unused)} trainable tensors do not move the loss at all.",
-                    evidence=_listed(self.unused),
-                    advice="Freeze them or connect them; until then their curvature is exactly 0.",
-                )
-            )
-        return tuple(found)
-
-    def trust(self) -> tuple[tuple[str, str], ...]:
-        """Return what the numbers rest on."""
-        return (("gradient norms", f"exact on {self.cost.samples:,} samples; no sampling error"),)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gradients(Diagnostic[GradientsResult]):
-    """Gradient, weight and update norms of every layer."""
+    """Gradient norms, signals of every layer, noise scale and smoothness."""
 
     name: ClassVar[str] = "gradients"
     result: ClassVar[type[Result]] = GradientsResult
     question: ClassVar[Question] = "convergence"
+    follows: ClassVar[bool] = True
+    presets: ClassVar = {
+        "quick": {"samples": 64, "jacobian": 2, "steps": False, "width": 128},
+        "standard": {},
+        "full": {"samples": 2048, "jacobian": 16, "products": 16, "width": 1024},
+    }
+
+    samples: Annotated[
+        int, Option("samples whose signals and single gradients are looked at", at_least=0)
+    ] = 256
+    clip: Annotated[
+        float, Option("length to which every sample's gradient might be clipped", above=0)
+    ] = 1.0
+    jacobian: Annotated[
+        int, Option("samples whose Jacobian of layers in the input is studied", at_least=0)
+    ] = 4
+    products: Annotated[
+        int, Option("Hessian products for the noise scale with curvature", at_least=0, at_most=16)
+    ] = 0
+    steps: Annotated[bool, Option("smoothness along the gradient, by steps on all data")] = True
+    width: Annotated[
+        int, Option("widest layer whose inputs' conditioning is computed", at_least=0)
+    ] = 512
 
     def measure(self, subject: Subject) -> GradientsResult:
-        """Return the norms at the subject's checkpoint. Cost: two passes over the data."""
+        """Return norms and signals at the subject's checkpoint."""
         point, parameters = subject.point, subject.parameters
         gradient = subject.gradient(point)
         gradients, weights = parameters.split(gradient), parameters.split(point.theta)
@@ -146,8 +67,10 @@ class Gradients(Diagnostic[GradientsResult]):
             for name, weight in weights.items()
         )
         whole = torch.cat([step.flatten() for step in updates.values()]) if updates else None
+        parts = Study(subject, self._plan(subject), gradient).measured()
         return GradientsResult(
             checkpoint=subject.checkpoint.label,
+            step=subject.checkpoint.step,
             parameters=parameters.size,
             loss=Estimate.exact(subject.loss(point), "the given data"),
             total_norm=_norm(gradient),
@@ -156,6 +79,29 @@ class Gradients(Diagnostic[GradientsResult]):
             layers=layers,
             non_finite=tuple(n for n, g in gradients.items() if not bool(g.isfinite().all())),
             unused=tuple(n for n, g in gradients.items() if not bool(g.any())),
+            growth=None,
+            **vars(parts),
+        )
+
+    def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[GradientsResult]:
+        """Return the answer at one checkpoint, with the (L₀, L₁) fit to those so far."""
+        answer = self.measure(subject)
+        history = np.zeros((0, 2)) if before is None else before
+        if answer.smoothness is not None:
+            place = [answer.total_norm.value, answer.smoothness.effective.value]
+            history = np.vstack([history, place])
+        return Followed(replace(answer, growth=growth(history)), history if len(history) else None)
+
+    def _plan(self, subject: Subject) -> Plan:
+        return Plan(
+            samples=self.samples,
+            clip=self.clip,
+            jacobian=self.jacobian,
+            products=self.products,
+            steps=self.steps,
+            width=self.width,
+            learning_rate=subject.learning_rate or subject.checkpoint.learning_rate,
+            seed=self.seed,
         )
 
 
@@ -167,12 +113,3 @@ def _norm(vector: Tensor) -> Estimate:
 def _step_norm(step: Tensor) -> Estimate:
     method = "saved moments at the saved learning rate, weight decay left out"
     return replace(_norm(step), kind="estimate", method=method)
-
-
-def _ratio(update: Estimate | None, weight: Estimate) -> float | None:
-    return update.value / weight.value if update is not None and weight.value > 0 else None
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more

@@ -191,7 +191,7 @@ def _passed(
     length = len(batches) if isinstance(batches, list) else None
     with progress.task(f"evaluating {len(ts)} points", length) as task:
         for batch in batches:
-            found.append(_measured(subject.criterion, outputs(batch), batch, len(ts)))
+            found.append(measured(subject.criterion, outputs(batch), batch, len(ts)))
             task.advance()
     counts = _columns([one.counts[:1] for one in found])[0]
     each = np.maximum(counts, 1)
@@ -205,8 +205,19 @@ def _passed(
     )
 
 
-def _measured(loss: Loss, outputs: Iterator[Any], batch: Batch, points: int) -> PerSample:
-    """Return what each sample adds at each point (T, b)."""
+def measured(loss: Loss, outputs: Iterator[Any], batch: Batch, points: int) -> PerSample:
+    """Return what each sample adds to loss, errors and count at each point (T, b).
+
+    Args:
+        loss: Of the subject.
+        outputs: For the batch, at every point.
+        batch: On the device of the outputs.
+        points: T.
+
+    Raises:
+        DataError: Outputs and targets do not fit together.
+        ModelError: The loss gives nothing for single samples.
+    """
     first = next(outputs)
     loss.check(first, batch.targets)
     if not _sums_of_samples(loss, first, points):

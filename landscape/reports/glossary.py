@@ -243,6 +243,30 @@ GLOSSARY = (
         ("connect",),
     ),
     Term(
+        "Surface",
+        "L(θ + α d₁ + β d₂)",
+        "The loss along one or two directions out of n: it shows what they show and no more. "
+        "Height and colour are even in the logarithm of a loss.",
+        "Goodfellow, Vinyals & Saxe 2015, arXiv 1412.6544",
+        ("surface",),
+    ),
+    Term(
+        "Filter normalisation",
+        "dᵢ ← dᵢ ‖wᵢ‖ / ‖dᵢ‖ for every output unit i",
+        "Directions as long as the weights that they move, so that networks which compute the same "
+        "function at different scales have the same picture.",
+        "Li et al. 2018, arXiv 1712.09913",
+        ("surface",),
+    ),
+    Term(
+        "Curvature along a direction",
+        "uᵀ H u = lim (L(θ + hu) − 2 L(θ) + L(θ − hu)) / h²",
+        "The second difference of a slice against a product with the Hessian: two ways to one "
+        "number.",
+        "",
+        ("surface",),
+    ),
+    Term(
         "Gradient norm",
         "‖∇L(θ)‖₂",
         "Of the mean loss over the given data; zero at a critical point.",
@@ -254,6 +278,67 @@ GLOSSARY = (
         "‖Δθ‖₂",
         "The last step of the optimizer, from the state that stands beside the weights.",
         "Kingma & Ba 2015, arXiv 1412.6980",
+        ("gradients",),
+    ),
+    Term(
+        "Noise scale",
+        "B = tr Σ / ‖g‖²,  with curvature tr(HΣ) / gᵀHg",
+        "The batch size at which the noise of the gradient weighs as much as the gradient. Both"
+        " parts are without bias; the interval is Fieller's.",
+        "McCandlish et al. 2018, arXiv 1812.06162",
+        ("gradients",),
+    ),
+    Term(
+        "Signals",
+        "q = E‖h‖² / n,  E‖δ‖² / n with δ = N ∂L/∂h",
+        "Mean squares of a layer's output and of the gradient in it, over samples and units.",
+        "Poole et al. 2016, arXiv 1606.05340",
+        ("gradients",),
+    ),
+    Term(
+        "Mean-field gain χ₁ and depth scale ξ",
+        "χ₁ = σ_w² E φ′(z)²,  ξ = 1 / |ln χ₁|",
+        "The factor by which squared perturbations grow in a layer, from its weights and the "
+        "slopes that were seen; and the layers after which they have changed by a factor e.",
+        "Schoenholz et al. 2017, arXiv 1611.01232",
+        ("gradients",),
+    ),
+    Term(
+        "Dead, saturated",
+        "|φ′(z)| < 1/20 of the steepest",
+        "Saturated: the share of activations at which the function is flat. Dead: the share of "
+        "units for which it is, at every sample that was seen.",
+        "",
+        ("gradients",),
+    ),
+    Term(
+        "Gradient diversity",
+        "N Σ‖gᵢ‖² / ‖Σ gᵢ‖²",
+        "How many samples can be averaged before they repeat one another; 1 when all agree.",
+        "Yin et al. 2018, arXiv 1706.05699",
+        ("gradients",),
+    ),
+    Term(
+        "Smoothness β, L₀ and L₁",
+        "β = ‖g′ − g‖ / ‖θ′ − θ‖,  β ≤ L₀ + L₁ ‖g‖",
+        "How fast the gradient changes along a step of descent; and the lowest line in ‖g‖ that"
+        " no checkpoint lies above.",
+        "Santurkar et al. 2018, arXiv 1805.11604; Zhang et al. 2020, arXiv 1905.11881",
+        ("gradients",),
+    ),
+    Term(
+        "Jacobian singular values",
+        "s of J = ∂h/∂x, one J for each sample",
+        "How much a perturbed input is stretched on its way to a layer; all 1 is an isometry.",
+        "Saxe et al. 2014, arXiv 1312.6120; Pennington et al. 2017, arXiv 1711.04735",
+        ("gradients",),
+    ),
+    Term(
+        "Nuclear rank",
+        "‖G‖_*² / ‖G‖_F²",
+        "Of a matrix of gradients. Where it exceeds the stable rank tr A / λ_max of the inputs,"
+        " a step with equal singular values lowers the loss more than one along the gradient.",
+        "Davis & Drusvyatskiy 2025, arXiv 2512.04299",
         ("gradients",),
     ),
     Term(

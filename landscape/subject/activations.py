@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from landscape.subject.subject import Subject
 
 Side = Literal["input", "output"]
 See = Callable[[str, Tensor], Tensor | None]
+Passing = Callable[[str, nn.Module, Tensor | None], None]
 
 
 @contextmanager
@@ -49,6 +50,53 @@ def watching(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def observing(subject: Subject, entered: Passing, left: Passing) -> Iterator[None]:
+    """Show every call of every module for the length of a block.
+
+    Args:
+        subject: Whose network.
+        entered: Called before a module's forward with its name (`""` is the whole network), the
+            module, and its first tensor input, None where there is none.
+        left: Called after it with its first tensor output; not after an error.
+    """
+    if subject.batches is not None:
+        _ = subject.criterion  # chosen by a forward pass of its own, which is not to be seen
+    handles: list[Any] = []
+    try:
+        for name, module in subject.network.model.named_modules():
+            handles += _around(module, name, entered, left)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _around(module: nn.Module, name: str, entered: Passing, left: Passing) -> list[Any]:
+    def before(module: nn.Module, args: Any, kwargs: Any) -> None:
+        entered(name, module, tensor_in((*args, *kwargs.values())))
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        del args
+        left(name, module, tensor_in((output,)))
+
+    return [
+        module.register_forward_pre_hook(before, with_kwargs=True),
+        module.register_forward_hook(after),
+    ]
+
+
+def tensor_in(values: Any) -> Tensor | None:
+    """Return the first tensor of what a module takes or gives; None where there is none."""
+    if isinstance(values, Tensor):
+        return values
+    if isinstance(values, Mapping):
+        values = tuple(values.values())
+    if isinstance(values, tuple | list):
+        return next((one for part in values if (one := tensor_in(part)) is not None), None)
+    return None
 
 
 def channel_axis(module: nn.Module, activation: Tensor) -> int:

@@ -88,9 +88,9 @@ def _classified(logits: Tensor, targets: Tensor) -> PerSample:
 
 
 def _of_model(loss: ModelLoss, outputs: Any, targets: Any) -> PerSample:
-    logits, whole = logits_of(outputs), float(loss.total(outputs, targets))
+    logits, whole = logits_of(outputs), float(loss.total(outputs, targets).detach())
     for found in _candidates(logits, targets):
-        if abs(float(found.losses.sum()) - whole) <= AGREEMENT * abs(whole):
+        if abs(float(found.losses.sum().detach()) - whole) <= AGREEMENT * abs(whole):
             return found
     why = "no cross-entropy or squared error of its logits gives the loss that the model returns"
     raise _none_for_samples("hf", why)

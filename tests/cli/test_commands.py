@@ -324,7 +324,7 @@ def test_as_a_module():
         [*command, "--json"], capture_output=True, text=True, check=False, env=environment
     )
     assert ended.returncode == 0, ended.stderr
-    assert json.loads(ended.stdout)["schema"] == "landscape/gradients/1"
+    assert json.loads(ended.stdout)["schema"] == "landscape/gradients/2"
     assert ended.stderr == "note: loss ce chosen: the targets are integers (torch.int64)\n"
     failed = subprocess.run(
         [*command[:5], "weights", "nowhere.pt"], capture_output=True, text=True, check=False

@@ -58,7 +58,8 @@ def test_unused_parameters_are_named_and_frozen_ones_left_out():
 
 def test_a_used_network_has_no_findings():
     result = Gradients().run(CASES["mlp"]().subject())
-    assert result.unused == result.non_finite == result.findings() == ()
+    assert result.unused == result.non_finite == ()
+    assert all(finding.severity == "notable" for finding in result.findings())
 
 
 def test_a_gradient_that_is_not_finite_is_named():
@@ -230,3 +231,253 @@ def test_document_fits_its_schema_and_comes_back():
     assert back.to_json() == document
     assert len(back.series) == 2
     assert back.layers == result.layers
+
+
+# --- signals, noise, Jacobians -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("self-scored",)])
+def test_every_part_is_there_or_says_why_not(name):
+    problem = CASES[name]()
+    result = Gradients(products=16).run(problem.subject(dtype="float64"))
+    left = {one.part: one.reason for one in result.left_out}
+    assert set(left) <= {"noise with curvature"} | {p for p in left if p.startswith("conditioning")}
+    assert all(left.values())
+    assert result.signals
+    assert result.per_sample is not None
+    assert result.jacobian is not None
+    assert result.smoothness is not None
+    assert result.noise is not None
+    assert result.noise.simple == result.noise_scale
+    batches = problem.subject().batches
+    assert batches is not None
+    number = batches.samples
+    assert result.per_sample.samples == result.signals[0].forward.samples == number
+
+
+def test_the_document_of_the_product_page():
+    """What scripts may rely on, by its path."""
+    answer = Gradients().run(CASES["ragged"]().subject()).to_json()["answer"]
+    assert answer["layers"][0]["gradient_norm"]["value"] > 0
+    assert answer["layers"][0]["weight_norm"]["value"] > 0
+    assert answer["noise_scale"]["interval"][0] >= 0
+    assert isinstance(answer["per_sample"]["quantiles"]["0.5"], float)
+    assert isinstance(answer["per_sample"]["quantiles"]["0.95"], float)
+
+
+class Chain(nn.Module):
+    """One weight to a layer."""
+
+    def __init__(self, weights: list[float]) -> None:
+        super().__init__()
+        ones = [nn.Linear(1, 1, bias=False, dtype=F64) for _ in weights]
+        for layer, weight in zip(ones, weights, strict=True):
+            layer.weight.data.fill_(weight)
+        self.layers = nn.Sequential(*ones)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x) / 2**0.5
+
+
+@pytest.mark.parametrize(
+    "weights", [[2.0] * 8, [0.5] * 8, [1.5, 0.5, 2.0, 0.8, 1.2, 3.0]], ids=["2", "half", "mixed"]
+)
+def test_the_chain_has_the_gradients_of_its_closed_form(weights):
+    """F = ½ (Πw − 1)²: |∂F/∂wᵢ| = |Πⱼ≠ᵢ wⱼ| |Πw − 1|; for 2: 2^(L−1) (2^L − 1)."""
+    x = torch.ones(3, 1, dtype=F64)
+    result = Gradients().run(Subject(Chain(weights), "mse", (x, x / 2**0.5)))
+    product = float(torch.tensor(weights, dtype=F64).prod())
+    for layer, weight in zip(result.layers, weights, strict=True):
+        exact = abs(product / weight) * abs(product - 1)
+        assert layer.gradient_norm.value == pytest.approx(exact, rel=1e-10)
+    if len(set(weights)) == 1:
+        weight, depth = weights[0], len(weights)
+        exact = abs(weight ** (depth - 1) * (weight**depth - 1))
+        assert result.layers[0].gradient_norm.value == pytest.approx(exact, rel=1e-10)
+        assert result.trend is not None
+        assert result.trend.value == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("gain", [0.5, 2.0, 8.0])
+def test_relu_layers_have_a_gain_of_half_their_variance(gain):
+    draw = torch.Generator().manual_seed(0)
+    layers: list[nn.Module] = []
+    for number in range(12):
+        layer = nn.Linear(64, 64, bias=False)
+        layer.weight.data = torch.randn(64, 64, generator=draw) * (gain / 64) ** 0.5
+        layers += [nn.ReLU(), layer] if number else [layer]
+    x = torch.randn(32, 64, generator=draw)
+    result = Gradients().run(Subject(nn.Sequential(*layers), "mse", (x, x)))
+    assert result.mean_field is not None
+    assert result.mean_field.gain.value == pytest.approx(gain / 2, rel=0.15)
+    assert result.mean_field.layers == 11
+    assert result.matrices == 12
+
+
+def test_the_trend_is_that_of_the_gradients():
+    """A plain sigmoid network vanishes towards the input; the finding says so."""
+    draw = torch.Generator().manual_seed(1)
+    layers: list[nn.Module] = []
+    for number in range(8):
+        layer = nn.Linear(16, 16, dtype=F64)
+        layer.weight.data = torch.randn(16, 16, generator=draw, dtype=F64) / 4
+        layers += [nn.Sigmoid(), layer] if number else [layer]
+    x = torch.randn(40, 16, generator=draw, dtype=F64)
+    result = Gradients().run(Subject(nn.Sequential(*layers), "mse", (x, x)))
+    norms = [layer.gradient_norm.value for layer in result.layers if "weight" in layer.name]
+    slopes = [
+        (torch.tensor(norms[j]).log() - torch.tensor(norms[i]).log()) / (j - i)
+        for i in range(8)
+        for j in range(i + 1, 8)
+    ]
+    assert result.trend is not None
+    assert result.trend.value == pytest.approx(float(torch.stack(slopes).quantile(0.5)), rel=1e-5)
+    assert any("vanish" in finding.sentence for finding in result.findings())
+
+
+def test_softmax_at_zero_logits():
+    """The bias's gradient is p − mean one-hot, and the loss ln C."""
+    x = torch.randn(30, 4, generator=torch.Generator().manual_seed(2), dtype=F64)
+    y = torch.randint(3, (30,), generator=torch.Generator().manual_seed(3))
+    model = nn.Linear(4, 3, dtype=F64)
+    nn.init.zeros_(model.weight)
+    nn.init.zeros_(model.bias)
+    result = Gradients().run(Subject(model, "ce", (x, y)))
+    assert result.loss.value == pytest.approx(float(torch.tensor(3.0).log()))
+    exact = (torch.full((3,), 1 / 3, dtype=F64) - torch.eye(3, dtype=F64)[y].mean(0)).norm()
+    (bias,) = [layer for layer in result.layers if layer.name == "bias"]
+    assert bias.gradient_norm.value == pytest.approx(float(exact))
+
+
+def test_half_precision_norms_are_accumulated_in_float32_or_better():
+    """Sums of squares in bfloat16 would be off by tenths."""
+    draw = torch.Generator().manual_seed(0)
+    grads = [
+        torch.randn(n, generator=draw, dtype=torch.bfloat16) for n in (1000, 1040, 1080, 1120, 966)
+    ]
+
+    class Given(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ParameterList([nn.Parameter(torch.zeros_like(g)) for g in grads])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            total = sum((p * g.to(p.dtype)).sum() for p, g in zip(self.parts, grads, strict=True))
+            return x[:, 0] * 0 + total
+
+    def plain(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return outputs + 0 * targets
+
+    x = torch.ones(4, 1)
+    result = Gradients(samples=0, jacobian=0, steps=False).run(
+        Subject(Given(), plain, (x, x[:, 0]))
+    )
+    exact = float(torch.cat([g.double() for g in grads]).norm())
+    assert result.total_norm.value == pytest.approx(exact, rel=1e-6)
+
+
+def test_batches_that_mix_samples_keep_what_can_be_had():
+    class Mixing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x - x.mean(0))
+
+    x = torch.randn(12, 4, generator=torch.Generator().manual_seed(4))
+    result = Gradients().run(Subject(Mixing(), "mse", (x, x[:, :3])))
+    left = {one.part: one.reason for one in result.left_out}
+    assert "other samples" in left["single gradients"]
+    assert "other samples" in left["Jacobian"]
+    assert result.noise is None
+    assert result.noise_scale.reason == left["single gradients"]
+    assert result.signals
+    assert result.smoothness is not None
+    assert any("other samples" in value for _, value in result.trust())
+
+
+def test_what_is_not_asked_for_costs_nothing():
+    problem = CASES["mlp"]()
+    asked = Gradients(samples=0, jacobian=0, steps=False, width=0)
+    result = asked.run(problem.subject())
+    assert {one.reason for one in result.left_out} == {"not asked for"}
+    assert result.signals == result.conditioning == ()
+    assert result.noise is result.jacobian is result.smoothness is result.per_sample is None
+
+
+def test_a_bound_on_products_is_kept():
+    from landscape.budget import Budget, spending
+
+    with spending(Budget(products=8)):
+        result = Gradients(products=16).run(CASES["soft-labels"]().subject())
+    assert result.cost.products <= 8
+
+
+def test_a_series_tells_whether_smoothness_grows_with_the_gradient():
+    """F = w⁴ at eight places: β ≈ 12 w² and ‖g‖ = 4 |w|³."""
+
+    class Fourth(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(torch.ones(1, dtype=F64))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * self.w.square()
+
+    model, ends = Fourth(), []
+    places = [0.3, 0.5, 0.8, 1.1, 1.5, 2.0, 2.5, 3.0]
+    for place in places:
+        model.w.data.fill_(place)
+        ends.append(Checkpoint.of_model(model, f"w = {place}"))
+    x = torch.ones(4, 1, dtype=F64)
+    result = Gradients().run(Subject(model, "mse", (x, 0 * x), ends))
+    fit = result.series[-1].growth
+    assert result.series[1].growth is None
+    assert fit is not None
+    assert fit.trend is not None
+    assert fit.trend.interval[0] > 0
+    assert fit.norms == pytest.approx([4 * w**3 for w in places])
+    for w, beta in zip(places, fit.smoothness, strict=True):
+        assert beta == pytest.approx(12 * w**2, rel=0.1)
+    assert (fit.constant.value + fit.slope.value * fit.norms >= fit.smoothness - 1e-9).all()
+    assert any("smoothness grows" in finding.sentence for finding in result.findings())
+
+
+def test_train_mode_takes_the_batch_whole():
+    problem = CASES["cnn"]()
+    result = Gradients(samples=4).run(problem.subject(mode="train"))
+    assert any("sample" in one.reason for one in result.left_out if one.part == "single gradients")
+    assert result.signals
+
+
+@pytest.mark.parametrize("name", ["residual", "tied", "recurrent"])
+def test_figures_are_drawn(name, tmp_path):
+    from landscape.figures.canvas import save
+
+    problem = CASES[name]()
+    ends = [Checkpoint.of_model(problem.model, f"step {i}") for i in range(2)]
+    result = Gradients().run(problem.subject(checkpoints=ends))
+    drawn = {picture.name: picture for picture in result.pictures()}
+    assert set(drawn) <= set(GradientsResult.picture_names)
+    assert {"signals", "samples", "series"} <= set(drawn)
+    for picture in drawn.values():
+        save(picture.figure(), tmp_path / f"{picture.name}.png")
+        assert picture.text.endswith(".")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["mlp", "residual", "tied", "ignored", "recurrent"])
+def test_an_accelerator_tells_the_same(name):
+    asked = Gradients(products=16)
+    problem = CASES[name]()
+    here = asked.run(problem.subject(dtype="float64"))
+    there = asked.run(Subject(problem.model, problem.loss, problem.data, device="cuda",
+                              dtype="float64", **problem.settings))  # fmt: skip
+    assert there.total_norm.value == pytest.approx(here.total_norm.value, rel=1e-6)
+    assert there.per_sample is not None
+    assert here.per_sample is not None
+    assert there.per_sample.lengths == pytest.approx(here.per_sample.lengths, rel=1e-6)
+    assert [one.name for one in there.signals] == [one.name for one in here.signals]
+    for ours, theirs in zip(here.signals, there.signals, strict=True):
+        assert theirs.forward.value == pytest.approx(ours.forward.value, rel=1e-6)
