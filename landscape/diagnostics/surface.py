@@ -1,0 +1,119 @@
+"""What the loss looks like around checkpoints: along lines, or over a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal, Self
+
+from landscape.answer import Result
+from landscape.base import Diagnostic, Needs, Option, Question
+from landscape.connectivity.labels import distinct
+from landscape.errors import SettingError
+from landscape.estimate import Status
+from landscape.subject.subject import Subject
+from landscape.surfaces.plan import Plan
+from landscape.surfaces.result import SurfaceResult
+from landscape.surfaces.studied import Study
+
+RUN = 3  # checkpoints from which on a report shows their run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surface(Diagnostic[SurfaceResult]):
+    """What the loss looks like around checkpoints: along lines, or over a plane."""
+
+    name: ClassVar[str] = "surface"
+    result: ClassVar[type[Result]] = SurfaceResult
+    question: ClassVar[Question] = "quality"
+    needs: ClassVar[Needs] = Needs(checkpoints=(1, None), each=False)
+    presets: ClassVar = {
+        "quick": {"points": 15, "samples": 500},
+        "standard": {},
+        "full": {"points": 51},
+    }
+
+    directions: Annotated[
+        Literal["random", "eigenvectors", "gradient", "trajectory", "checkpoints", "curve"],
+        Option(
+            "about each checkpoint: random, eigenvectors, gradient; through several: trajectory "
+            "(a run), checkpoints (three), curve (two)"
+        ),
+    ] = "random"
+    dimensions: Annotated[int, Option("1: lines, 2: a plane", at_least=1, at_most=2)] = 2
+    points: Annotated[int, Option("points along each axis, an odd number", at_least=3)] = 31
+    span: Annotated[
+        float,
+        Option("reach of the axes, relative: 1 is as far as the weights are long", above=0),
+    ] = 1.0
+    draws: Annotated[int, Option("random lines that are averaged", at_least=1)] = 5
+    normalise: Annotated[
+        Literal["filter", "layer", "none"],
+        Option("what of a random direction is as long as the weights: every filter, every tensor"),
+    ] = "filter"
+    biases: Annotated[
+        bool, Option("random directions move biases and normalisation parameters too")
+    ] = False
+    statistics: Annotated[Literal["recomputed", "kept"], Option("of BatchNorm, at every point")] = (
+        "recomputed"
+    )
+    samples: Annotated[
+        int, Option("samples that the surface is evaluated on; 0: all", at_least=0)
+    ] = 0
+    unchecked: Annotated[bool, Option("do not hold its curvature against Hessian products")] = False
+    curve_steps: Annotated[int, Option("minibatches that the curve is fitted on", at_least=1)] = (
+        2000
+    )
+    curve_learning_rate: Annotated[float, Option("of the curve's fit", above=0)] = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.points % 2 == 0:
+            raise SettingError(
+                f"an odd number of points is needed, got {self.points}",
+                where="Surface.points",
+                why="the checkpoint itself is one of them, in the middle",
+                hint=f"ask for {self.points + 1}",
+            )
+        if self.dimensions == 1 and self.directions in ("checkpoints", "curve"):
+            raise SettingError(
+                f"--directions {self.directions} is a plane",
+                where="Surface.dimensions",
+                why="one dimension was asked for",
+                hint="leave --dimensions at 2; `landscape connect` shows the loss on a path",
+            )
+
+    def fitted(self, subject: Subject) -> Self:
+        """Return the question about the run as a whole where there are many checkpoints."""
+        run = len(subject.checkpoints) >= RUN and self.directions == "random"
+        return replace(self, directions="trajectory") if run else self
+
+    def measure(self, subject: Subject) -> SurfaceResult:
+        """Return the surfaces of a subject's checkpoints."""
+        _ = subject.count  # verifies that network, data and loss fit together
+        plan = Plan(
+            kind=self.directions,
+            dimensions=self.dimensions,
+            points=self.points,
+            span=self.span,
+            draws=self.draws,
+            normalise=self.normalise,
+            biases=self.biases,
+            statistics=self.statistics,
+            samples=self.samples,
+            check=not self.unchecked,
+            curve_steps=self.curve_steps,
+            curve_learning_rate=self.curve_learning_rate,
+            seed=self.seed,
+        )
+        found = Study(subject, plan, distinct(subject.checkpoints)).result()
+        status, message = _status(found)
+        return replace(found, status=status, message=message)
+
+
+def _status(found: SurfaceResult) -> tuple[Status, str]:
+    """Return how the study ended; cells that are not finite are marked, not an error."""
+    if all(one.infinite.all() for one in found.sheets):
+        return Status.NOT_FINITE, "The loss is finite nowhere on the surface."
+    cells = sum(int(one.infinite.sum()) for one in found.sheets)
+    told = f"The loss is not finite in {cells:,} cells, which are marked." if cells else ""
+    return Status.CONVERGED, told
