@@ -30,13 +30,13 @@ def draw(axes: Axes, ink: ProfileInk) -> None:
     if ink.level is not None:
         axes.axhline(ink.level, color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0.9)
     axes.grid(axis="y")
-    axes.set_ylabel(ink.quantity, parse_math=False)
+    axes.set_ylabel(plain(ink.quantity))
     _name_places(axes, ink)
     handles: list[Artist] = [
         Line2D([], [], color=PALETTE[n % len(PALETTE)], marker=MARKERS[n % len(MARKERS)], ms=4)
         for n in range(len(shown))
     ]
-    legend_above(axes, (handles, [one.name for one in shown]))
+    legend_above(axes, (handles, [plain(one.name, 40) for one in shown]))
 
 
 def _trace(axes: Axes, one: Trace, colour: str, marker: str) -> None:
@@ -78,9 +78,9 @@ def _scale(axes: Axes, shown: list[Trace], level: float | None) -> None:
 def _name_places(axes: Axes, ink: ProfileInk) -> None:
     count = len(ink.names)
     axes.set_xlim(-0.5, count - 0.5)
-    axes.set_xlabel(ink.along)
+    axes.set_xlabel(plain(ink.along))
     if count > NAMED:
-        axes.set_xlabel(f"{ink.along}, first to last of {count}")
+        axes.set_xlabel(f"{plain(ink.along)}, first to last of {count}")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
         return
     names = [plain(name, LONGEST) for name in ink.names]

@@ -151,4 +151,4 @@ def test_one_answer_can_be_rendered(one: Report) -> None:
 
 
 def test_size(page: str) -> None:
-    assert len(page.encode()) < 400_000
+    assert len(page.encode()) < 450_000

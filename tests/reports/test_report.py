@@ -128,10 +128,9 @@ def test_save_into_a_locked_folder_is_an_error(one: Report, tmp_path: Path) -> N
 def test_names_of_sections_cannot_leave_the_folder(one: Report, tmp_path: Path) -> None:
     section = dataclasses.replace(one.sections[0], name="../../evil/$(x)")
     path = dataclasses.replace(one, sections=(section,)).save(tmp_path / "out")
-    assert sorted(p.name for p in (path.parent / "figures").iterdir()) == [
-        "evil-x.png",
-        "evil-x.svg",
-    ]
+    names = {p.name for p in (path.parent / "figures").iterdir()}
+    assert {"evil-x.png", "evil-x.svg"} <= names
+    assert all(name.startswith("evil-x") for name in names)
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 

@@ -1,0 +1,1 @@
+"""Statistics of a training run, recorded while it runs and read afterwards."""

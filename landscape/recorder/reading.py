@@ -1,0 +1,177 @@
+"""From a log to what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from landscape.estimate import Estimate, Status
+from landscape.recorder.answer import LayerTrack, Series, SignalTrack, TrackResult
+from landscape.recorder.depth import depth_slopes
+from landscape.recorder.history import History, history_of
+from landscape.recorder.idle import states
+from landscape.recorder.log import Log
+from landscape.recorder.spikes import outstanding
+from landscape.recorder.verdict import RECENT
+from landscape.recorder.verdicts import clip_rate, verdicts_of
+from landscape.signals.intervals import ratio_of_means
+from landscape.signals.two_batch import signal_and_noise
+
+NOISE_DRAWS = 200  # rows of details that the noise scale is a ratio of means of
+MOST_STEPS = 4000  # of a series that is kept
+COLUMNS = 160  # of the layers over the run
+
+
+def track(log: Log) -> TrackResult:
+    """Return what a log says. Cost: one pass over it."""
+    history = history_of(log)
+    noise, reason = noise_scale(history)
+    verdicts = verdicts_of(history)
+    broken = any(one.kind == "not finite" for one in verdicts)
+    steps, columns = len(history.steps), _columns(history)
+    known = history.samples[np.isfinite(history.samples)]
+    return TrackResult(
+        status=Status.NOT_FINITE if broken else Status.CONVERGED,
+        message="" if broken else "Everything that was recorded is finite.",
+        provenance=dict(log.header.get("environment", {})),
+        log=log.path.name,
+        steps=steps,
+        first_step=int(history.steps[0]) if steps else None,
+        last_step=int(history.steps[-1]) if steps else None,
+        seconds=float(history.time[-1]) if steps else 0.0,
+        ended=log.ended,
+        torn=log.torn,
+        optimizer=history.optimizer,
+        series_of=_series(history),
+        layers=_layers(history),
+        layer_steps=columns[0],
+        layer_norms=columns[1],
+        signals=_signals(history),
+        slopes=depth_slopes(history),
+        skipped_steps=int(history.skipped.sum()),
+        clip_rate=clip_rate(history),
+        noise_scale=noise,
+        noise_unit=history.piece_unit,
+        noise_reason=reason,
+        samples_per_step=float(np.median(known)) if len(known) else None,
+        answers=tuple(_answered(one) for one in history.answers),
+        verdicts=verdicts,
+        overhead=(history.overhead or {}).get("share"),
+        unseen=str(log.header.get("unseen", "")),
+    )
+
+
+def noise_scale(history: History, last: int = NOISE_DRAWS) -> tuple[Estimate | None, str]:
+    """Return B = tr Σ / |G|² over the last steps with details, or None and why.
+
+    It is the ratio of the means of unbiased estimates of both, with Fieller's interval; steps are
+    taken as independent, and G as changing little among them.
+
+    Source: McCandlish et al. 2018, arXiv 1812.06162, appendix A.
+    """
+    usable = history.pieces[:, 3] > 1
+    usable &= np.isfinite(history.pieces).all(axis=1)
+    rows = history.pieces[usable][-last:]
+    if len(rows) < 2:
+        return None, (
+            "the noise is seen in the differences of micro-batches or ranks: accumulate gradients "
+            "over two micro-batches or more, or train on several ranks"
+        )
+    small, big, inverse_size, pieces = rows.T
+    signal, noise = signal_and_noise(small, big, inverse_size=inverse_size, pieces=pieces)
+    method = f"two batch sizes, ratio of means over {len(rows)} steps, Fieller"
+    return ratio_of_means(noise, signal, method, samples=len(rows)), ""
+
+
+def _series(history: History) -> Series:
+    before, after = history.total_before, history.total
+    rows = _extremes(before)
+    return Series(
+        step=history.steps[rows].astype(float),
+        loss=history.loss[rows],
+        gradient_norm_before=before[rows],
+        gradient_norm=after[rows],
+        learning_rate=history.rate[rows],
+        cosine_step=history.detailed.astype(float),
+        cosine=history.cosine,
+        spikes=history.steps[outstanding(before)].astype(float),
+        skipped=history.steps[history.skipped].astype(float),
+    )
+
+
+def _extremes(values: np.ndarray) -> np.ndarray:
+    """Return the rows of the least and the greatest value of neighbours; all where they are few."""
+    if len(values) <= MOST_STEPS:
+        return np.arange(len(values))
+    parts = np.array_split(np.arange(len(values)), MOST_STEPS // 2)
+    sizes = np.nan_to_num(values, nan=np.inf)
+    both = [(part[np.argmin(sizes[part])], part[np.argmax(sizes[part])]) for part in parts]
+    return np.unique(np.array(both))
+
+
+def _columns(history: History) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps (c,) and gradient norms (N, c): medians over neighbours."""
+    if not len(history.steps):
+        return np.zeros(0), np.zeros((len(history.names), 0))
+    parts = np.array_split(np.arange(len(history.steps)), min(COLUMNS, len(history.steps)))
+    steps = np.array([float(history.steps[part].mean()) for part in parts])
+    norms = np.stack([np.median(history.before[part], axis=0) for part in parts], axis=1)
+    return steps, norms
+
+
+def _layers(history: History) -> tuple[LayerTrack, ...]:
+    if not len(history.steps):
+        return ()
+    ratio = history.ratio[-RECENT:]
+    return tuple(
+        LayerTrack(
+            name=name,
+            parameters=int(history.sizes[place]),
+            state=state,
+            gradient_norm=float(np.median(history.before[-RECENT:, place])),
+            weight_norm=float(history.weight[-1, place]),
+            first_weight_norm=float(history.weight[0, place]),
+            update_ratio=_median(ratio[:, place]),
+        )
+        for place, (name, state) in enumerate(zip(history.names, states(history), strict=True))
+    )
+
+
+def _signals(history: History) -> tuple[SignalTrack, ...]:
+    if not len(history.detailed):
+        return ()
+    seen = history.signals
+    return tuple(
+        SignalTrack(
+            name=name or "the network",
+            forward=float(seen["forward"][-1, place]),
+            first_forward=float(seen["forward"][0, place]),
+            backward=float(seen["backward"][-1, place]),
+            first_backward=float(seen["backward"][0, place]),
+            dead=_known(seen["dead"][-1, place]),
+            saturated=_known(seen["saturated"][-1, place]),
+        )
+        for place, name in enumerate(history.modules)
+    )
+
+
+def _answered(record: dict[str, object]) -> str:
+    place = f"step {record['step']}: {record['name']}"
+    if isinstance(error := record.get("error"), dict):
+        return f"{place} failed: {error.get('what')}"
+    document = record.get("document")
+    if not isinstance(document, dict):
+        return place
+    answer = document["answer"]
+    top = (answer.get("eigenvalues") or {}).get("top") or []
+    shown = f", λ₁ {top[0]['value']:.4g}" if top and top[0]["value"] is not None else ""
+    waited = f", {record['waited']} steps late" if "waited" in record else ""
+    return f"{place} {document['status']}{shown}{waited}"
+
+
+def _median(values: np.ndarray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if len(known) else None
+
+
+def _known(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,314 @@
+"""`Recorder`: per-layer statistics and diagnostics inside any training loop."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+
+from landscape.answer import Finding
+from landscape.base import Diagnostic
+from landscape.errors import OutputError, SettingError
+from landscape.recorder.answer import TrackResult
+from landscape.recorder.cadence import Cadence
+from landscape.recorder.hooks import Hooks
+from landscape.recorder.journal import SCHEMA, Journal
+from landscape.recorder.log import Log, read_log
+from landscape.recorder.network import inner_optimizer, watched
+from landscape.recorder.overhead import Meter, Overhead
+from landscape.recorder.reading import track
+from landscape.recorder.schedule import Schedule
+from landscape.subject.provenance import environment
+
+L = TypeVar("L", Tensor, float)
+
+
+class Recorder:
+    """Watches a training run: one line around the loop, nothing in the network is rewritten.
+
+        with ls.Recorder(model, optimizer, log="run.jsonl") as rec:
+            for inputs, targets in loader:
+                optimizer.zero_grad()
+                rec.loss(criterion(model(inputs), targets)).backward()
+                optimizer.step()
+        print(rec.result().summary())
+
+    At every step: norms of the gradient of each parameter tensor, before and after clipping, norms
+    of the weights, learning rate, loss, loss scale and skipped steps. Every tenth step besides:
+    size of the update, second moments of activations and of the gradients that reach them, dead
+    and saturated units, the cosine of successive gradients, and, with several micro-batches or
+    ranks, the gradient noise. The run goes on bit for bit as without; nothing waits for a GPU.
+
+    The loss is recorded when it is shown to `rec.loss`, or when the network returns it itself.
+    Gradients are counted as clipped when their norms at `optimizer.step` differ from those at the
+    end of the last backward pass.
+
+    Args:
+        model: The network, as the loop calls it: wrapped for data parallelism, or compiled.
+        optimizer: Whose steps are recorded.
+        every: Steps between rows of norms.
+        details_every: Steps between rows of the dearer statistics; 0: none.
+        log: A file of JSON lines; gone on with where it is there. `{rank}` in its name stands for
+            the rank of the process; without, only rank 0 records. None: a temporary file.
+        scaler: The `GradScaler` of mixed precision, so that norms are those of unscaled gradients
+            and skipped steps are known.
+        schedule: Diagnostics, and the steps between their answers: `{ls.Spectrum(top=1): 500}`.
+        data: A fixed probe for them, as `Subject` takes it.
+        loss: For them, as `Subject` takes it.
+        share: Of wall-clock time that they may take; they wait when it is spent.
+        step: The number of the first step; None: where the log ends, or 0.
+        quiet: Say nothing at the end.
+
+    Raises:
+        ModelError: The network is sharded, or does not train.
+        SettingError: A setting is out of bounds.
+        OutputError: The log cannot be written, or is that of another network.
+
+    Cost: one pass over gradients per backward pass, one over gradients and weights per step;
+    of details, three passes over activations, and copies of weights and of gradients.
+    """
+
+    def __init__(  # noqa: PLR0913 - the one line around a loop
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        every: int = 1,
+        details_every: int = 10,
+        log: str | Path | None = None,
+        scaler: Any = None,
+        schedule: Mapping[Diagnostic[Any], int] | None = None,
+        data: object = None,
+        loss: Any = "auto",
+        share: float = 0.05,
+        step: int | None = None,
+        quiet: bool = False,
+    ) -> None:
+        _check(every >= 1, "every", "at least 1", every)
+        _check(details_every >= 0, "details_every", "at least 0", details_every)
+        _check(share > 0, "share", "above 0", share)
+        self._optimizer, found = inner_optimizer(optimizer)
+        self._scaler = scaler if scaler is not None else found
+        self._watched = watched(model, self._optimizer)
+        self._cadence = Cadence(every=every, details_every=details_every)
+        self._settings = {
+            **vars(self._cadence),
+            "share": share if schedule else None,
+            "schedule": {repr(question): steps for question, steps in (schedule or {}).items()},
+        }
+        self._asked_step, self._quiet = step, quiet
+        self._path, self._active = _place(log)
+        self._meter = Meter(self._watched.tensors[0].device.type)
+        self._schedule = Schedule(
+            schedule if schedule and _rank() == 0 else {},
+            model=model,
+            optimizer=self._optimizer,
+            data=data,
+            loss=loss,
+            share=share,
+            meter=self._meter,
+        )
+        self._hooks: Hooks | None = None
+        self._journal: Journal | None = None
+
+    # --- attaching -------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self.attach()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.detach()
+
+    def attach(self) -> Self:
+        """Begin to record; for loops that a `with` does not fit around."""
+        if self._hooks is not None or not self._active:
+            return self
+        first = self._first_step()
+        self._journal = Journal(self._path)
+        self._journal.write([self._header(first)])
+        self._hooks = Hooks(
+            self._watched,
+            self._optimizer,
+            scaler=self._scaler,
+            cadence=self._cadence,
+            step=first,
+            ranks=_averaged(self._watched.model),
+            meter=self._meter,
+            after_step=self._after_step,
+        )
+        self._hooks.start()
+        return self
+
+    def detach(self) -> None:
+        """Write what is left, remove every hook, and say what recording cost."""
+        if self._hooks is None or self._journal is None:
+            return
+        hooks, self._hooks = self._hooks, None
+        hooks.stop()
+        cost = self.overhead
+        end = {"kind": "end", "step": hooks.step, "overhead": {**vars(cost), "share": cost.share}}
+        self._write([*hooks.records(all_of_them=True), end])
+        self._journal.close()
+        if not self._quiet:
+            self._tell(cost)
+
+    def loss(self, value: L) -> L:
+        """Record the loss of a batch or micro-batch, and return it unchanged.
+
+        Args:
+            value: A scalar tensor, which is not waited for, or a number. Of several in one step
+                the mean is recorded.
+        """
+        if self._hooks is not None:
+            self._hooks.loss(value)
+        return value
+
+    # --- reading ---------------------------------------------------------------------------
+
+    @property
+    def overhead(self) -> Overhead:
+        """Return what recording has cost so far."""
+        return self._meter.read()
+
+    def log(self) -> Log:
+        """Return everything that was recorded so far, waiting for what is under way."""
+        if self._journal is None:
+            raise SettingError(
+                "nothing was recorded",
+                where="Recorder",
+                why="" if self._active else "only rank 0 records; {rank} in log= lets all",
+                hint="attach it first: with ls.Recorder(model, optimizer) as rec",
+            )
+        if self._hooks is not None:
+            self._journal.write(self._hooks.records(all_of_them=True))
+        return read_log(self._journal.path)
+
+    def result(self) -> TrackResult:
+        """Return what the run looks like so far: series, layers, noise scale, verdicts."""
+        return track(self.log())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return the verdicts, gravest first."""
+        return self.result().findings()
+
+    # --- inside ----------------------------------------------------------------------------
+
+    def _after_step(self, step: int) -> None:
+        if self._hooks is None or self._journal is None:
+            return
+        self._write([*self._hooks.records(), *self._schedule.run(step)])
+
+    def _write(self, records: list[dict[str, Any]]) -> None:
+        """Append to the log; when it cannot be written any more, say so and let the run go on."""
+        try:
+            if self._journal is not None:
+                self._journal.write(records)
+        except OutputError as error:
+            sys.stderr.write(f"landscape: {error.what}: {error.why}; the run goes on without it\n")
+
+    def _first_step(self) -> int:
+        """Return the number of the first step; a log that is there must be of this network.
+
+        Raises:
+            OutputError: It is of another one.
+        """
+        if self._path is None or not self._path.exists() or not self._path.stat().st_size:
+            return self._asked_step or 0
+        log = read_log(self._path)
+        if [one["name"] for one in log.header["layers"]] != [o.name for o in self._watched.layers]:
+            raise OutputError(
+                "the log is that of another network",
+                where=str(self._path),
+                why="its layers have other names",
+                hint="give another log=, or remove the file",
+            )
+        if self._asked_step is not None:
+            return self._asked_step
+        return max((one["step"] for one in log.of("step")), default=-1) + 1
+
+    def _header(self, first: int) -> dict[str, Any]:
+        one = self._watched
+        return {
+            "schema": SCHEMA,
+            "kind": "header",
+            "step": first,
+            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "layers": [{**vars(layer), "shape": list(layer.shape)} for layer in one.layers],
+            "frozen": list(one.frozen),
+            "modules": list(one.modules),
+            "unseen": one.unseen,
+            "optimizer": _described(self._optimizer),
+            "settings": self._settings,
+            "ranks": _averaged(one.model),
+            "rank": _rank(),
+            "environment": environment(one.tensors[0].device),
+        }
+
+    def _tell(self, cost: Overhead) -> None:
+        lines = [f"landscape: {cost.sentence}"]
+        if not cost.steps:
+            lines = ["landscape: no step of the optimizer was seen"]
+        lines += [f"landscape: {one.severity}: {one.sentence}" for one in self.findings()]
+        sys.stderr.write("\n".join(lines) + "\n")
+
+
+def _check(holds: bool, name: str, bounds: str, given: object) -> None:
+    if not holds:
+        raise SettingError(
+            f"Recorder.{name} must be {bounds}, got {given!r}",
+            where=f"Recorder.{name}",
+            hint="see help(landscape.Recorder)",
+        )
+
+
+def _rank() -> int:
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def _place(log: str | Path | None) -> tuple[Path | None, bool]:
+    """Return the log of this process, and whether it records at all."""
+    rank = _rank()
+    if log is not None and "{rank}" in str(log):
+        return Path(str(log).replace("{rank}", str(rank))), True
+    return (Path(log) if log is not None else None), rank == 0
+
+
+def _averaged(model: nn.Module) -> int:
+    """Return how many processes a gradient is the mean of; 0 where that cannot be seen."""
+    inner: Any = model
+    while inner is not None and not isinstance(inner, DistributedDataParallel):
+        inner = getattr(inner, "_orig_mod", None)
+    if inner is not None:
+        return dist.get_world_size(inner.process_group)
+    alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
+    return int(alone)
+
+
+def _described(optimizer: Optimizer) -> dict[str, Any]:
+    """Return the optimizer's name and the settings of its groups."""
+    plain = (bool, int, float, str)
+    return {
+        "name": type(optimizer).__name__,
+        "groups": [
+            {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in group.items()
+                if isinstance(value, plain)
+                or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
+            }
+            for group in optimizer.param_groups
+        ],
+    }

@@ -1,0 +1,191 @@
+"""What recording adds to a training step: `python -m tests.benchmarks.recorder`, run by a person.
+
+    python -m tests.benchmarks.recorder --out tests/benchmarks/results/cpu-recorder.json
+    python -m tests.benchmarks.recorder --device cuda --out …/cuda-recorder.json
+
+On the CPU a small residual network with BatchNorm, on CUDA ResNet-18 with a 3 × 3 stem; 32 × 32,
+batch 128. Runs with and without the recorder take turns step by step, each on its own copy of the
+network, and are compared over blocks of ten steps, so that a disturbance meets all of them alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from landscape.recorder.overhead import Overhead
+from landscape.recorder.recorder import Recorder
+from tests.benchmarks import networks
+from tests.benchmarks.results import machine, now, versions
+
+SCHEMA = "landscape/benchmarks-recorder/1"
+BLOCK = 10  # steps, so that the default cadence falls into every block once
+ARMS: dict[str, dict[str, Any] | None] = {
+    "without": None,
+    "norms at every step": {"details_every": 0},
+    "default": {},
+    "everything at every step": {"details_every": 1},
+}
+
+# Schneider, Dangel & Hennig 2021 (arXiv 2102.06604), results_grid.zip: time of a step over that
+# without, CIFAR-10 3c3d on an RTX 2080 Ti, tracking at every step and at every 16th
+COCKPIT = {
+    "economy": {"every": 1.51, "16th": 1.04},
+    "business": {"every": 2.02, "16th": 1.08},
+    "full": {"every": 21.1, "16th": 2.23},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One way of recording."""
+
+    name: str
+    milliseconds: float  # of a step, median over blocks
+    ratio: float  # of the time of a block to that without, median
+    low: float  # quartiles of the ratio
+    high: float
+    told: float | None  # time in its hooks over the rest, as the recorder measured it
+
+
+def main() -> int:
+    options = _options()
+    device = torch.device(options.device)
+    torch.set_num_threads(options.threads)
+    build, shape = _problem(options)
+    clock = time.process_time if options.clock == "cpu" else time.perf_counter
+    rows = measured(build, shape, device, blocks=options.blocks, clock=clock)
+    results = {
+        "schema": SCHEMA,
+        "date": now(),
+        "machine": machine(options.device),
+        "versions": versions(),
+        "settings": {
+            "blocks": options.blocks,
+            "threads": options.threads,
+            "clock": options.clock,
+            "shape": list(shape),
+        },
+        "rows": [asdict(row) for row in rows],
+        "cockpit": COCKPIT,
+    }
+    for row in rows:
+        told = "" if row.told is None else f", says {row.told:.1%}"
+        print(
+            f"{row.name:<26} {row.milliseconds:8.1f} ms  {row.ratio:.3f} "
+            f"[{row.low:.3f}, {row.high:.3f}]{told}"
+        )
+    if options.out is not None:
+        options.out.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n")
+    return 0
+
+
+def measured(
+    build: Callable[[], nn.Module],
+    shape: tuple[int, ...],
+    device: torch.device,
+    *,
+    blocks: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Row]:
+    """Return what each way of recording adds, over blocks of steps; the first is not counted."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(*shape, generator=generator).to(device)
+    labels = torch.randint(10, shape[:1], generator=generator).to(device)
+    model = build().to(device)
+    runs = {name: _Run(copy.deepcopy(model), settings) for name, settings in ARMS.items()}
+    taken: dict[str, list[float]] = {name: [] for name in ARMS}
+    for _ in range(blocks + 1):
+        spent = dict.fromkeys(ARMS, 0.0)
+        for turn in range(BLOCK):
+            order = list(runs)
+            for name in order[turn % len(order) :] + order[: turn % len(order)]:
+                spent[name] += _seconds(partial(runs[name].step, images, labels), device, clock)
+        for name, seconds in spent.items():
+            taken[name].append(seconds)
+    rows = []
+    for name, run in runs.items():
+        ratios = [mine / bare for mine, bare in zip(taken[name], taken["without"], strict=True)]
+        low, middle, high = statistics.quantiles(ratios[1:], n=4)
+        milliseconds = 1e3 * statistics.median(taken[name][1:]) / BLOCK
+        cost = run.close()
+        whole = sum(taken[name])
+        own = cost is not None and clock is time.perf_counter
+        told = cost.recording / (whole - cost.recording) if own and cost is not None else None
+        row = Row(name=name, milliseconds=milliseconds, ratio=middle, low=low, high=high, told=told)
+        rows.append(row)
+    return rows
+
+
+class _Run:
+    """A training run of its own."""
+
+    def __init__(self, model: nn.Module, settings: dict[str, Any] | None) -> None:
+        self._model = model
+        self._optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+        self._recorder = None
+        if settings is not None:
+            self._recorder = Recorder(model, self._optimizer, quiet=True, **settings).attach()
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        self._optimizer.zero_grad()
+        loss = F.cross_entropy(self._model(images), labels)
+        if self._recorder is not None:
+            self._recorder.loss(loss)
+        loss.backward()
+        self._optimizer.step()
+
+    def close(self) -> Overhead | None:
+        if self._recorder is None:
+            return None
+        self._recorder.detach()
+        return self._recorder.overhead
+
+
+def _seconds(
+    function: Callable[[], object], device: torch.device, clock: Callable[[], float]
+) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = clock()
+    function()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock() - started
+
+
+def _problem(options: argparse.Namespace) -> tuple[Callable[[], nn.Module], tuple[int, ...]]:
+    if options.quick:
+        return partial(networks.resnet, (4, 8), 1), (8, 3, 8, 8)
+    if options.device == "cuda":
+        return partial(networks.resnet, (64, 128, 256, 512), 2), (128, 3, 32, 32)
+    return partial(networks.resnet, (8, 16, 32), 1), (128, 3, 32, 32)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--blocks", type=int, default=12)
+    help_text = "wall time, or that of the processor where others use the cores as well"
+    parser.add_argument("--clock", default="wall", choices=["wall", "cpu"], help=help_text)
+    parser.add_argument("--out", type=Path, help="where the results go, as JSON")
+    parser.add_argument("--quick", action="store_true", help="toy sizes: does everything run?")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
