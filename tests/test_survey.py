@@ -19,11 +19,14 @@ from landscape.reports.series import pictures_of
 from landscape.subject.subject import Subject
 from landscape.survey import survey
 from tests.cli.networks import data, filled, label_12, mlp, nan_inputs
+from tests.test_contracts import QUICK
 
-ORDER = [kind.name for kind in ls.DIAGNOSTICS]
-SINGLE = [kind for kind in ls.DIAGNOSTICS if kind.needs.checkpoints[0] < 2]
+ASKED = [kind for kind in ls.DIAGNOSTICS if kind.surveyed]
+ORDER = [kind.name for kind in ASKED]
+SINGLE = [kind for kind in ASKED if kind.needs.checkpoints[0] < 2]
 ALONE = [kind.name for kind in SINGLE]  # what can be asked of one checkpoint
-FAST = {"spectrum": {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 6, "max_probes": 8}}
+DATALESS = [kind.name for kind in SINGLE if not kind.needs.data]
+FAST = {name: QUICK[name] for name in QUICK if name in ORDER}
 
 
 def saved(folder: Path, name: str = "final.pt", seed: int = 0) -> Path:
@@ -32,6 +35,7 @@ def saved(folder: Path, name: str = "final.pt", seed: int = 0) -> Path:
 
 
 def subject(*checkpoints: Any, **more: Any) -> Subject:
+    more = {"product": "cached", **more}  # the clock would choose, and rounding with it
     return Subject(mlp(), "ce", data(), checkpoints, device="cpu", **more)
 
 
@@ -87,14 +91,14 @@ def test_a_checkpoint_alone(tmp_path):
     for one in skipped.values():
         assert "no model" in one.reason
         assert "--model" in one.unlock
-        assert "--data" in one.unlock
+        assert ("--data" in one.unlock) == (one.section not in DATALESS)
     assert report.exit_code == 0
     assert report.status is Status.CONVERGED
 
 
 def test_a_checkpoint_and_a_model(tmp_path):
     report = ls.report(saved(tmp_path), model=mlp())
-    assert [section.name for section in report.sections] == ["weights"]
+    assert [section.name for section in report.sections] == DATALESS
     assert all(one.unlock == "--data" for one in report.skipped)
 
 
@@ -109,7 +113,7 @@ def test_everything(tmp_path):
     assert report.seed == 0
     assert report.settings == {"preset": "quick"}
     by_name = {section.name: section.result for section in report.sections}
-    for kind in ls.DIAGNOSTICS:
+    for kind in ASKED:
         alone = kind.preset("quick", **FAST.get(kind.name, {})).run(subject(*ends))
         assert by_name[kind.name].to_json()["answer"] == alone.to_json()["answer"]
         assert len(by_name[kind.name].series) == (2 if kind.needs.each else 0)
@@ -184,7 +188,7 @@ def test_non_finite_weights(tmp_path):
     report = asked(subject(tmp_path / "nan.pt"))
     assert [section.name for section in report.sections] == ["weights"]
     failures = {one.section: one.error for one in report.failures}
-    assert list(failures) == ["gradients", "spectrum"]
+    assert list(failures) == [name for name in ALONE if name != "weights"]
     assert {error["code"] for error in failures.values()} == {"L500"}
     assert "first at [0, 5]" in failures["spectrum"]["what"]
     assert report.exit_code == 5
@@ -196,7 +200,8 @@ def test_non_finite_data(tmp_path):
     """The weights can be told whatever the data are."""
     studied = Subject(mlp(), "ce", nan_inputs(), device="cpu")
     report = asked(studied)
-    assert [section.name for section in report.sections] == ["weights"]
+    assert [section.name for section in report.sections][-1] == "weights"
+    assert {"gradients", "spectrum"} <= {one.section for one in report.failures}
     assert {one.error["exit"] for one in report.failures} == {5}
     assert report.exit_code == 5
     assert ls.Report.from_json(report.to_json()).exit_code == 5
@@ -206,7 +211,7 @@ def test_non_finite_data(tmp_path):
 def test_a_failed_section_does_not_lose_the_others(monkeypatch, tmp_path):
     failing(monkeypatch, ls.Spectrum, ZeroDivisionError("inside"))
     report = asked(subject())
-    assert [section.name for section in report.sections] == ["gradients", "weights"]
+    assert [section.name for section in report.sections] == [n for n in ALONE if n != "spectrum"]
     (failure,) = report.failures
     assert failure.section == "spectrum"
     assert "ZeroDivisionError: inside" in failure.error["what"]
@@ -296,6 +301,7 @@ def test_another_question_is_not_answered_from_memory(tmp_path, measured, change
         more = {"params": "3"}
     if change == "settings":
         settings = {"spectrum": {**FAST["spectrum"], "top": 1}}
+    more["product"] = "cached"
     studied = Subject(model, loss, batches, device="cpu", folder=tmp_path, **more)
     seed = 1 if change == "seed" else 0
     report = survey(studied, preset="quick", settings=settings, seed=seed)
