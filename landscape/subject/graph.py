@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import operator
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +19,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.errors import ModelError, out_of_memory
+from landscape.subject.inlining import inlined
 from landscape.subject.losses import CustomLoss, Loss, logits_of
 from landscape.subject.undisturbed import differentiable_attention, undisturbed
 
@@ -40,10 +44,36 @@ def read_by(loss: Loss) -> Outputs:
 
 
 def _every_tensor(outputs: Any) -> list[Tensor]:
-    leaves = pytree.tree_leaves(outputs)
-    tensors = [each for each in leaves if isinstance(each, Tensor)]
-    plain = isinstance(outputs, Tensor | tuple | list | Mapping)
-    return tensors if tensors and plain else [logits_of(outputs)]
+    """Return the tensors in containers and in the attributes of objects, each once."""
+    found: dict[int, Tensor] = {}
+    _gather(outputs, found, {})
+    return list(found.values()) or [logits_of(outputs)]
+
+
+def _gather(value: Any, found: dict[int, Tensor], seen: dict[int, Any]) -> None:
+    if isinstance(value, Tensor):
+        found[id(value)] = value
+    if isinstance(value, _CLOSED) or id(value) in seen:
+        return
+    seen[id(value)] = value  # kept, so that no two share an id
+    if isinstance(value, Mapping):
+        parts = list(value.values())
+    elif isinstance(value, tuple | list | set | frozenset):
+        parts = list(value)
+    else:
+        parts = []
+    slots = [name for one in type(value).__mro__ for name in _slots(one)]
+    parts += [getattr(value, name) for name in slots if hasattr(value, name)]
+    for part in [*parts, *getattr(value, "__dict__", {}).values()]:
+        _gather(part, found, seen)
+
+
+_CLOSED = (Tensor, nn.Module, type, str, bytes, int, float, complex, type(None))
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = kind.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
 
 
 class _Read(nn.Module):
@@ -97,8 +127,20 @@ def exported(
     )
 
 
-def _quiet() -> Any:
-    return warnings.catch_warnings(action="ignore")
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to itself what exporters print, log and warn of: each failure is told in a reason."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            redirect_stdout(io.StringIO()),
+            redirect_stderr(io.StringIO()),
+        ):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _export(
@@ -108,7 +150,9 @@ def _export(
     signature = program.graph_signature
     inputs = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     names = {key: name.removeprefix(WRAPPED) for key, name in inputs.items()}
-    return Exported(program.graph, names, "export strict" if strict else "export")
+    return Exported(
+        inlined(program.graph_module).graph, names, "export strict" if strict else "export"
+    )
 
 
 def _strict(model: nn.Module, args: Any, kwargs: Any, outputs: Outputs) -> Exported:

@@ -25,6 +25,7 @@ class Search:
 
     terms: tuple[Term, ...]
     groups: tuple[Group, ...]
+    unmoved: float = 0.0  # what comes to the sum, whatever the orders
 
     def touching(self, name: str) -> list[Term]:
         """Return the terms in which a group occurs."""
@@ -32,7 +33,7 @@ class Search:
 
     def value(self, orders: Orders) -> float:
         """Return the sum of all terms."""
-        return math.fsum(term.value(orders) for term in self.terms)
+        return self.unmoved + math.fsum(term.value(orders) for term in self.terms)
 
     def descend(self, start: Orders, generator: torch.Generator) -> tuple[Orders, int]:
         """Return orders that no change of one group improves, and the sweeps that took.

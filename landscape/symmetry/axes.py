@@ -64,6 +64,17 @@ def leaves(label: Iterable[Atom]) -> list[Atom]:
     return found
 
 
+def within(label: Iterable[Atom]) -> list[Atom]:
+    """Return a label's atoms, those that they are made of, and their copies."""
+    found: list[Atom] = []
+    for atom in map(root, label):
+        found.append(atom)
+        copies = [atom.copies[1]] if atom.copies else []
+        for part in [*([atom.factors] if atom.factors else []), *(atom.parts or []), *copies]:
+            found += within(part)
+    return found
+
+
 def size_of(label: Iterable[Atom]) -> int:
     """Return the length of an axis."""
     return math.prod(root(atom).size for atom in label)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from landscape.symmetry.axes import Atom, Axes, flat, root
+from landscape.symmetry.axes import Atom, Axes, within
 from landscape.symmetry.segments import Segment, segments
 
 Outers = dict[Atom, tuple[Atom, ...]]
@@ -20,7 +20,7 @@ def always_beside(inner: Atom, outer: Atom, joints: Iterable[Axes]) -> bool:
     return all(
         segment.beside(position, outer) is not None
         for axes in joints
-        if any(root(atom) is inner for label in axes for atom in flat(label))
+        if any(inner in within(label) for label in axes)
         for segment in segments(axes)
         for position in segment.occurrences(inner)
     )

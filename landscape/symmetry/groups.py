@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from landscape.errors import ModelError, SettingError
+from landscape.errors import ModelError
 from landscape.subject.batch import Batch
-from landscape.subject.graph import exported
+from landscape.subject.graph import Exported, exported
 from landscape.subject.subject import Subject
-from landscape.symmetry import permutation
-from landscape.symmetry.axes import Atom, Axes, freeze_all, fresh, size_of
+from landscape.symmetry import permutation, samples
+from landscape.symmetry.axes import Atom, Axes, freeze_all, fresh, root, size_of, within
+from landscape.symmetry.defects import told
 from landscape.symmetry.dependence import Outers, outers
 from landscape.symmetry.override import Override
 from landscape.symmetry.permutation import Block, Group, Permutation
 from landscape.symmetry.rules import Walk, walk
 from landscape.symmetry.segments import Segment, movable_share, segments
-
-SAMPLES = 3  # of the batch that the graph is read with
 
 
 @dataclass(frozen=True)
@@ -50,6 +49,7 @@ class Symmetry:
     moved_share: float  # of the numbers of the parameters that the forward uses
     unknown: Mapping[str, tuple[str, ...]]  # operations without a rule, and where they stand
     route: str
+    samples: tuple[Batch, ...] = field(default=(), compare=False, repr=False)  # it was read with
 
     def identity(self) -> Permutation:
         """Return the permutation that leaves every unit in its place."""
@@ -84,7 +84,9 @@ def infer(subject: Subject, *, override: Override | None = None) -> Symmetry:
 
     The forward is exported as a graph of ATen operations. Every axis of every value is a product
     and concatenation of unknown permutations; each operation ties those that must be equal, and
-    freezes what it mixes. Inputs, outputs, constants and unknown operations are frozen.
+    freezes what it mixes. Inputs, outputs, constants and unknown operations are frozen. There is
+    a graph for every shape that batches have, at most four; where branches follow values, one for
+    each of eight batches as well. What holds holds in all of them.
 
     Args:
         subject: The network, and data to call it with.
@@ -92,50 +94,61 @@ def infer(subject: Subject, *, override: Override | None = None) -> Symmetry:
 
     Raises:
         SettingError: There are no data.
-        ModelError: No graph can be made, or the override does not fit.
+        ModelError: No graph can be made or understood, or the override does not fit.
 
     Source: Ainsworth, Hayase, Srinivasa 2023 (arXiv:2209.04836) for the groups; Theus et al. 2025
     for heads. Differs from the sources: groups are inferred for any network, not written by hand.
     """
     network, override = subject.network, override or Override()
     names = {name for name, _ in network.model.named_parameters()}
-    state, route = _walked(subject, override)
-    override.apply(state)
-    return _symmetry(state, names, route)
+    with told("the permutations of this network could not be worked out", subject.network.model):
+        state, route, read = _walked(subject, override)
+        override.apply(state)
+        return _symmetry(state, names, route, read)
 
 
-def sample(subject: Subject) -> Batch:
-    """Return the first samples of the data.
-
-    Raises:
-        SettingError: There are no data.
-    """
-    if subject.batches is None:
-        raise SettingError(
-            "no data were given",
-            where="permutation groups",
-            why="the graph of a network is read from one call of it",
-            hint="give --data",
-        )
-    return next(iter(subject.batches)).head(SAMPLES)
-
-
-def _walked(subject: Subject, override: Override) -> tuple[Walk, str]:
+def _walked(subject: Subject, override: Override) -> tuple[Walk, str, tuple[Batch, ...]]:
     network = subject.network
-    first = next(iter(network.own.values()))
-    floating = next((t for t in network.own.values() if t.is_floating_point()), first)
-    batch = sample(subject).to(first.device, floating.dtype)
     constants = [name for name, _ in network.model.named_buffers()]
     try:
-        graph = exported(network.model, batch.args, batch.kwargs, subject.criterion)
+        graphs, batches = _graphs(subject)
     except ModelError:
         if not override.groups:
             raise
         labels = {name: tuple(fresh(n) for n in t.shape) for name, t in network.own.items()}
         for axes in labels.values():
             freeze_all(axes, "no graph: only the override's groups move")
-        return Walk(labels, joints=list(labels.values())), "override"
-    return walk(graph, network.own, constants, _aliases(subject), override.like), graph.route
+        state = Walk(labels, joints=list(labels.values()))
+        heads = tuple(batch.head(samples.SAMPLES) for batch in samples.by_shape(subject))
+        return state, "override", heads
+    state = walk(graphs, network.own, constants, _aliases(subject), override.like)
+    return state, graphs[-1].route, batches
+
+
+def _graphs(subject: Subject) -> tuple[list[Exported], tuple[Batch, ...]]:
+    """Return graphs of the forward, and the samples that each was read with."""
+    found = [_graph(subject, batch) for batch in samples.by_shape(subject)]
+    if any(graph.route == "trace" for graph, _ in found):  # branches may follow values
+        found += [_graph(subject, batch, whole=True) for batch in samples.spread(subject)]
+    return [graph for graph, _ in found], tuple(batch for _, batch in found)
+
+
+def _graph(subject: Subject, batch: Batch, *, whole: bool = False) -> tuple[Exported, Batch]:
+    model, own = subject.network.model, subject.network.own
+    first = next(iter(own.values()))
+    floating = next((t for t in own.values() if t.is_floating_point()), first)
+
+    def graph(part: Batch) -> Exported:
+        placed = part.to(first.device, floating.dtype)
+        return exported(model, placed.args, placed.kwargs, subject.criterion)
+
+    head = batch if whole else batch.head(samples.SAMPLES)
+    try:
+        return graph(head), head
+    except ModelError:
+        if head.samples == batch.samples:
+            raise
+        return graph(batch), batch  # its length may mean something
 
 
 def _aliases(subject: Subject) -> dict[str, str]:
@@ -149,9 +162,10 @@ def _aliases(subject: Subject) -> dict[str, str]:
     return found
 
 
-def _symmetry(state: Walk, parameters: set[str], route: str) -> Symmetry:
+def _symmetry(state: Walk, parameters: set[str], route: str, read: tuple[Batch, ...]) -> Symmetry:
     depends = outers(state.tensors.values(), state.joints)
     pieces = {name: list(segments(axes)) for name, axes in state.tensors.items()}
+    _check_covered(state.tensors, pieces)
     groups = _groups(pieces, depends)
     blocks = {}
     for name, axes in state.tensors.items():
@@ -170,7 +184,16 @@ def _symmetry(state: Walk, parameters: set[str], route: str) -> Symmetry:
         moved_share=_moved_share(state.tensors, parameters - state.unused),
         unknown={name: tuple(dict.fromkeys(where)) for name, where in state.unknown.items()},
         route=route,
+        samples=read,
     )
+
+
+def _check_covered(tensors: Mapping[str, Axes], pieces: Mapping[str, list[Segment]]) -> None:
+    """Raise `ValueError` where the pieces of a tensor leave numbers out, or hold them twice."""
+    for name, axes in tensors.items():
+        covered = sum(math.prod(each.size for each in one.dimensions) for one in pieces[name])
+        if covered != math.prod(map(size_of, axes)):
+            raise ValueError(f"the pieces of {name} do not cover it once")
 
 
 def _groups(pieces: Mapping[str, list[Segment]], depends: Outers) -> dict[Atom, Group]:
@@ -232,6 +255,9 @@ def _rows(
     for name, axes in tensors.items():
         for i, label in enumerate(axes):
             size = size_of(label)
+            atoms = within(label)
+            if any(atom.copies and root(atom.copies[0]) not in atoms for atom in atoms):
+                continue  # its order is another at each index of another axis
             found = list(segments((label, fresh(size, "column"))))
             if all(
                 segment.beside(j, outer) is not None

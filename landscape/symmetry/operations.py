@@ -7,9 +7,17 @@ from landscape.symmetry import (
     rules_normalise,
     rules_pieces,
     rules_pointwise,
+    rules_reduce,
     rules_shape,
 )
 from landscape.symmetry.rules import RULES
 
-FAMILIES = (rules_linear, rules_normalise, rules_pieces, rules_pointwise, rules_shape)
+FAMILIES = (
+    rules_linear,
+    rules_normalise,
+    rules_pieces,
+    rules_pointwise,
+    rules_reduce,
+    rules_shape,
+)
 OPERATIONS = frozenset(RULES)

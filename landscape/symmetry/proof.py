@@ -14,8 +14,10 @@ from landscape.subject.batch import Batch
 from landscape.subject.graph import read_by
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import differentiable_attention
-from landscape.symmetry.groups import Symmetry, sample
+from landscape.symmetry.defects import told
+from landscape.symmetry.groups import Symmetry
 from landscape.symmetry.permutation import Permutation
+from landscape.symmetry.precision import doubled
 
 TOLERANCE = 1e-10  # relative, in float64: rounding is 1e-15 to 1e-13 in deep networks
 
@@ -40,30 +42,38 @@ def prove(subject: Subject, symmetry: Symmetry, generator: torch.Generator) -> P
 
     Weights and running statistics are drawn at random, so that nothing hides behind zeros, ones
     or equal values; where such a network's outputs are not finite or all zero, the checkpoint's
-    own weights take their place, each number scaled at random by up to a tenth.
+    own weights take their place, each number scaled at random by up to a tenth. The samples are
+    those that the graphs were read with; all is computed in float64, also where the network asks
+    for less.
 
     Args:
         subject: The network and data.
-        symmetry: Its groups.
+        symmetry: Its groups, as inferred from this subject.
         generator: Of the draws, on the CPU.
 
     Raises:
-        ModelError: The relative error exceeds 1e-10; it names the groups.
+        ModelError: The relative error exceeds 1e-10, and it names the groups; or the network
+            cannot be run in float64.
 
     Cost: two forward passes over a few samples, and two more for each group when it fails.
     """
-    batch = sample(subject).to(subject.device, torch.float64)
+    with told("the permutations of this network could not be proved", subject.network.model):
+        return _proved(subject, symmetry, generator)
+
+
+def _proved(subject: Subject, symmetry: Symmetry, generator: torch.Generator) -> Proof:
+    batches = [batch.to(subject.device, torch.float64) for batch in symmetry.samples]
     tensors = random_tensors(subject, symmetry, generator)
-    before = _outputs(subject, tensors, batch)
+    before = _outputs(subject, tensors, batches)
     if not all(bool(each.isfinite().all()) and bool(each.any()) for each in before):
         tensors = _perturbed(subject, generator)
-        before = _outputs(subject, tensors, batch)
+        before = _outputs(subject, tensors, batches)
     order = symmetry.random(generator)
 
     def error(names: Iterable[str]) -> float:
         orders = {name: order.orders[name] for name in names}
         moved = symmetry.apply(Permutation(symmetry.groups, orders), tensors)
-        return _difference(_outputs(subject, moved, batch), before)
+        return _difference(_outputs(subject, moved, batches), before)
 
     names = tuple(order.orders)
     found = error(names) if names else 0.0
@@ -115,16 +125,23 @@ def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
     return drawn.to(like.device)
 
 
-def _outputs(subject: Subject, tensors: Mapping[str, Tensor], batch: Batch) -> list[Tensor]:
-    """Return what the loss reads of the network's outputs."""
+def _outputs(
+    subject: Subject, tensors: Mapping[str, Tensor], batches: Iterable[Batch]
+) -> list[Tensor]:
+    """Return what the loss reads of the network's outputs for some batches."""
     network, read = subject.network, read_by(subject.criterion)
-    with subject.undisturbed(0), torch.no_grad(), differentiable_attention():
-        outputs = read(network.outputs(network.point(tensors), batch, None))
-    return [each.double() for each in outputs]
+    point = network.point(tensors)
+    found: list[Tensor] = []
+    for batch in batches:
+        with subject.undisturbed(0), torch.no_grad(), differentiable_attention(), doubled():
+            found += [each.double() for each in read(network.outputs(point, batch, None))]
+    return [each for each in found if each.numel()]
 
 
 def _difference(after: list[Tensor], before: list[Tensor]) -> float:
-    pairs = zip(after, before, strict=True)
+    pairs = list(zip(after, before, strict=True))
+    if any(x.shape != y.shape for x, y in pairs):
+        return math.inf
     return max(float((x - y).abs().max() / y.abs().max().clamp_min(_TINY)) for x, y in pairs)
 
 

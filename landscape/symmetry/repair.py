@@ -76,21 +76,27 @@ class Repair:
 
         Raises:
             SettingError: There are no batches.
-            ModelError: A name is not that of a module, or of one that is not called.
+            ModelError: A name is not that of a module, or of one that is not called at both ends.
         """
         found = sites(subject, a, batches)
         if names is not None:
             found = {*names, *(name for name in found if name in normalised(subject.network.model))}
         ends = [refreshed(subject, point, placed(batches, point)) for point in (a, b)]
         start, end = (measured(subject, point, found, batches) for point in ends)
-        if silent := sorted(found - start.keys()):
+        both = start.keys() & end.keys()  # modules may be called or not by what they are given
+        if names is not None and (silent := sorted({*names} - both)):
             raise ModelError(
                 f"the forward pass does not call {', '.join(silent)}",
                 where="repair",
                 why="there is no activation whose statistics could be restored",
                 hint="name the modules whose outputs the network computes",
             )
-        return cls(subject=subject, batches=batches, start=start, end=end)
+        return cls(
+            subject=subject,
+            batches=batches,
+            start={name: one for name, one in start.items() if name in both},
+            end={name: one for name, one in end.items() if name in both},
+        )
 
     def at(self, point: Point, t: float) -> Repaired:
         """Restore the statistics of a network between the two; the ends themselves stay.
@@ -106,7 +112,7 @@ class Repair:
         targets = {
             name: Target.between(moments, self.end[name], t) for name, moments in self.start.items()
         }
-        return self._kept(point, self._refined(point, targets))
+        return self._kept(point, self._refined(point, targets) if targets else _Refined())
 
     def _refined(self, point: Point, targets: Mapping[str, Target]) -> _Refined:
         """Return the best of a few refinements of the first guess.
@@ -140,7 +146,7 @@ class Repair:
         self, point: Point, targets: Mapping[str, Target], found: Statistics, passes: int
     ) -> tuple[_Refined, Statistics]:
         """Return the maps that some statistics call for, and the statistics with these in place."""
-        affines = {name: target.affine(found[name]) for name, target in targets.items()}
+        affines = {n: target.affine(found[n]) for n, target in targets.items() if n in found}
         meter, inputs = Meter(self.subject), Meter(self.subject)
 
         def see(name: str, activation: Tensor) -> Tensor:
@@ -153,12 +159,13 @@ class Repair:
             watching(self.subject, norms, inputs.see, side="input"),
         ):
             passed(self.subject, point, self.batches)
-        departures = (t.departure(meter.found[n], affines[n]) for n, t in targets.items())
+        seen = [name for name in affines if name in meter.found]
+        departures = (targets[n].departure(meter.found[n], affines[n]) for n in seen)
         refined = _Refined(
-            affines=affines,
+            affines={name: affines[name] for name in seen},
             inputs=inputs.found,
             residual=max(departures, default=0.0),
-            silent=sum(int(t.silent(meter.found[n]).sum()) for n, t in targets.items()),
+            silent=sum(int(targets[n].silent(meter.found[n]).sum()) for n in seen),
             passes=passes,
         )
         return refined, meter.found

@@ -19,6 +19,7 @@ from landscape.subject.subject import Subject
 from landscape.symmetry.groups import Symmetry
 
 POSITIONS = 16  # of each sample at most: neighbours in a picture tell the same
+MATRIX = 2  # axes that samples and units need
 WIDER = 2  # than its group's shortest axis: longer ones, as after a flatten, are not looked at
 
 Place = tuple[str, int]  # a tensor and its axis
@@ -42,7 +43,7 @@ def sites(
         SettingError: There are no batches.
     """
     model = subject.network.model
-    places = {place for group in symmetry.groups for place in group.places}
+    places = {place for group in symmetry.groups for place in group.places} & symmetry.axes.keys()
     known = {place: one for place in places if (one := _site(model, place)) is not None}
     called = _called(subject, {one.module for one in known.values()}, point, batches)
     found: dict[Place, Site] = {}
@@ -104,7 +105,10 @@ def _rows(activation: Tensor, axis: int) -> Tensor:  # (N, C)
 def _called(
     subject: Subject, names: Iterable[str], point: Point, batches: Iterable[Batch]
 ) -> set[str]:
-    """Return the modules that a forward pass calls: what others compute for them is not seen."""
+    """Return the modules that a forward pass calls with samples.
+
+    What others compute for them is not seen, nor is what they compute from weights alone.
+    """
     first = next(iter(batches), None)
     if first is None:
         raise SettingError(
@@ -114,13 +118,14 @@ def _called(
             hint="give a list, or what subject.batches holds",
         )
     found: set[str] = set()
-    with (
-        subject.undisturbed(0),
-        torch.no_grad(),
-        watching(subject, names, lambda name, _: found.add(name)),
-    ):
+    without: set[str] = set()
+
+    def see(name: str, activation: Tensor) -> None:
+        (found if activation.dim() >= MATRIX else without).add(name)
+
+    with subject.undisturbed(0), torch.no_grad(), watching(subject, names, see):
         subject.outputs(point, first.to(point.theta.device, point.theta.dtype))
-    return found
+    return found - without
 
 
 def _site(model: nn.Module, place: Place) -> Site | None:

@@ -21,6 +21,8 @@ from landscape.subject.point import Point
 from landscape.subject.subject import Subject
 from landscape.symmetry.folding import Affine
 
+MATRIX = 2  # axes that samples and channels need
+
 Statistics = dict[str, Moments]
 
 
@@ -126,7 +128,8 @@ def sites(subject: Subject, point: Point, batches: Iterable[Batch]) -> set[str]:
     """Return the modules whose outputs are restored unless others are named.
 
     These are convolutions, linear layers, attention and BatchNorm as far as a forward pass calls
-    them; not what goes straight into BatchNorm, which would undo it, and not the network's output.
+    them; not what goes straight into BatchNorm, which would undo it, not what is computed without
+    samples, such as weights from weights, and not the network's output.
     """
     modules = dict(subject.network.model.named_modules())
     kinds = _ConvNd | nn.Linear | nn.MultiheadAttention | _BatchNorm
@@ -141,6 +144,8 @@ def sites(subject: Subject, point: Point, batches: Iterable[Batch]) -> set[str]:
 
     def compute(name: str, activation: Tensor) -> None:
         computed.append((name, activation, activation._version))
+        if activation.dim() < MATRIX:
+            dropped.add(name)
 
     def normalise(name: str, activation: Tensor) -> None:
         del name

@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 from torch.fx import Node
 
+from landscape.errors import out_of_memory
 from landscape.subject.graph import Exported, module_of
 from landscape.symmetry.axes import (
     Axes,
     Label,
-    flat,
     freeze,
     freeze_all,
     fresh,
@@ -23,6 +23,7 @@ from landscape.symmetry.axes import (
     settle,
     size_of,
     unify,
+    within,
 )
 
 Rule = Callable[["Walk", "Call"], Any]
@@ -54,6 +55,7 @@ class Call:
     arguments: Mapping[str, Any]
     shape: Any  # of the output, or of each output
     varying: bool  # whether it depends on the inputs
+    used: Collection[int]  # which of the outputs something depends on
 
     def __getitem__(self, key: str) -> Any:
         return self.arguments.get(key)
@@ -68,9 +70,10 @@ class Walk:
     joints: list[Axes] = field(default_factory=list)
     unknown: dict[str, list[str]] = field(default_factory=dict)
     unused: set[str] = field(default_factory=set)  # tensors
-    kept: list[Label] = field(default_factory=list)  # pieces that slices took
-    left: list[Label] = field(default_factory=list)  # pieces that slices of weights left
+    kept: list[Label] = field(default_factory=list)  # pieces that were taken and used
+    left: list[Label] = field(default_factory=list)  # pieces of weights that were not
     varying: set[Node] = field(default_factory=set)  # what depends on the inputs
+    live: set[Node] = field(default_factory=set)  # what an output depends on
 
     def axes(self, value: Any) -> Axes:
         """Return the labels of a tensor argument; numbers have no axes."""
@@ -89,11 +92,18 @@ class Walk:
     def joint(self, *labels: Label) -> None:
         """Say that an operation runs over some axes together."""
         axes = tuple(labels)
-        present = {root(atom) for label in axes for atom in flat(label)}
+        present = dict.fromkeys(atom for label in axes for atom in within(label))
         for atom in present:
             if atom.copies is not None and root(atom.copies[0]) not in present:
                 settle(atom)
         self.joints.append(axes)
+
+    def piece(self, call: Call, label: Label, *, used: bool) -> None:
+        """Say whether a piece of an axis is used; weights that are not keep their order."""
+        if used:
+            self.kept.append(label)
+        elif not call.varying:
+            self.left.append(label)
 
     def frozen(self, call: Call) -> Any:
         """Return frozen labels in the shape of the output."""
@@ -101,32 +111,47 @@ class Walk:
 
 
 def walk(
-    exported: Exported,
+    graphs: Iterable[Exported],
     tensors: Mapping[str, Tensor],
     constants: Collection[str],
     aliases: Mapping[str, str],
     treated: Mapping[str, str],
 ) -> Walk:
-    """Return the labels of the network's tensors, tied and frozen as the graph demands.
+    """Return the labels of the network's tensors, tied and frozen as every graph demands.
 
     Args:
-        exported: The graph.
+        graphs: Of the same network, from different batches.
         tensors: Parameters and buffers by name.
         constants: Those that do not move, unless they are running statistics of a BatchNorm.
         aliases: Other names of tied tensors, and the names that they have in `tensors`.
         treated: Operations that the user declares, and the known ones that they are like.
     """
+    graphs = list(graphs)
     labels = {name: tuple(fresh(size) for size in t.shape) for name, t in tensors.items()}
-    for name in set(constants) - _statistics(exported, aliases):
+    moving = {name for each in graphs for name in _statistics(each, aliases)}
+    for name in set(constants) - moving:
         freeze_all(labels[name], "a constant of the network")
-    state = Walk(labels, joints=list(labels.values()))
-    used: set[str] = set()
+    state = Walk(labels, joints=list(labels.values()), unused=set(labels))
+    for each in graphs:
+        _read(state, each, aliases, treated)
+    for name in state.unused:
+        freeze_all(labels[name], "not used in the forward")
+    kept = {atom for label in state.kept for atom in leaves(label)}
+    for label in state.left:  # another batch may take it: positions, for example
+        freeze([atom for atom in leaves(label) if atom not in kept], "not used for this batch")
+    return state
+
+
+def _read(
+    state: Walk, exported: Exported, aliases: Mapping[str, str], treated: Mapping[str, str]
+) -> None:
+    state.live |= _live(exported)
     for node in exported.graph.nodes:
         given = exported.names.get(node.name)
         if given is not None:
             name = aliases.get(given, given)
-            used |= {name} if node.users else set()
-            state.values[node] = labels[name]
+            state.unused -= {name} if node in state.live else set()
+            state.values[node] = state.tensors[name]
         elif node.op in ("placeholder", "get_attr"):
             state.varying |= {node} if node.op == "placeholder" else set()
             state.values[node] = _labelled(_shape(node), lambda size: fresh(size, "input"))
@@ -135,13 +160,16 @@ def walk(
                 freeze_all(_each(state.values[one]), "output")
         elif node.op == "call_function":
             state.values[node] = _called(state, node, treated)
-    state.unused = labels.keys() - used
-    for name in state.unused:
-        freeze_all(labels[name], "not used in the forward")
-    kept = {atom for label in state.kept for atom in leaves(label)}
-    for label in state.left:  # a longer batch may take it: positions, for example
-        freeze([atom for atom in leaves(label) if atom not in kept], "not used for this batch")
-    return state
+
+
+def _live(exported: Exported) -> set[Node]:
+    """Return what the outputs depend on, and what writes into a tensor."""
+    found: set[Node] = set()
+    for node in reversed(exported.graph.nodes):
+        writes = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+        if node.op == "output" or writes or node in found:
+            found |= {node, *node.all_input_nodes}
+    return found
 
 
 def _called(state: Walk, node: Node, treated: Mapping[str, str]) -> Any:
@@ -149,7 +177,7 @@ def _called(state: Walk, node: Node, treated: Mapping[str, str]) -> Any:
     state.varying |= {node} if varying else set()
     if node.target is operator.getitem:
         return state.values[node.args[0]][node.args[1]]  # pyright: ignore[reportArgumentType]
-    call = _call(node, varying=varying)
+    call = _call(node, varying=varying, used=_used(node, state.live))
     if call.shape is None and (call.name.startswith(_SILENT) or not node.all_input_nodes):
         return None
     known = RULES.get(treated.get(call.name, call.name))
@@ -161,14 +189,25 @@ def _called(state: Walk, node: Node, treated: Mapping[str, str]) -> Any:
         found = known(state, call)
         if _sizes(found) != call.shape:
             raise NotExpressedError
-    except (NotExpressedError, IndexError, TypeError, KeyError, AttributeError):
+        for axes in found if isinstance(found, list) else [found]:
+            state.joint(*axes)
+    except Exception as error:  # in whatever way a rule fails, its operation is unknown
+        if out_of_memory(error) is not None:
+            raise
         state.unknown.setdefault(call.name, []).append(call.where)
         for one in node.all_input_nodes:
             freeze_all(_each(state.values[one]), f"unknown operation {call.where}")
         return state.frozen(call)
-    for axes in found if isinstance(found, list) else [found]:
-        state.joint(*axes)
     return found
+
+
+def _used(node: Node, live: set[Node]) -> Collection[int]:
+    """Return which outputs of an operation are used; the first is the only one of most."""
+    users = [user for user in node.users if user in live]
+    if any(user.target is not operator.getitem for user in users):
+        value = node.meta.get("val")
+        return range(len(value) if isinstance(value, tuple | list) else 1)
+    return {int(user.args[1]) for user in users}  # pyright: ignore[reportArgumentType]
 
 
 def _sizes(found: Any) -> Any:
@@ -177,7 +216,7 @@ def _sizes(found: Any) -> Any:
     return tuple(map(size_of, found))
 
 
-def _call(node: Node, *, varying: bool = True) -> Call:
+def _call(node: Node, *, varying: bool = True, used: Collection[int] = ()) -> Call:
     target = node.target
     schema = getattr(target, "_schema", None)
     name = getattr(target, "__name__", str(target)).split(".")[0]
@@ -187,7 +226,8 @@ def _call(node: Node, *, varying: bool = True) -> Call:
         given = dict(zip(defaults, node.args, strict=False))
         arguments = {**defaults, **given, **node.kwargs}
     module = module_of(node)
-    return Call(name, f"{name} in {module}" if module else name, arguments, _shape(node), varying)
+    where = f"{name} in {module}" if module else name
+    return Call(name, where, arguments, _shape(node), varying, used)
 
 
 def _shape(node: Node) -> Any:
@@ -233,7 +273,7 @@ def _statistics(exported: Exported, aliases: Mapping[str, str]) -> set[str]:
 
 def positive(dimensions: Any, rank: int) -> list[int]:
     """Return dimensions counted from the front; None means all."""
-    if dimensions is None or (isinstance(dimensions, Sequence) and not dimensions):
+    if rank == 0 or dimensions is None or (isinstance(dimensions, Sequence) and not dimensions):
         return list(range(rank))
     many = dimensions if isinstance(dimensions, Sequence) else [dimensions]
     return [one % rank for one in many]

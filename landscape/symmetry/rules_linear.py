@@ -23,6 +23,15 @@ def matmul(walk: Walk, call: Call) -> Axes:
     return _product(walk, call, walk.axes(call["self"]), walk.axes(other))
 
 
+@rule("inner")
+def inner(walk: Walk, call: Call) -> Axes:
+    """Run over a (…, i), b (…, i)."""
+    left, right = walk.axes(call["self"]), walk.axes(call["other"])
+    walk.tie(call, left[-1], right[-1])
+    walk.joint(*left, *right[:-1])
+    return (*left[:-1], *right[:-1])
+
+
 @rule("addmm", "addmv", "baddbmm")
 def addmm(walk: Walk, call: Call) -> Axes:
     """C + A B."""
@@ -48,20 +57,37 @@ def _biased(walk: Walk, call: Call, axes: Axes, bias: object) -> Axes:
 
 @rule("einsum")
 def einsum(walk: Walk, call: Call) -> Axes:
-    """One label for each letter."""
-    equation = call["equation"].replace(" ", "")
-    if "." in equation or "->" not in equation:
-        raise NotExpressedError
-    inputs, output = equation.split("->")
+    """One label for each letter, and for each axis that an ellipsis stands for."""
+    given = [walk.axes(tensor) for tensor in call["tensors"]]
+    inputs, output = _spelled(call["equation"].replace(" ", ""), [len(axes) for axes in given])
     letters: dict[str, Label] = {}
-    for names, tensor in zip(inputs.split(","), call["tensors"], strict=True):
-        for letter, label in zip(names, walk.axes(tensor), strict=True):
-            if letters.get(letter):
+    for names, axes in zip(inputs, given, strict=True):
+        for letter, label in zip(names, axes, strict=True):
+            if letters.get(letter) and label:
                 walk.tie(call, letters[letter], label)
             else:
-                letters[letter] = label
+                letters[letter] = letters.get(letter) or label
     walk.joint(*letters.values())
     return tuple(letters[letter] for letter in output)
+
+
+def _spelled(equation: str, ranks: list[int]) -> tuple[list[list[str]], list[str]]:
+    """Return the letters of each operand and of the result; axes of an ellipsis are numbered."""
+    left, arrow, right = equation.partition("->")
+    operands = left.split(",")
+    counts = [rank - len(one.replace("...", "")) for one, rank in zip(operands, ranks, strict=True)]
+    most = max([n for n, one in zip(counts, operands, strict=True) if "..." in one], default=0)
+
+    def spelled(names: str, count: int) -> list[str]:
+        before, dots, after = names.partition("...")
+        numbers = [str(i) for i in range(most - count, most)] if dots else []
+        return [*before, *numbers, *after]
+
+    if not arrow:
+        once = sorted(c for c in set(left) if c.isalpha() and left.count(c) == 1)
+        right = ("..." if "..." in left else "") + "".join(once)
+    inputs = [spelled(one, count) for one, count in zip(operands, counts, strict=True)]
+    return inputs, spelled(right, most)
 
 
 @rule("conv1d", "conv2d", "conv3d", "convolution")

@@ -1,10 +1,10 @@
-"""Rules of operations that normalise, reduce and pool."""
+"""Rules of operations that normalise and pool."""
 
 from __future__ import annotations
 
-from landscape.symmetry.axes import Axes, Label, fresh, size_of
+from landscape.symmetry.axes import Axes, fresh, size_of
 from landscape.symmetry.reshaping import reshaped
-from landscape.symmetry.rules import Call, NotExpressedError, Walk, positive, rule
+from landscape.symmetry.rules import Call, NotExpressedError, Walk, rule
 
 
 @rule("batch_norm", "instance_norm")
@@ -78,36 +78,13 @@ def native_group_norm(walk: Walk, call: Call) -> list[Axes]:
 def weight_norm(walk: Walk, call: Call) -> Axes:
     """Tie the magnitudes to the axis along which they stand; the norm runs over the others."""
     axes, scale = walk.axes(call["v"]), walk.axes(call["g"])
+    if not scale:  # one magnitude for the whole tensor
+        return axes
     for label, own in zip(scale, axes, strict=True):
         if size_of(label) > 1:
             walk.tie(call, label, own)
     walk.joint(*scale)
     return axes
-
-
-_REDUCTIONS = """
-    mean sum amax amin prod nansum var std logsumexp linalg_vector_norm norm all any count_nonzero
-"""
-
-
-@rule(*_REDUCTIONS.split())
-def reduction(walk: Walk, call: Call) -> Axes:
-    """Drop axes, or leave them with length one."""
-    axes = walk.axes(call["self"])
-    dims = positive(call["dim"], len(axes))
-    kept: list[Label] = [label for i, label in enumerate(axes) if i not in dims]
-    if len(call.shape) == len(axes):
-        kept = [() if i in dims else label for i, label in enumerate(axes)]
-    return tuple(kept)
-
-
-@rule("argmax", "argmin")
-def argument(walk: Walk, call: Call) -> Axes:
-    """Freeze the axis that is searched."""
-    axes = walk.axes(call["self"])
-    dims = positive(call["dim"], len(axes))
-    walk.freeze(call, [axes[i] for i in dims])
-    return reduction(walk, call)
 
 
 _POOLS = "max_pool avg_pool adaptive_avg_pool adaptive_max_pool lp_pool _adaptive_avg_pool"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+
 from landscape.symmetry.axes import (
     Atom,
     Axes,
@@ -21,11 +24,32 @@ from landscape.symmetry.rules import Call, Walk, rule
 def concatenate(walk: Walk, call: Call) -> Axes:
     """Join labels along one axis, and tie the others."""
     given = [walk.axes(each) for each in call["tensors"]]
-    given = [axes for axes in given if not (len(axes) == 1 and size_of(axes[0]) == 0)]
-    dim = (call["dim"] or 0) % len(given[0])
+    dim = (call["dim"] or 0) % max(map(len, given))
+    given = [axes for axes in given if not _empty(axes, dim)] or given[-1:]
     _tie_others(walk, call, given, dim)
     along = joined([axes[dim] for axes in given])
     return (*given[0][:dim], along, *given[0][dim + 1 :])
+
+
+@rule("hstack")
+def hstack(walk: Walk, call: Call) -> Axes:
+    """Join along the second axis, or the only one."""
+    second = len(walk.axes(call["tensors"][0])) > 1
+    return concatenate(walk, replace(call, arguments={**call.arguments, "dim": int(second)}))
+
+
+@rule("glu")
+def glu(walk: Walk, call: Call) -> Axes:
+    """Tie the second half of an axis to the first."""
+    axes = walk.axes(call["self"])
+    dim = call["dim"] % len(axes)
+    first, second = cut(axes[dim], [call.shape[dim]] * 2)
+    walk.tie(call, first, second)
+    return (*axes[:dim], first, *axes[dim + 1 :])
+
+
+def _empty(axes: Axes, dim: int) -> bool:
+    return size_of(axes[dim if len(axes) > dim else 0]) == 0
 
 
 @rule("stack")
@@ -50,6 +74,8 @@ def split(walk: Walk, call: Call) -> list[Axes]:
     axes = walk.axes(call["self"])
     dim = (call["dim"] or 0) % len(axes)
     pieces = cut(axes[dim], [shape[dim] for shape in call.shape])
+    for i, piece in enumerate(pieces):
+        walk.piece(call, piece, used=i in call.used)
     return [(*axes[:dim], piece, *axes[dim + 1 :]) for piece in pieces]
 
 
@@ -61,7 +87,9 @@ def slice_(walk: Walk, call: Call) -> Axes:
     whole, kept = size_of(axes[dim]), call.shape[dim]
     if kept == whole:
         return axes
-    if not isinstance(call["start"], int | None) or (call["step"] or 1) != 1 or kept == 0:
+    if kept == 0:
+        return (*axes[:dim], fresh(0), *axes[dim + 1 :])
+    if not isinstance(call["start"], int | None) or (call["step"] or 1) != 1:
         walk.freeze(call, [axes[dim]])
         return (*axes[:dim], fresh(kept, call.where), *axes[dim + 1 :])
     start = call["start"] or 0
@@ -69,25 +97,33 @@ def slice_(walk: Walk, call: Call) -> Axes:
     lengths = [start, kept, whole - start - kept]
     pieces = cut(axes[dim], [length for length in lengths if length])
     piece = pieces.pop(1 if start else 0)
-    walk.kept.append(piece)
-    walk.left += [] if call.varying else pieces
+    walk.piece(call, piece, used=bool(call.used))
+    for other in pieces:
+        walk.piece(call, other, used=False)
     return (*axes[:dim], piece, *axes[dim + 1 :])
 
 
 @rule("select")
 def select(walk: Walk, call: Call) -> Axes:
     """Take one index of an axis."""
-    return _selected(walk, call, [call["index"]])[0]
+    return _selected(walk, call, [call["index"]], used=call.used)[0]
 
 
 @rule("unbind")
 def unbind(walk: Walk, call: Call) -> list[Axes]:
     """Take every index of an axis."""
-    return _selected(walk, call, list(range(len(call.shape))))
+    return _selected(walk, call, list(range(len(call.shape))), used=call.used)
 
 
-def _selected(walk: Walk, call: Call, indices: list[int]) -> list[Axes]:
-    """Return the rest of the axes at some indices of one, where each index has its own atoms."""
+def _selected(walk: Walk, call: Call, indices: list[int], used: Collection[int]) -> list[Axes]:
+    """Return the rest of the axes at some indices of one, where each index has its own atoms.
+
+    Args:
+        walk: The state.
+        call: The operation.
+        indices: Of the outputs.
+        used: Which outputs are.
+    """
     axes = walk.axes(call["self"])
     dim = (call["dim"] or 0) % len(axes)
     rest = (*axes[:dim], *axes[dim + 1 :])
@@ -101,6 +137,10 @@ def _selected(walk: Walk, call: Call, indices: list[int]) -> list[Axes]:
         atom.copies = (index, [Atom(atom.size) for _ in range(index.size)])
         for copy in atom.copies[1]:
             copy.ties.update(atom.ties)
+    taken = {indices[i] % index.size for i in used}
+    for i in range(index.size):
+        for label in rest:
+            walk.piece(call, _at(label, index, i), used=i in taken)
     return [tuple(_at(label, index, i % index.size) for label in rest) for i in indices]
 
 

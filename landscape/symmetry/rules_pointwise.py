@@ -49,6 +49,8 @@ def broadcast(walk: Walk, call: Call, operands: list[Axes]) -> Axes:
 def elementwise(walk: Walk, call: Call) -> Axes:
     """Tie all operands, axis by axis."""
     tensors = [each for each in call.arguments.values() if isinstance(each, Node)]
+    if "dropout" in call.name and call["train"]:  # each unit draws for itself
+        raise NotExpressedError
     if any(isinstance(each, list) for each in call.arguments.values()):
         raise NotExpressedError
     return broadcast(walk, call, [walk.axes(each) for each in tensors])
@@ -80,8 +82,9 @@ def prelu(walk: Walk, call: Call) -> Axes:
 def softmax(walk: Walk, call: Call) -> Axes:
     """Normalise along one axis: the sum runs over the others."""
     axes = walk.axes(call["self"])
-    dim = call["dim"] % len(axes)
-    walk.joint(*axes[:dim], *axes[dim + 1 :])
+    if axes:
+        dim = call["dim"] % len(axes)
+        walk.joint(*axes[:dim], *axes[dim + 1 :])
     return axes
 
 

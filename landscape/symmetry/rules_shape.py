@@ -137,3 +137,22 @@ def pixel_shuffle(walk: Walk, call: Call) -> Axes:
     outer, inner = reshaped([axes[-3]], [channels, size_of(axes[-3]) // channels])
     walk.freeze(call, [inner, *axes[-2:]])
     return (*axes[:-3], outer, *(fresh(size, call.where) for size in call.shape[-2:]))
+
+
+@rule("pixel_unshuffle")
+def pixel_unshuffle(walk: Walk, call: Call) -> Axes:
+    """Gather places into an inner factor of the channels."""
+    axes = walk.axes(call["self"])
+    walk.freeze(call, axes[-2:])
+    places = fresh(call["downscale_factor"] ** 2, call.where)
+    plane = (fresh(size, call.where) for size in call.shape[-2:])
+    return (*axes[:-3], (*axes[-3], *places), *plane)
+
+
+@rule("channel_shuffle", "native_channel_shuffle")
+def channel_shuffle(walk: Walk, call: Call) -> Axes:
+    """Swap the factors of the channels."""
+    axes = walk.axes(call["self"])
+    groups = call["groups"]
+    outer, inner = reshaped([axes[1]], [groups, size_of(axes[1]) // groups])
+    return (axes[0], (*inner, *outer), *axes[2:])

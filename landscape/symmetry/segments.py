@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from landscape.symmetry.axes import Atom, Axes, Label, root, size_of
+from landscape.symmetry.axes import Atom, Axes, flat, root, size_of
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,16 @@ _Piece = tuple[int, tuple[tuple[Atom, int, int], ...]]  # start; atoms with size
 
 
 def segments(axes: Axes) -> Iterator[Segment]:
-    """Yield the pieces of a tensor: one for each choice of a part of every concatenation."""
-    indices = list(dict.fromkeys(index for label in axes for index in _indices(label)))
-    for chosen in product(*(range(index.size) for index in indices)):
-        at = dict(zip(indices, chosen, strict=True))
-        for pieces in product(*(_pieces(label, 1, at) for label in axes)):
+    """Yield the pieces of a tensor, which cover it once.
+
+    There is one for each choice of a part of every concatenation, and in it, where an atom has
+    copies, one for each index of the atom that tells which copy is meant.
+
+    Raises:
+        ValueError: That atom is not in the piece once.
+    """
+    for chosen in product(*(_pieces(label, 1) for label in axes)):
+        for pieces in _resolved(chosen):
             dimensions = (
                 Dimension(atom, size, stride, axis)
                 for axis, (_, atoms) in enumerate(pieces)
@@ -60,41 +65,61 @@ def segments(axes: Axes) -> Iterator[Segment]:
             yield Segment(tuple(start for start, _ in pieces), tuple(dimensions))
 
 
-def _indices(label: Iterable[Atom]) -> Iterator[Atom]:
-    """Yield the atoms whose index says which copy of others is meant."""
-    for atom in map(root, label):
-        if atom.copies is not None:
-            yield root(atom.copies[0])
-        for part in [atom.factors] if atom.factors else atom.parts or []:
-            yield from _indices(part)
-
-
-def _pieces(label: Label, stride: int, at: Mapping[Atom, int]) -> list[_Piece]:
+def _pieces(label: Iterable[Atom], stride: int) -> list[_Piece]:
     """Return the pieces of a product whose last factor takes steps of a stride."""
-    steps = [stride * size_of(label[i + 1 :]) for i in range(len(label))]
-    each = [_of_atom(root(atom), step, at) for atom, step in zip(label, steps, strict=True)]
+    atoms = list(label)
+    steps = [stride * size_of(atoms[i + 1 :]) for i in range(len(atoms))]
+    each = [_of_atom(root(atom), step) for atom, step in zip(atoms, steps, strict=True)]
     return [
-        (sum(start for start, _ in chosen), tuple(d for _, atoms in chosen for d in atoms))
+        (sum(start for start, _ in chosen), tuple(d for _, dims in chosen for d in dims))
         for chosen in product(*each)
     ]
 
 
-def _of_atom(atom: Atom, stride: int, at: Mapping[Atom, int]) -> Sequence[_Piece]:
-    if atom in at:
-        return [(at[atom] * stride, ())]
-    if atom.copies is not None:
-        index, copies = atom.copies
-        return _of_atom(root(copies[at[root(index)]]), stride, at)
+def _of_atom(atom: Atom, stride: int) -> list[_Piece]:
     if atom.factors:
-        return _pieces(atom.factors, stride, at)
+        return _pieces(atom.factors, stride)
     if atom.parts is None:
         return [(0, ((atom, atom.size, stride),))]
     found: list[_Piece] = []
     start = 0
     for part in atom.parts:
-        found += [(start * stride + begin, dims) for begin, dims in _pieces(part, stride, at)]
+        found += [(start * stride + begin, dims) for begin, dims in _pieces(part, stride)]
         start += size_of(part)
     return found
+
+
+def _resolved(pieces: Sequence[_Piece]) -> Iterator[Sequence[_Piece]]:
+    """Yield the pieces, one on each axis, that copies make of some."""
+    dims = [atom for _, atoms in pieces for atom, _, _ in atoms]
+    index = next((root(atom.copies[0]) for atom in dims if atom.copies is not None), None)
+    if index is None:
+        yield pieces
+        return
+    digits = flat((index,))
+    if any(dims.count(digit) != 1 for digit in digits):
+        raise ValueError("copies without the one index that tells which is meant")
+    for number, values in enumerate(product(*(range(digit.size) for digit in digits))):
+        at = dict(zip(digits, values, strict=True))
+        for chosen in product(*(_at(piece, index, number, at) for piece in pieces)):
+            yield from _resolved(chosen)
+
+
+def _at(piece: _Piece, index: Atom, number: int, at: Mapping[Atom, int]) -> list[_Piece]:
+    """Return the pieces that one becomes where an index has a value."""
+    start, dims = piece
+    options: list[list[_Piece]] = []
+    for atom, size, stride in dims:
+        if atom in at:
+            options.append([(at[atom] * stride, ())])
+        elif atom.copies is not None and root(atom.copies[0]) is index:
+            options.append(_pieces((atom.copies[1][number],), stride))
+        else:
+            options.append([(0, ((atom, size, stride),))])
+    return [
+        (start + sum(begin for begin, _ in chosen), tuple(d for _, dims in chosen for d in dims))
+        for chosen in product(*options)
+    ]
 
 
 def movable_share(axes: Axes) -> float:

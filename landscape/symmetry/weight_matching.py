@@ -14,6 +14,8 @@ from landscape.symmetry.matching import Matching
 from landscape.symmetry.permutation import Permutation
 from landscape.symmetry.terms import Term
 
+Pairs = dict[str, tuple[Tensor, Tensor]]
+
 ALIKE = 1e-6  # difference of objectives that says nothing
 
 
@@ -49,7 +51,8 @@ def match_weights(
     source: tensors are scaled to one root mean square, so that none counts by its unit.
     """
     groups = tuple(g for g in symmetry.groups if only is None or g.name in only)
-    search = Search(tuple(_terms(symmetry, a, b)), groups)
+    scaled = _scaled(symmetry, a, b)
+    search = Search(tuple(_terms(symmetry, scaled)), groups, _unmoved(symmetry, scaled))
     first = start or symmetry.identity()
     before = search.value(first.orders)
     best, values = (first.orders, 0), [before]
@@ -85,7 +88,27 @@ def _shuffled(
     return {**first.orders, **{group.name: drawn[group.name] for group in search.groups}}
 
 
-def _terms(symmetry: Symmetry, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> list[Term]:
+def _terms(symmetry: Symmetry, scaled: Pairs) -> list[Term]:
+    return [
+        term
+        for name, (left, right) in scaled.items()
+        for term in terms_of(symmetry.blocks[name], left, right)
+    ]
+
+
+def _unmoved(symmetry: Symmetry, scaled: Pairs) -> float:
+    """Return the part of the sum that no permutation changes: of what is frozen in each tensor."""
+    found: list[float] = []
+    for name, (left, right) in scaled.items():
+        products = left * right
+        for block in symmetry.blocks[name]:
+            block.view(products).zero_()
+        found.append(float(products.sum(dtype=torch.float64)))
+    return math.fsum(found)
+
+
+def _scaled(symmetry: Symmetry, a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Pairs:
+    """Return the weights of both networks, so that their inner products add up to the objective."""
     pairs = {
         name: tuple(each[name].detach().contiguous() for each in (a, b))
         for name in symmetry.blocks
@@ -95,9 +118,8 @@ def _terms(symmetry: Symmetry, a: Mapping[str, Tensor], b: Mapping[str, Tensor])
         name: math.prod(float(t.double().norm()) for t in pair) for name, pair in pairs.items()
     }
     total = sum(pairs[name][0].numel() for name, norm in norms.items() if norm > 0)
-    found: list[Term] = []
-    for name, (left, right) in pairs.items():
-        if norms[name] > 0:
-            scaled = left * (left.numel() / (total * norms[name]))
-            found += terms_of(symmetry.blocks[name], scaled, right)
-    return found
+    return {
+        name: (left * (left.numel() / (total * norms[name])), right)
+        for name, (left, right) in pairs.items()
+        if norms[name] > 0
+    }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -151,3 +154,80 @@ def test_what_the_loss_reads_is_frozen() -> None:
     model = seeded(Telling, 1)
     assert len(infer(Subject(model, "ce", data, device="cpu")).groups) == 1
     assert infer(Subject(model, first_unit, data, device="cpu")).groups == ()
+
+
+@dataclass
+class Told:
+    """An output that is no container."""
+
+    logits: Tensor
+    more: dict[str, list[Tensor]]
+
+
+class Slotted:
+    __slots__ = ("_hidden", "logits")
+
+    def __init__(self, logits: Tensor, hidden: Tensor) -> None:
+        self.logits, self._hidden = logits, hidden
+
+
+class Box(UserDict[str, Tensor]):
+    logits = property(lambda self: self["logits"])
+
+
+@pytest.mark.parametrize("kind", ["dataclass", "slots", "mapping", "nested"])
+def test_what_the_loss_may_read_of_an_object_is_frozen(kind: str) -> None:
+    class Objective(Telling):
+        def forward(self, x: Tensor) -> Any:
+            logits, hidden = super().forward(x)
+            match kind:
+                case "dataclass":
+                    return Told(logits, {"hidden": [hidden]})
+                case "slots":
+                    return Slotted(logits, hidden)
+                case "mapping":
+                    return Box(logits=logits, hidden=hidden)
+                case _:
+                    own = Told(logits, {"hidden": [hidden]})
+                    own.more["self"] = [own]  # pyright: ignore[reportArgumentType]
+                    return {"told": own, "logits": logits}
+
+    def cross_entropy(outputs: Any, targets: Tensor) -> Tensor:
+        logits = outputs["logits"] if isinstance(outputs, dict) else outputs.logits
+        return nn.functional.cross_entropy(logits, targets, reduction="none")
+
+    model = seeded(Objective, 1)
+    data = [(normal(6, 4, seed=1), labels(6, classes=3, seed=1))]
+    assert infer(Subject(model, cross_entropy, data, device="cpu")).groups == ()
+    if kind != "mapping":
+        assert len(infer(Subject(model, "ce", data, device="cpu")).groups) == 1
+
+
+class Autocast(nn.Module):
+    """Runs blocks, one inside the other, under settings of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(4, 5), nn.Linear(5, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = self.first(x).relu()
+            with torch.no_grad():
+                mean = hidden.mean(-1, keepdim=True)
+            hidden = self.second(hidden - mean)
+        return self.last(hidden.float() * torch.tensor([0.5]))
+
+
+def test_blocks_under_a_setting_are_part_of_the_graph() -> None:
+    found = exported(seeded(Autocast, 1), (normal(3, 4, seed=1),), {}, CrossEntropy())
+    assert found.route == "export"
+    calls = [node for node in found.graph.nodes if node.op == "call_function"]
+    assert not any("wrap_with" in str(node.target) for node in calls)
+    assert [module_of(node) for node in calls if "linear" in str(node.target)] == [
+        "first", "second", "last"
+    ]  # fmt: skip
+    data = [(normal(6, 4, seed=1), labels(6, classes=3, seed=1))]
+    symmetry = infer(Subject(seeded(Autocast, 1), "ce", data, device="cpu"))
+    assert not symmetry.unknown
+    assert [group.size for group in symmetry.groups] == [5, 6]

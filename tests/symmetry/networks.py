@@ -159,6 +159,66 @@ class Joined(nn.Module):
         return self.head(torch.cat([self.three(y).tanh(), y[:, :4]], 1))
 
 
+class Crossing(nn.Module):
+    """Attention to something else, whose projections are cut out of one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inward, self.context = nn.Linear(6, 16), nn.Linear(6, 16)
+        self.attention = nn.MultiheadAttention(16, 4, batch_first=True)
+        self.outward = nn.Linear(16, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y, context = self.inward(x), self.context(x)
+        return self.outward((y + self.attention(y, context, context)[0]).mean(1))
+
+
+class Experts(nn.Module):
+    """Layers of experts of two layers each, all in two parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widen = nn.Parameter(torch.randn(2, 3, 4, 6))
+        self.narrow = nn.Parameter(torch.randn(2, 3, 6, 4))
+        self.last = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for widen, narrow in zip(self.widen, self.narrow, strict=True):
+            pairs = zip(widen, narrow, strict=True)
+            x = x + torch.stack([(x @ a).relu() @ b for a, b in pairs]).sum(0)
+        return self.last(x)
+
+
+class PartlyShown(nn.Module):
+    """The first numbers of its hidden layer are its outputs as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 9), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shown, hidden = self.first(x).split([3, 6], -1)
+        return shown + self.last(hidden.relu())
+
+
+class Cached(nn.Module):
+    """Joins its keys to those of a past that is empty."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.key, self.last = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k = (y.unflatten(-1, (2, 4)).transpose(1, 2) for y in self.pair(x))
+        k = torch.cat([k.new_zeros(len(x), 2, 0, 4), k], 2)
+        y = F.scaled_dot_product_attention(q, k, k)
+        return self.last(y.transpose(1, 2).flatten(2).mean(1))
+
+    def pair(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.first(x)
+        return y, self.key(y)
+
+
 def mlp() -> nn.Module:
     return nn.Sequential(
         nn.Linear(4, 9), nn.ReLU(), nn.Linear(9, 7), nn.Dropout(), nn.Tanh(), nn.Linear(7, 3)
@@ -191,6 +251,12 @@ def weight_normalised() -> nn.Module:
     return nn.Sequential(wrap(nn.Linear(4, 6)), nn.ReLU(), wrap(nn.Linear(6, 3)))
 
 
+def weight_normalised_whole() -> nn.Module:
+    wrap = nn.utils.parametrizations.weight_norm
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), wrap(nn.Linear(6, 5), dim=-1), nn.ReLU(),
+                         nn.Linear(5, 3))  # fmt: skip
+
+
 def language(**settings: Any) -> Callable[[], nn.Module]:
     return lambda: Language(**settings)
 
@@ -204,6 +270,11 @@ CASES = {
     "inverted residual": Case(Block, (2, 6, 6), (3, 0, 0)),
     "joined": Case(Joined, (4,), (4, 0, 0)),
     "weight norm": Case(weight_normalised, (4,), (1, 0, 0)),
+    "weight norm of all": Case(weight_normalised_whole, (4,), (2, 0, 0)),
+    "layers of experts": Case(Experts, (4,), (6, 0, 0)),
+    "partly shown": Case(PartlyShown, (4,), (1, 0, 0)),
+    "empty past": Case(Cached, (3, 6), (0, 1, 1)),
+    "crossing": Case(Crossing, (4, 6), (1, 1, 2)),
     "MultiheadAttention": Case(Encoder, (4, 6), (3, 2, 4)),
     "unbind": Case(language(), (6,), (2, 1, 2), tokens=True),
     "split": Case(language(layout="split"), (6,), (2, 1, 2), tokens=True),

@@ -202,3 +202,26 @@ def test_networks_are_left_alone_and_data_must_be_there():
     assert not any(one._forward_pre_hooks for one in problem.network.model.modules())
     for name, tensor in problem.network.model.state_dict().items():
         assert torch.equal(tensor, before[name])
+
+
+class Weighing(nn.Module):
+    """Computes the weights of a layer by another, which sees no samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code, self.maker = nn.Parameter(torch.randn(4)), nn.Linear(4, 30)
+        self.middle, self.last = nn.Linear(6, 7), nn.Linear(7, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.maker(self.code).view(6, 5)
+        return self.last(self.middle(F.linear(x, weight).relu()).relu())
+
+
+def test_what_is_computed_without_samples_is_matched_by_weights() -> None:
+    inputs = normal(SAMPLES, 5, seed=3).double()
+    problem = Problem(Weighing, [(inputs, torch.arange(SAMPLES) % 3)])
+    shown = sites(problem.subject, problem.symmetry, problem.a, problem.batches)
+    assert {one.module for one in shown.values()} == {"middle", "last"}
+    order = problem.symmetry.random(generator(1))
+    found = problem.match(problem.a, problem.permuted(order, problem.a))
+    assert found.permutation.recovered(order.inverse()) == 1

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
+import torch
+from torch import Tensor
 
 from landscape.symmetry.axes import (
     Atom,
+    Axes,
     Label,
     cut,
     flat,
@@ -115,6 +120,48 @@ def test_segments_cover_a_tensor_once() -> None:
             for i in range(2):
                 covered[row + step][column + i] += 1
     assert covered == [[1, 1]] * 10
+
+
+def covered(axes: Axes) -> Tensor:
+    """How often each number of a tensor is in one of its pieces."""
+    counts = torch.zeros([size_of(label) for label in axes])
+    for segment in segments(axes):
+        for place in product(*(range(each.size) for each in segment.dimensions)):
+            at = list(segment.offsets)
+            for each, step in zip(segment.dimensions, place, strict=True):
+                at[each.axis] += each.stride * step
+            counts[tuple(at)] += 1
+    return counts
+
+
+def copied(index: Atom, inner: Atom) -> list[Atom]:
+    inner.copies = (index, [Atom(inner.size) for _ in range(index.size)])
+    return inner.copies[1]
+
+
+def test_pieces_cover_a_tensor_once_where_some_parts_alone_have_copies() -> None:
+    index, inner, other, plain = Atom(2, "select"), Atom(3), Atom(4), Atom(3)
+    copied(index, inner)
+    axes = (joined([(plain,), (index, inner)]), (other,))
+    assert torch.equal(covered(axes), torch.ones(9, 4))
+    assert len(list(segments(axes))) == 3
+
+
+def test_copies_of_copies() -> None:
+    layer, head, inner, other = Atom(2, "select"), Atom(3), Atom(4), Atom(5)
+    heads, inners = copied(layer, head), copied(layer, inner)
+    for one, within_one in zip(heads, inners, strict=True):
+        copied(one, within_one)
+    axes = ((layer,), (head,), (inner,), (other,))
+    assert torch.equal(covered(axes), torch.ones(2, 3, 4, 5))
+    assert len({each.dimensions[0].atom for each in segments(axes)}) == 6
+
+
+def test_copies_whose_index_is_not_there_are_no_pieces() -> None:
+    index, inner = Atom(2, "select"), Atom(3)
+    copied(index, inner)
+    with pytest.raises(ValueError, match="copies without"):
+        list(segments(((inner,),)))
 
 
 def test_share_of_numbers_that_move() -> None:

@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landscape.errors import SettingError
+from landscape.errors import ModelError, SettingError
 from landscape.subject.subject import Subject
+from landscape.symmetry import groups
 from landscape.symmetry.groups import Symmetry, infer
 from landscape.symmetry.proof import prove, random_tensors
+from landscape.symmetry.rules import RULES
 from tests.cases import labels, normal, seeded
 from tests.oracles import generator, relative
 from tests.symmetry.networks import CASES, Case, Language
@@ -117,9 +119,9 @@ def test_no_permutation_of_values_is_missed() -> None:
     assert preserving(subject, moves, case.inputs(), 4) == 4
     more = [(f"attention.{x}.{kind}", 0) for x in "qk" for kind in ("weight", "bias")]
     assert preserving(subject, [*moves, *more], case.inputs(), 4) == 8
-    groups = {group.name: group for group in infer(subject).groups}
-    heads = groups["attention.q.weight:0"]
-    inner = [group for group in groups.values() if group.outers == (heads.name,)]
+    found = {group.name: group for group in infer(subject).groups}
+    heads = found["attention.q.weight:0"]
+    inner = [group for group in found.values() if group.outers == (heads.name,)]
     assert (heads.size, [group.size for group in inner]) == (2, [2, 2])
 
 
@@ -193,6 +195,70 @@ def test_positions_beyond_this_batch_stay() -> None:
     symmetry = infer(shorter.subject())
     assert kinds(symmetry) == case.kinds
     assert all(("places", 1) not in group.places for group in symmetry.groups)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_number_is_moved_once_at_most(name: str) -> None:
+    symmetry = infer(CASES[name].subject())
+    moving = 0
+    for tensor, shape in symmetry.shapes.items():
+        counts = torch.zeros(shape)
+        for block in symmetry.blocks.get(tensor, ()):
+            block.view(counts).add_(1)
+        assert counts.max() <= 1
+        moving += int(counts.sum()) if tensor not in symmetry.statistics else 0
+    model = CASES[name].build()
+    whole = sum(one.numel() for one in model.parameters())
+    assert symmetry.moved_share == pytest.approx(moving / whole, rel=1e-12)
+
+
+class Noisy(nn.Module):
+    """Drops units at random, in eval mode as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(nn.functional.dropout(self.first(x), training=True))
+
+
+def test_units_that_draw_for_themselves_stay() -> None:
+    symmetry = inferred(Noisy(), normal(4, 4, seed=1), labels(4, classes=3, seed=1))
+    assert symmetry.unknown == {"dropout": ("dropout",)}
+    assert symmetry.groups == ()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, ValueError, RecursionError])
+def test_a_rule_that_fails_freezes_what_it_touches(
+    monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fails(*_: object) -> object:
+        raise error
+
+    monkeypatch.setitem(RULES, "tanh", fails)
+    symmetry = infer(CASES["mlp"].subject())
+    assert symmetry.unknown == {"tanh": ("tanh in 4",)}
+    assert [group.size for group in symmetry.groups] == [9]
+
+
+def test_memory_that_runs_out_in_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> object:
+        raise MemoryError
+
+    monkeypatch.setitem(RULES, "tanh", fails)
+    with pytest.raises(MemoryError):
+        infer(CASES["mlp"].subject())
+
+
+def test_a_defect_is_told_as_what_could_not_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> object:
+        raise KeyError("an atom")
+
+    monkeypatch.setattr(groups, "outers", fails)
+    with pytest.raises(ModelError, match="could not be worked out") as caught:
+        infer(CASES["mlp"].subject())
+    assert "KeyError" in caught.value.why
 
 
 def test_the_same_groups_every_time() -> None:

@@ -102,6 +102,87 @@ def test_zeros_hide_nothing() -> None:
         prove(subject, symmetry, generator(1))
 
 
+@pytest.mark.parametrize("size", [1e-8, 1e-4])
+def test_a_small_change_is_a_change(size: float) -> None:
+    class Slightly(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self[0](x).relu()
+            return self[1](hidden) + size * hidden[:, :3]
+
+    data = [(normal(4, 4, seed=1), labels(4, classes=3, seed=1))]
+    model = seeded(lambda: Slightly(nn.Linear(4, 5), nn.Linear(5, 3)), 1)
+    subject = Subject(model, "ce", data, device="cpu")
+    places = ("0.weight:0", "0.bias:0", "1.weight:1")
+    symmetry = infer(subject, override=Override(groups=(places,)))
+    with pytest.raises(ModelError, match="changes the network's function"):
+        prove(subject, symmetry, generator(1))
+
+
+class Single(nn.Module):
+    """Computes in float32 within, in the ways that are found in the wild, whatever its dtype."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.first, self.middle, self.last = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.scale = nn.Parameter(torch.ones(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        if self.way == "rms norm":
+            z = y.to(torch.float32)
+            y = self.scale * (z * (z.square().mean(-1, keepdim=True) + 1e-6).rsqrt()).to(y.dtype)
+        elif self.way == "layer norm":
+            y = nn.functional.layer_norm(y.float(), (6,), self.scale.float()).type_as(y)
+        elif self.way == "softmax":
+            y = y.softmax(-1, dtype=torch.float32).to(y.dtype)
+        elif self.way == "sum":
+            y = y / y.sum(-1, keepdim=True, dtype=torch.float32)
+        elif self.way == "half":
+            y = nn.functional.linear(y.bfloat16(), self.middle.weight.bfloat16()).to(y.dtype)
+        elif self.way == "made":
+            y = y + torch.zeros(len(x), 6).float() @ self.middle.weight
+        else:
+            with torch.autocast("cpu", torch.bfloat16):
+                y = self.middle(y.relu())
+            y = y.to(x.dtype)
+        with torch.no_grad():
+            shift = y.mean(-1, keepdim=True)
+        return self.last((y - shift).relu())
+
+
+@pytest.mark.parametrize(
+    "way", ["rms norm", "layer norm", "softmax", "sum", "half", "made", "autocast"]
+)
+def test_networks_that_compute_in_less_are_proved_in_float64(way: str) -> None:
+    data = [(normal(4, 4, seed=1), labels(4, classes=3, seed=1))]
+    subject = Subject(seeded(lambda: Single(way), 1), "ce", data, device="cpu")
+    symmetry = infer(subject)
+    assert not symmetry.unknown
+    assert 6 in [group.size for group in symmetry.groups]
+    dtype = torch.get_default_dtype()
+    assert prove(subject, symmetry, generator(1)).error < 1e-13
+    assert torch.get_default_dtype() == dtype
+
+
+class Refusing(nn.Linear):
+    """Cannot be run in float64."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dtype == torch.float64:
+            raise RuntimeError("no kernel for double")
+        return super().forward(input)
+
+
+def test_a_network_that_cannot_be_run_in_float64_is_told_as_such() -> None:
+    data = [(normal(4, 4, seed=1), labels(4, classes=3, seed=1))]
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), Refusing(5, 3))
+    subject = Subject(model, "ce", data, device="cpu")
+    with pytest.raises(ModelError, match="could not be proved") as caught:
+        prove(subject, infer(subject), generator(1))
+    assert "no kernel for double" in caught.value.why
+
+
 class Logarithm(nn.Module):
     """Takes logarithms of its weights, so that random ones give no number."""
 

@@ -288,6 +288,58 @@ def test_a_module_that_is_not_called_cannot_be_restored():
         Repair.between(problem.subject, problem.a, problem.b, problem.batches, names=["spare"])
 
 
+def test_routed_experts_are_restored_where_they_are_met() -> None:
+    """Either end sends samples to other experts, and the one in the middle again to others."""
+
+    class Routed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.gate, self.last = nn.Linear(5, 6), nn.Linear(5, 4), nn.Linear(6, 3)
+            self.experts = nn.ModuleList(nn.Linear(6, 6) for _ in range(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            y, choice = self.first(x), self.gate(x).mean(0).argmax()
+            return self.last(y + self.experts[int(choice)](y.relu()))
+
+    problem = Problem(Routed, 5)
+    tensors = problem.subject.network.tensors(problem.a)
+    places = []
+    for bias in ([9.0, 0, 0, 0], [0, 9.0, 0, 0], [8.0, 8.0, 20.0, 0]):
+        values = {**tensors, "gate.bias": torch.tensor(bias).to(problem.a.theta)}
+        places.append(problem.subject.network.point(values))
+    a, b, middle = places
+    chosen = Repair.between(problem.subject, a, b, problem.batches)
+    assert set(chosen.start) == set(chosen.end) == {"first", "gate"}
+    assert chosen.at(middle, 0.5).residual < 1e-2
+    names = ["first", "experts.0"]
+    found = Repair.between(problem.subject, a, a, problem.batches, names=names).at(middle, 0.5)
+    assert {*found.folded, *found.hooked} == {"first"}  # the expert of both ends is not met there
+    with pytest.raises(ModelError, match=r"does not call experts\.1"):
+        Repair.between(problem.subject, a, b, problem.batches, names=["experts.1"])
+
+
+class Weighing(nn.Module):
+    """Computes the weights of a layer by another, which sees no samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code, self.maker = nn.Parameter(torch.randn(4)), nn.Linear(4, 30)
+        self.middle, self.last = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.maker(self.code).view(6, 5)
+        return self.last(self.middle(F.linear(x, weight).relu()).relu())
+
+
+def test_what_is_computed_without_samples_is_not_restored() -> None:
+    problem = Problem(Weighing, 5)
+    assert sites(problem.subject, problem.a, problem.batches) == {"middle"}
+    found = repaired(
+        problem.subject, problem.between(0.5), problem.a, problem.b, 0.5, problem.batches
+    )
+    assert found.residual < 1e-2
+
+
 def test_attention_is_restored_as_a_whole():
     tokens = torch.randint(6, (SAMPLES, 5), generator=generator(1))
     models = [seeded(Multihead, seed).double() for seed in (1, 2)]

@@ -27,7 +27,7 @@ def planted(
     draws = generator(9)
     moved = symmetry.apply(order, tensors)
     for name, tensor in moved.items():
-        if tensor.is_floating_point() and noise:
+        if tensor.is_floating_point() and tensor.numel() > 1 and noise:
             drawn = torch.randn(tensor.shape, generator=draws, dtype=tensor.dtype)
             moved[name] = tensor + noise * tensor.std() * drawn
     return moved, order
@@ -71,6 +71,18 @@ def objective(symmetry: Symmetry, a: dict[str, Tensor], b: dict[str, Tensor]) ->
         torch.cosine_similarity(a[n].flatten(), b[n].flatten(), 0) * a[n].numel() for n in names
     ]
     return float(sum(cosines)) / sum(a[n].numel() for n in names)
+
+
+def test_a_perfect_match_ends_the_search_where_a_part_of_a_tensor_is_frozen() -> None:
+    subject = CASES["partly shown"].subject()
+    symmetry = infer(subject)
+    tensors = random_tensors(subject, symmetry, generator(1))
+    assert any(symmetry.blocks["first.weight"][0].groups)
+    b, _ = planted(symmetry, tensors, 0)
+    found = match_weights(symmetry, tensors, b, generator=generator(2), restarts=5)
+    assert len(found.restarts) == 1
+    assert found.objective == pytest.approx(1, abs=1e-12)
+    assert found.before == pytest.approx(objective(symmetry, tensors, b), abs=1e-12)
 
 
 @pytest.mark.parametrize("name", ["grouped", "unbind", "inverted residual", "enable_gqa"])
