@@ -75,7 +75,7 @@ def told(report: ls.Report) -> dict[str, Any]:
     document = json.loads(json.dumps(report.to_json(), allow_nan=False))
     sections = document["answer"]["sections"].values()
     for part in (document, *sections):
-        part["cost"] = {k: part["cost"][k] for k in ("products", "samples")}
+        part["cost"] = part["cost"]["samples"]  # work that is shared is paid for once
     document["provenance"].pop("date")
     return document
 
