@@ -25,6 +25,7 @@ class Surface(Diagnostic[SurfaceResult]):
     name: ClassVar[str] = "surface"
     result: ClassVar[type[Result]] = SurfaceResult
     question: ClassVar[Question] = "quality"
+    budgeted: ClassVar[bool] = False
     needs: ClassVar[Needs] = Needs(checkpoints=(1, None), each=False)
     presets: ClassVar = {
         "quick": {"points": 15, "samples": 500},
@@ -40,7 +41,9 @@ class Surface(Diagnostic[SurfaceResult]):
         ),
     ] = "random"
     dimensions: Annotated[int, Option("1: lines, 2: a plane", at_least=1, at_most=2)] = 2
-    points: Annotated[int, Option("points along each axis, an odd number", at_least=3)] = 31
+    points: Annotated[
+        int, Option("points along each axis, an odd number", at_least=3, at_most=1001)
+    ] = 31
     span: Annotated[
         float,
         Option("reach of the axes, relative: 1 is as far as the weights are long", above=0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -114,6 +114,8 @@ def activity(samples: Samples, *, width: int = 0) -> Activity:
             task.advance()
     records = list(watch.records.values())
     layers = tuple(_layer(one) for one in records if one.forward)
+    if samples.subject.mode == "train":
+        layers = tuple(_of_this_batch(one) for one in layers)
     return Activity(layers=layers, mean_field=_mean_field(records), rows=watch.rows)
 
 
@@ -251,6 +253,17 @@ def _layer(record: _Record) -> LayerSignal:
     )
 
 
+def _of_this_batch(layer: LayerSignal) -> LayerSignal:
+    """Return what is told of a batch whose samples depend on one another: no doubt of sampling."""
+    told = "this batch, whose samples depend on one another"
+    numbers = {
+        name: Estimate.exact(one.value, told)
+        for name, one in vars(layer).items()
+        if isinstance(one, Estimate)
+    }
+    return replace(layer, **numbers)
+
+
 def _dead(share: float, samples: int, told: str) -> Estimate:
     """Return the share of units that no sample has woken: another may."""
     if share == 0:
@@ -277,7 +290,7 @@ def _mean_field(records: list[_Record]) -> MeanField | None:
 
 def _depth(gain: Estimate) -> Estimate:
     """Return ξ = 1 / |ln χ₁|; its lower bound where χ₁ may be 1."""
-    low, high = (math.log(end) for end in gain.interval)
+    low, high = (math.log(end) if end > 0 else -math.inf for end in gain.interval)
     least = 1 / max(abs(low), abs(high), 1e-12)
     told = f"1 / |ln χ₁|, {gain.method}"
     if low <= 0 <= high:

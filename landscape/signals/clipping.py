@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -147,10 +147,14 @@ def clip(samples: Samples, found: SampleGradients, threshold: float, origin: str
     plain = samples.plain(groups)
     sums = cut.sum(0), plain.sum(0)
     without = [_compared(sums[0] - a, sums[1] - b) for a, b in zip(cut, plain, strict=True)]
+    if groups > 1 and number % groups:  # what is in no group counts all the same
+        sums = samples.group_means(weights, 1)[0], samples.plain(1)[0]
     cosine, ratio = (
         jackknife(value, left, told, samples=number)
         for value, left in zip(_compared(*sums), np.array(without).T, strict=True)
     )
+    ends = (max(cosine.interval[0], -1.0), min(cosine.interval[1], 1.0))
+    cosine = replace(cosine, interval=ends, sampling=ends)
     return Clipped(
         threshold=threshold,
         origin=origin,

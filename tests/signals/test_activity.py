@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import landscape as ls
 from landscape.signals.activity import Activity, activity
 from landscape.subject.subject import Subject
 from tests.cases import CASES
@@ -205,3 +206,13 @@ def test_frozen_layers_have_signals_but_the_network_is_left_alone():
     assert [p.requires_grad for p in problem.model.parameters()] == before
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in problem.model.modules())
     assert all(one.backward is not None for one in found.layers if "unused" not in one.name)
+
+
+def test_in_train_mode_no_sampling_is_claimed():
+    """Samples that a batch normalises together are not draws of their own."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 3))
+    data = [(torch.randn(20, 4), torch.randint(3, (20,)))]
+    answer = ls.Gradients.preset("quick").run(ls.Subject(model, "ce", data, mode="train"))
+    for layer in answer.signals:
+        assert layer.forward.interval == (layer.forward.value, layer.forward.value)
