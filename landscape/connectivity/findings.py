@@ -22,7 +22,7 @@ STALE = 0.5  # of the tolerance, by which stale statistics may mislead before it
 def findings_of(result: ConnectResult) -> tuple[Finding, ...]:
     """Return the findings: the verdict first, then what could mislead."""
     found = [_verdict(result)] if result.alone is None else [_pair(result.pairs[0])]
-    looks = (_chained, _overfitted, _stale)
+    looks = (_chained, _own_data, _overfitted, _stale)
     return (*found, *(one for look in looks if (one := look(result)) is not None))
 
 
@@ -109,6 +109,19 @@ def _chained(result: ConnectResult) -> Finding | None:
         sentence="A component holds pairs that are not connected directly, only through others.",
         evidence=f"The component of {chained[0][0]} has {len(chained[0])} members.",
         advice="Connectedness is not transitive: look at the matrix before averaging all.",
+    )
+
+
+def _own_data(result: ConnectResult) -> Finding | None:
+    """Return that a curve was fitted on the very data that judge it."""
+    curves = [pair for pair in result.pairs if pair.by == "curve"]
+    if not curves or any(path.training for pair in curves for path in pair.paths.values()):
+        return None
+    return Finding(
+        severity="notable",
+        sentence="The curve is judged on the data that it was fitted on.",
+        evidence=f"{curves[0].name}: {result.samples:,} samples, and none held out.",
+        advice="Give --held-out: on other data the curve may rise.",
     )
 
 

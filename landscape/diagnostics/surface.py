@@ -11,7 +11,7 @@ from landscape.connectivity.labels import distinct
 from landscape.errors import SettingError
 from landscape.estimate import Status
 from landscape.subject.subject import Subject
-from landscape.surfaces.plan import Plan
+from landscape.surfaces.plan import Plan, Statistics
 from landscape.surfaces.result import SurfaceResult
 from landscape.surfaces.studied import Study
 
@@ -56,9 +56,13 @@ class Surface(Diagnostic[SurfaceResult]):
     biases: Annotated[
         bool, Option("random directions move biases and normalisation parameters too")
     ] = False
-    statistics: Annotated[Literal["recomputed", "kept"], Option("of BatchNorm, at every point")] = (
-        "recomputed"
-    )
+    statistics: Annotated[
+        Literal["auto", "recomputed", "kept"],
+        Option(
+            "of BatchNorm, at every point; auto: kept along eigenvectors and gradients, which are "
+            "those of fixed statistics, else recomputed"
+        ),
+    ] = "auto"
     samples: Annotated[
         int, Option("samples that the surface is evaluated on; 0: all", at_least=0)
     ] = 0
@@ -90,6 +94,12 @@ class Surface(Diagnostic[SurfaceResult]):
         run = len(subject.checkpoints) >= RUN and self.directions == "random"
         return replace(self, directions="trajectory") if run else self
 
+    @property
+    def _policy(self) -> Statistics:
+        if self.statistics != "auto":
+            return self.statistics
+        return "kept" if self.directions in ("eigenvectors", "gradient") else "recomputed"
+
     def measure(self, subject: Subject) -> SurfaceResult:
         """Return the surfaces of a subject's checkpoints."""
         _ = subject.count  # verifies that network, data and loss fit together
@@ -101,7 +111,7 @@ class Surface(Diagnostic[SurfaceResult]):
             draws=self.draws,
             normalise=self.normalise,
             biases=self.biases,
-            statistics=self.statistics,
+            statistics=self._policy,
             samples=self.samples,
             check=not self.unchecked,
             curve_steps=self.curve_steps,

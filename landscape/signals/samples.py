@@ -20,6 +20,7 @@ from landscape.subject.regrouping import regrouped
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import differentiable_attention
 
+ROUNDINGS = 100  # units in the last place of 1, for every term of a sample's loss
 AGREEMENT = 1e-4  # relative, of a sample's loss alone with its loss in the batch
 COMPARED = 3  # samples of every batch that are looked at alone
 GROUPS = 16  # of samples, between which numbers are compared
@@ -126,11 +127,19 @@ class Samples:
                 for row in rows.tolist():
                     alone = float(self._alone(batch, row))
                     apart = abs(alone - float(together[row]))
-                    if not apart <= AGREEMENT * max(abs(alone), float(together.abs().mean())):
+                    large = AGREEMENT * max(abs(alone), float(together.abs().mean()))
+                    if not apart <= large + self._rounding:
                         raise UnavailableError(
                             "a sample's loss depends on the other samples of its batch, or the "
                             "loss is not a sum over samples"
                         )
+
+    @property
+    def _rounding(self) -> float:
+        """Return by how much rounding may move the loss of a sample that is learned by heart."""
+        batches = self.subject.batches
+        terms = self.subject.count / max(batches.samples if batches is not None else 1, 1)
+        return ROUNDINGS * torch.finfo(self.point.theta.dtype).eps * max(terms, 1.0)
 
     def _alone(self, batch: Batch, row: int) -> Tensor:
         try:

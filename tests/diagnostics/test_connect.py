@@ -318,6 +318,8 @@ def test_a_curve_without_held_out_data_says_so():
     assert ("curves", "judged on the data that they were fitted on; give held-out data") in (
         result.trust()
     )
+    told = any("fitted on" in one.sentence for one in result.findings())
+    assert told == (only(result).by == "curve")
 
 
 def test_the_level_is_shared_among_the_paths():
