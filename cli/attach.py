@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from landscape.subject.subject import Subject
 
 _READING = ("state_key", "ema", "trust_pickle")
-_STUDIED = ("model", "data", "loss", "params", "device", "dtype", "max_samples")
+_STUDIED = ("model", "data", "loss", "params", "mask", "device", "dtype", "max_samples")
 _PRODUCTS = ("auto", "reverse", "cached", "linearize", "forward", "compiled", "differences")
 _COMPUTING = ("learning_rate", "batch_size", "product", "mode")
 
@@ -24,14 +24,15 @@ def subject_parameters(needs: Needs | None = None) -> list[click.Parameter]:
     """Return the checkpoint argument and the options of what is studied.
 
     Args:
-        needs: What the diagnostic needs; without a model or data, their options are left out.
+        needs: What the diagnostic needs; without a model, the options of model and data are left
+            out. Data may be given wherever a model is.
     """
     parameters: list[click.Parameter] = [
         click.Argument(["checkpoints"], nargs=-1, required=True, metavar="CKPT...")
     ]
     if needs is None or needs.model:
         parameters += _model_options()
-    if needs is None or needs.data:
+    if needs is None or needs.model or needs.data:
         parameters += _data_options()
     return [*parameters, *_reading_options()]
 
@@ -75,6 +76,11 @@ def _model_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--params"], metavar="GLOB", help="parameters to study: globs, layers, or all"
+        ),
+        click.Option(
+            ["--mask"],
+            metavar="FILE",
+            help="a mask that tickets wrote: pruned weights are zero, the others are studied",
         ),
         click.Option(["--device"], default="auto", show_default=True, help="cpu, cuda, cuda:1 …"),
         click.Option(

@@ -17,10 +17,18 @@ def _diagnostics_folder() -> Path:
     return Path(package.origin).parent / "diagnostics"
 
 
+def _members(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("[!_]*.py")))
+
+
+GROUPS = {
+    path.parent.name: _members(path.parent)
+    for path in sorted(_diagnostics_folder().glob("[!_]*/__init__.py"))
+}
 COMMANDS = {
     "Start here": ("demo", "report", "inspect", "doctor"),
-    "Diagnostics": tuple(sorted(path.stem for path in _diagnostics_folder().glob("[!_]*.py"))),
-    "Answers": ("plot", "render", "list"),
+    "Diagnostics": tuple(sorted({*_members(_diagnostics_folder()), *GROUPS})),
+    "Answers": ("track", "plot", "render", "list"),
 }
 
 
@@ -30,21 +38,44 @@ def summaries() -> dict[str, str]:
 
 
 def load_command(name: str) -> click.Command:
-    """Return a command: written by hand, or made from the diagnostic of that name."""
-    if name in COMMANDS["Diagnostics"]:
+    """Return a command: written by hand, or made from the diagnostics of that name.
+
+    A folder of diagnostics is a group of commands; one of them is called `tickets-score` here.
+    """
+    if name in GROUPS:
+        return _group(name)
+    if name in COMMANDS["Diagnostics"] or "-" in name:
         from .diagnostic import command_of
 
         return command_of(name)
     return import_module(f"{__package__}.commands.{name}").command
 
 
+def _group(name: str) -> click.Command:
+    from .group import Commands
+
+    folder = _diagnostics_folder() / name
+    return Commands(
+        name,
+        sections={"Commands": GROUPS[name]},
+        load=lambda member: load_command(f"{name}-{member}"),
+        told=lambda: {member: _first_line(folder / f"{member}.py") for member in GROUPS[name]},
+        help=_docstring(folder / "__init__.py"),
+    )
+
+
 def _source_of(name: str) -> Path:
     here = Path(__file__).parent / "commands" / f"{name}.py"
     if here.exists():
         return here
+    if name in GROUPS:
+        return _diagnostics_folder() / name / "__init__.py"
     return _diagnostics_folder() / f"{name}.py"
 
 
 def _first_line(path: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
-    return docstring.split("\n")[0]
+    return _docstring(path).split("\n")[0]
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import click
 
@@ -11,12 +11,26 @@ from landscape.budget import spending, spent
 
 from .attach import attach, subject_parameters, tell_notes
 from .options import budget_option, setting_options, tell_spent
-from .output import check_folder, deliver, forget, output_parameters
+from .output import check_folder, deliver, forget, output_parameters, speaks
 from .progress import shown
+
+if TYPE_CHECKING:
+    from landscape.subject.subject import Subject
+
+
+@runtime_checkable
+class Keeping(Protocol):
+    """A question whose answer comes with files that are no JSON: they are written beside it."""
+
+    files: ClassVar[tuple[str, ...]]
+
+    def keep(self, subject: Subject, folder: Path | None) -> None:
+        """Write them into a folder; None: those alone that a setting names."""
+        ...
 
 
 def command_of(name: str) -> click.Command:
-    """Return the command of a diagnostic."""
+    """Return the command of a diagnostic; that of `tickets-score` is `landscape tickets score`."""
     from landscape.diagnostics import by_name
 
     diagnostic = by_name(name)
@@ -26,7 +40,8 @@ def command_of(name: str) -> click.Command:
         force, quiet = values.pop("force"), values.pop("quiet")
         as_json, strict, _ = values.pop("as_json"), values.pop("strict"), values.pop("debug")
         drawn = (name, *(f"{name}-{picture}" for picture in diagnostic.result.picture_names))
-        names = [f"{name}.json", *(f"{one}.{kind}" for one in drawn for kind in ("png", "svg"))]
+        figures = (f"{one}.{kind}" for one in drawn for kind in ("png", "svg"))
+        names = [f"{name}.json", *figures, *getattr(diagnostic, "files", ())]
         check_folder(output, names, force=force)
         settings = {key: values.pop(key) for key in diagnostic.options() if key != "seed"}
         question = diagnostic(seed=values["seed"], **settings)
@@ -38,6 +53,8 @@ def command_of(name: str) -> click.Command:
             subject = attach(values, folder=folder)
             result = question.run(subject)
             late = spent()
+            if isinstance(question, Keeping):
+                question.keep(subject, output if speaks() else None)
         if late and not quiet:
             tell_spent(budget, result.cost)
         if not quiet:
@@ -46,7 +63,8 @@ def command_of(name: str) -> click.Command:
 
     least = diagnostic.needs.checkpoints[0]
     files = ["run/final.pt"] if least < 2 else [f"runs/{i}/final.pt" for i in range(least)]
-    example = " ".join(["landscape", name, *files])
+    *_, command = words = name.split("-")
+    example = " ".join(["landscape", *words, *files])
     if diagnostic.needs.model:
         example += " --model nets.py:build --data nets.py:data"
     studied = subject_parameters(diagnostic.needs)
@@ -57,7 +75,7 @@ def command_of(name: str) -> click.Command:
         *output_parameters(),
     ]
     return click.Command(
-        name,
+        command,
         params=parameters,
         callback=callback,
         help=diagnostic.__doc__,

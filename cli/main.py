@@ -25,46 +25,31 @@ import click
 
 from .catalogue import COMMANDS, load_command, summaries
 from .failures import Failed, report_failure
+from .group import Commands
 from .output import processes, speaks
 
 STOPPED = 128  # exit codes from here on are those of signals
 
 
-class Commands(click.Group):
-    """The commands, each imported only when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the order of the help text."""
-        del ctx
-        return [name for group in COMMANDS.values() for name in group]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command by name, or None."""
-        return load_command(cmd_name) if cmd_name in self.list_commands(ctx) else None
+class Landscape(Commands):
+    """All commands; under `torchrun`, those whose work processes can share."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Return the command that the arguments name; a wrong name shows the nearest one."""
-        import difflib
-
-        name = args[0] if args else ""
-        if name not in self.list_commands(ctx) and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self.list_commands(ctx), n=1, cutoff=0.5)
-            hint = f"did you mean `landscape {near[0]}`?" if near else ""
-            raise click.UsageError(f"there is no command {name!r}. {hint}".strip(), ctx)
-        if processes() > 1 and name in set(self.list_commands(ctx)) - _sharing():
-            raise click.UsageError(f"{name} shares no work: run it without torchrun", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands by group, without importing them."""
-        del ctx
-        told = summaries()
-        for title, names in COMMANDS.items():
-            with formatter.section(title):
-                formatter.write_dl([(name, told[name]) for name in names])
+        """Return the command that the arguments name."""
+        found = super().resolve_command(ctx, args)
+        if processes() > 1 and found[0] not in _sharing():
+            raise click.UsageError(f"{found[0]} shares no work: run it without torchrun", ctx)
+        return found
 
 
-@click.group(cls=Commands, help=__doc__, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Landscape,
+    sections=COMMANDS,
+    load=load_command,
+    told=summaries,
+    help=__doc__,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="landscape")
 def landscape() -> None:  # noqa: D103 - the text is the module's
     pass

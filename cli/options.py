@@ -16,19 +16,25 @@ if TYPE_CHECKING:
     from landscape.base import Diagnostic
 
 
+LONGEST = 70  # characters of choices that help shows in one word
+
+
 def setting_options(diagnostic: type[Diagnostic[Any]]) -> Iterator[click.Option]:
     """Yield one option per setting, with the type, default and help that the setting has."""
     defaults = {f.name: f.default for f in dataclasses.fields(diagnostic)}
     for key, (kind, option) in diagnostic.options().items():
         bounds = f" ({option.bounds})" if option.bounds else ""
         flag = kind is bool
+        choices = get_args(kind) if get_origin(kind) is Literal else ()
+        long = len("|".join(choices)) > LONGEST
         yield click.Option(
             [f"--{key.replace('_', '-')}"],
             type=None if flag else _click_type(kind),
             is_flag=flag,
             default=defaults[key],
             show_default=not flag,
-            help=option.help + bounds,
+            metavar=key.upper() if long else None,
+            help=option.help + bounds + (f"; one of {', '.join(choices)}" if long else ""),
         )
 
 

@@ -128,6 +128,7 @@ class Diagnostic(ABC, Generic[R]):
     needs: ClassVar[Needs] = Needs()
     follows: ClassVar[bool] = False
     budgeted: ClassVar[bool] = True  # whether it ends when a budget is spent
+    surveyed: ClassVar[bool] = True  # whether a report asks it
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     seed: Annotated[int, Option("seed of every random draw", at_least=0)] = 0

@@ -73,7 +73,8 @@ def survey(
     An answer that is in the subject's memory is not computed again, so that an interrupted survey
     goes on where it was.
     """
-    questions = [_question(kind, preset, seed, settings or {}) for kind in DIAGNOSTICS]
+    asked = [kind for kind in DIAGNOSTICS if kind.surveyed]
+    questions = [_question(kind, preset, seed, settings or {}) for kind in asked]
     subject, broken = _with_usable_data(subject)
     sections: list[Section] = []
     skipped: list[Skipped] = []

@@ -25,10 +25,12 @@ class Flow:
     Args:
         total: R, the sum of all outputs.
         through: |w| ∂R/∂|w| by name, float64.
+        scaled: Whether layers were divided, against overflow, so that only the ranking counts.
     """
 
     total: float
     through: dict[str, Tensor]
+    scaled: bool = False
 
 
 def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Flow:
@@ -36,7 +38,7 @@ def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]
 
     Biases are zero. In a chain of layers R = 1ᵀ Π|W_l| 1, and the flow through every layer sums to
     R; at weights of zero and one R counts paths. All in float64; where even that overflows, every
-    layer is first divided by its mean, which leaves the ranking in a chain as it is.
+    layer is first divided by the mean sum of its rows: in a chain the ranking is the same.
 
     Args:
         subject: Gives network and the shape of its inputs; the values of the data do not matter.
@@ -56,8 +58,11 @@ def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]
     """
     found = _flow(subject, _weights(tensors), names)
     if not math.isfinite(found.total):
-        found = _flow(subject, _scaled(_weights(tensors), names), names)
-        subject.note("synaptic flow: layers were divided by their means, against overflow")
+        scaled = _flow(subject, _scaled(_weights(tensors), names), names)
+        found = Flow(total=scaled.total, through=scaled.through, scaled=True)
+        subject.note(
+            "synaptic flow: layers were divided by the mean sum of their rows, against overflow"
+        )
     if not math.isfinite(found.total):
         raise NumericalError(
             "the flow through the network is not finite",
@@ -102,7 +107,7 @@ def _weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _scaled(weights: dict[str, Tensor], names: tuple[str, ...]) -> dict[str, Tensor]:
-    return weights | {n: weights[n] / (weights[n].mean() or 1.0) for n in names}
+    return weights | {n: weights[n] / (weights[n].flatten(1).sum(1).mean() or 1.0) for n in names}
 
 
 def _ones(subject: Subject) -> Batch:

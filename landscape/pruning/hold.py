@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from landscape.errors import ModelError
 from landscape.pruning.mask import Mask
+
+Place = tuple[nn.Parameter, Tensor]
 
 
 def prune(model: nn.Module, mask: Mask) -> None:
@@ -42,27 +45,66 @@ def held(model: nn.Module, mask: Mask, optimizer: Optimizer) -> Iterator[None]:
     Raises:
         ModelError: The mask does not fit.
     """
-    inner = _inner(model)
-    mask.check(_weights(inner))
-    places = list(_pruned(inner, mask))
-
-    def zero(*_: Any) -> None:
-        with torch.no_grad():
-            for weight, gone in places:
-                weight.masked_fill_(gone, 0.0)
-                for remembered in optimizer.state.get(weight, {}).values():
-                    if isinstance(remembered, Tensor) and remembered.shape == weight.shape:
-                        remembered.masked_fill_(gone, 0.0)
-
-    zero()
-    handle = optimizer.register_step_post_hook(zero)
+    places = _places(model, mask)
+    _zero(places, optimizer)
+    handle = optimizer.register_step_post_hook(lambda *_: _zero(places, optimizer))
     try:
         yield
     finally:
         handle.remove()
 
 
-def _pruned(model: nn.Module, mask: Mask) -> Iterator[tuple[nn.Parameter, Tensor]]:
+@contextmanager
+def held_throughout(model: nn.Module, mask: Mask) -> Iterator[None]:
+    """Keep pruned weights at zero inside the context under every optimizer that is made there.
+
+    So a training loop need not know of the mask. Weights that something other than a
+    `torch.optim.Optimizer` has moved are found at the end.
+
+    Args:
+        model: In training; wrappers may stand round it.
+        mask: By the names of the network inside.
+
+    Raises:
+        ModelError: The mask does not fit, or a pruned weight is not zero at the end.
+    """
+    places = _places(model, mask)
+    _zero(places, None)
+    handle = register_optimizer_step_post_hook(lambda optimizer, *_: _zero(places, optimizer))
+    try:
+        yield
+    finally:
+        handle.remove()
+    for name, (weight, gone) in zip(mask.kept, _places(model, mask), strict=True):
+        if bool(weight.detach()[gone].any()):
+            raise ModelError(
+                f"training moved pruned weights of {name}",
+                where="train",
+                why="they are set to zero after every step of a torch.optim optimizer, and "
+                "something else changed them",
+                hint="step with torch.optim, or multiply the weights by the mask after each step",
+            )
+
+
+def _zero(places: list[Place], optimizer: Optimizer | None) -> None:
+    """Zero the pruned weights, and what an optimizer remembers of them."""
+    with torch.no_grad():
+        for weight, gone in places:
+            weight.masked_fill_(gone, 0.0)
+            state = optimizer.state.get(weight, {}) if optimizer is not None else {}
+            for remembered in state.values():
+                if isinstance(remembered, Tensor) and remembered.shape == weight.shape:
+                    remembered.masked_fill_(gone, 0.0)
+
+
+def _places(model: nn.Module, mask: Mask) -> list[Place]:
+    """Return the masked parameters, each with what is pruned of it."""
+    inner = _inner(model)
+    mask.check(_weights(inner))
+    return list(_pruned(inner, mask))
+
+
+def _pruned(model: nn.Module, mask: Mask) -> Iterator[Place]:
     parameters = _weights(model)
     for name, kept in mask.kept.items():
         yield parameters[name], ~kept.to(parameters[name].device)

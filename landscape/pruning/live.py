@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from landscape.pruning.flow import flow
+from landscape.pruning.flow import Flow, flow
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
 
@@ -40,7 +41,8 @@ class Life:
     Args:
         layers: In the order of the network.
         paths: From inputs to outputs, over all places of a convolution; weighted by the scales of
-            normalisation and the means of pooling, where there are any.
+            normalisation and the means of pooling, where there are any. Infinite where there are
+            more than float64 can count.
         of_dense: The same of the dense network.
     """
 
@@ -79,9 +81,14 @@ def life(subject: Subject, mask: Mask) -> Life:
     left = flow(subject, mask.applied(ones), names)
     return Life(
         layers=tuple(_layer(name, mask.kept[name], left.through[name]) for name in names),
-        paths=left.total,
-        of_dense=dense.total,
+        paths=_counted(left),
+        of_dense=_counted(dense),
     )
+
+
+def _counted(found: Flow) -> float:
+    """Return the number of paths that a flow is; where layers were scaled it is none."""
+    return math.inf if found.scaled and found.total > 0 else found.total
 
 
 def _layer(name: str, kept: Tensor, through: Tensor) -> LayerLife:

@@ -18,6 +18,7 @@ class Term:
 
 
 _SPECTRUM = ("spectrum",)
+_TICKETS = ("tickets-score", "tickets-find", "tickets-eval")
 
 GLOSSARY = (
     Term(
@@ -340,6 +341,30 @@ GLOSSARY = (
         " a step with equal singular values lowers the loss more than one along the gradient.",
         "Davis & Drusvyatskiy 2025, arXiv 2512.04299",
         ("gradients",),
+    ),
+    Term(
+        "Density",
+        "ρ = kept / Σ weights that may be pruned",
+        "Biases, normalisation and what is named to stay whole do not count; tied tensors count "
+        "once.",
+        "Blalock et al. 2020, arXiv 2003.03033",
+        _TICKETS,
+    ),
+    Term(
+        "On a path",
+        "|w| ∂R/∂|w| > 0 in the network whose weights are the mask",
+        "A kept weight that some path from input to output passes. The share of such weights is "
+        "the effective density.",
+        "Tanaka et al. 2020, arXiv 2006.05467; Vysogorets & Kempe 2021, arXiv 2107.02306",
+        _TICKETS,
+    ),
+    Term(
+        "Jaccard overlap",
+        "|A ∩ B| / |A ∪ B|,  by chance from E|A ∩ B| = Σ aₗbₗ/nₗ",
+        "Weights that both masks keep, of those that either keeps; z is how many hypergeometric "
+        "standard deviations the common ones are from what chance makes.",
+        "Jaccard 1912; the hypergeometric law",
+        ("tickets-compare",),
     ),
     Term(
         "Frobenius norm",

@@ -133,7 +133,7 @@ def script_hash(script: str) -> str:
 
 def _would_fill(question: str, report: Report) -> str:
     """Return, in a sentence, what would fill a question without sections."""
-    asked = {d.name: d for d in DIAGNOSTICS if d.question == question}
+    asked = {d.name: d for d in DIAGNOSTICS if d.question == question and d.surveyed}
     if not asked:
         return "No diagnostic of this version of landscape answers this question yet."
     reasons = {one.section: f"{one.reason}; unlocked by {one.unlock}" for one in report.skipped}

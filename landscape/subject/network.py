@@ -22,6 +22,7 @@ from landscape.subject.identity import network_digest
 from landscape.subject.losses import Loss, ModelLoss
 from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point
+from landscape.subject.pruned import MaskLike, Pruned, attach_mask
 from landscape.subject.traces import user_position, user_traceback
 
 CHECKPOINTING = "activations are recomputed in the backward pass"
@@ -33,15 +34,21 @@ class Network:
     Args:
         model: The module; wrappers (data parallel, compiled) are looked through.
         params: Which parameters are studied, as `Parameters` takes it.
-        mask: Which coordinates of them, as `Parameters` takes it.
+        mask: Which coordinates of them: of a mask of pruning those that it keeps, the others being
+            zero; else as `Parameters` takes it.
     """
 
     def __init__(
-        self, model: nn.Module, params: str | None = None, mask: Mapping[str, Tensor] | None = None
+        self, model: nn.Module, params: str | None = None, mask: MaskLike | None = None
     ) -> None:
         self.model = _unwrapped(model)
         self.own = _tensors_of(self.model)
-        self.parameters = Parameters(self.model, params, mask)
+        found = attach_mask(mask, {n: tuple(p.shape) for n, p in self.model.named_parameters()})
+        self.pruned = found if isinstance(found, Pruned) else None
+        if isinstance(found, Pruned):
+            self.own = found.applied(self.own)
+            found = found.among(Parameters(self.model, params).names)
+        self.parameters = Parameters(self.model, params, found)
         self._buffers = [name for name, _ in self.model.named_buffers()]
 
     @property

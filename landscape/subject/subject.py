@@ -36,6 +36,7 @@ from landscape.subject.provenance import (
     described_sources,
     environment,
 )
+from landscape.subject.pruned import MaskLike
 from landscape.subject.random_layers import refuse_dropout
 from landscape.subject.ranks import RankedMemory, Ranks
 from landscape.subject.series import in_order
@@ -59,7 +60,9 @@ class Subject:
         checkpoints: A path or `Checkpoint`, or several in the order of training; none: the model
             as it is.
         params: Which parameters are studied: None (trainable), `"all"`, or globs.
-        mask: Boolean tensors by parameter name; false coordinates are held fixed.
+        mask: A mask of pruning (a file that `landscape tickets` wrote, or a `Mask`): pruned weights
+            are zero at every checkpoint, and the others are studied. Or boolean tensors by
+            parameter name: false coordinates are held fixed as they are.
         device: `"auto"` (CUDA where there is one), or a PyTorch device.
         dtype: `"auto"` (the checkpoint's, half precision raised to float32), or a name.
         max_samples: Keep only the first samples of the data.
@@ -88,7 +91,7 @@ class Subject:
         checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path] = (),
         *,
         params: str | None = None,
-        mask: Mapping[str, Tensor] | None = None,
+        mask: MaskLike | None = None,
         device: str | torch.device = "auto",
         dtype: str = "auto",
         max_samples: int | None = None,
@@ -123,9 +126,11 @@ class Subject:
         self.batch_size = batch_size
         self.memory = RankedMemory(folder, self.ranks)
         self._notes: dict[str, None] = {}
-        if self.checkpoints != given:
+        if given and self.checkpoints != given:
             self.note("checkpoints are taken in the order of training, not as given")
         self._mappings = {id(one): self._map(one) for one in self.checkpoints}
+        if mask is not None:
+            self._prune()
         self._points: dict[int, Point] = {}
         self._prints: dict[int, str] = {}
 
@@ -419,6 +424,7 @@ class Subject:
             "loss": self._loss_name(),
             "parameters": network.counts() if network is not None else None,
             "params": network.parameters.select if network is not None else None,
+            "mask": network.pruned.described if network is not None and network.pruned else None,
             "dtype": str(self.dtype).removeprefix("torch.") if network is not None else None,
             "switches": [MODES[self.mode], *SWITCHES] if network is not None else [],
             "notes": [*(note for c in self.checkpoints for note in c.notes), *self._notes],
@@ -504,6 +510,18 @@ class Subject:
         for text in match.notes:
             self.note(text)
         return {name: match.mapping[name] for name in self._network.own if name in match.mapping}
+
+    def _prune(self) -> None:
+        """Set what a mask of pruning takes out to zero in every checkpoint, and say so."""
+        pruned = self.network.pruned
+        if pruned is None:
+            return
+        mappings = [self._mappings[id(one)] for one in self.checkpoints]
+        found = [pruned.pruned(*pair) for pair in zip(self.checkpoints, mappings, strict=True)]
+        self.checkpoints = tuple(one for one, _ in found)
+        self._mappings = {id(one): m for one, m in zip(self.checkpoints, mappings, strict=True)}
+        for _, note in found:
+            self.note(note)
 
     def _found(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
         mapping = self._mappings[id(checkpoint)]

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 import landscape as ls
-from tests.cli.command import done
+from tests.cli.command import done, run
 from tests.cli.networks import mlp
 
 HEAVY = ("torch", "numpy", "scipy", "matplotlib", "safetensors", "jinja2")
@@ -27,6 +27,8 @@ assert not loaded, loaded
 """
 COMMANDS = ("demo", "report", "inspect", "plot", "render", "list")
 NAMES = [*COMMANDS, *(kind.name for kind in ls.DIAGNOSTICS)]
+FIRST = [name.split("-")[0] for name in NAMES]
+GROUPS = {name.split("-")[0]: None for name in NAMES if "-" in name}
 
 
 def run_without(modules: tuple[str, ...], *arguments: str) -> str:
@@ -50,8 +52,25 @@ def test_help_is_immediate():
 
 def test_help_imports_nothing_heavy():
     text = run_without((*HEAVY, "rich", "landscape.base"), "--help")
-    for name in NAMES:
+    for name in FIRST:
         assert f"  {name} " in text
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_of_a_group_imports_nothing_heavy(group):
+    text = run_without((*HEAVY, "rich", "landscape.base"), group, "--help")
+    assert text.startswith(f"Usage: landscape {group} ")
+    for name in NAMES:
+        if name.startswith(f"{group}-"):
+            assert f"  {name.removeprefix(f'{group}-')} " in text
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_wrong_name_in_a_group_shows_the_nearest(group):
+    member = next(name for name in NAMES if name.startswith(f"{group}-")).split("-")[1]
+    outcome = run(f"{group} {member}s")
+    assert outcome.code == 2
+    assert f"did you mean `landscape {group} {member}`?" in outcome.stderr
 
 
 def test_version():
@@ -86,10 +105,11 @@ def test_the_library_imports_no_torch():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_has_help(name):
-    text = done(f"{name} --help").stdout
-    assert text.startswith(f"Usage: landscape {name} ")
-    assert f"Example: landscape {name} " in text
-    assert text == done(f"{name} -h").stdout
+    command = name.replace("-", " ")
+    text = done(f"{command} --help").stdout
+    assert text.startswith(f"Usage: landscape {command} ")
+    assert f"Example: landscape {command} " in " ".join(text.split())
+    assert text == done(f"{command} -h").stdout
     words = " ".join(text.split())
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "Sentinel" not in words
@@ -112,5 +132,6 @@ def test_the_example_in_the_help_can_be_parsed():
 
     for name in NAMES:
         command = load_command(name)
-        example = str(command.epilog).removeprefix(f"Example: landscape {name}").split()
-        command.make_context(name, example)
+        words = name.replace("-", " ")
+        example = str(command.epilog).removeprefix(f"Example: landscape {words}").split()
+        command.make_context(words, example)

@@ -1,0 +1,1 @@
+"""Lottery tickets: masks scored, found by training, judged against controls, compared."""

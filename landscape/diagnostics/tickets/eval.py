@@ -1,0 +1,173 @@
+"""Judge lottery tickets: train them beside their controls, from several seeds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+
+from landscape.answer import Result
+from landscape.base import Diagnostic, Needs, Option, Question
+from landscape.errors import InputError, SettingError
+from landscape.pruning.files import load
+from landscape.pruning.mask import Mask
+from landscape.pruning.methods import find_mask
+from landscape.subject.subject import Subject
+from landscape.tickets import options as of
+from landscape.tickets.arms import CONTROLS, controls_of
+from landscape.tickets.judgement import EvalResult
+from landscape.tickets.judging import Bench
+from landscape.tickets.trainers import depends_on, trainer_of
+from landscape.tickets.trial import Terms, trials
+from landscape.training.plain import Recipe
+
+FLOW_ROUNDS = 100  # of the synaptic flow, as in its source
+
+
+@dataclass(frozen=True, kw_only=True)
+class TicketsEval(Diagnostic[EvalResult]):
+    """Judge lottery tickets: train them beside their controls, from several seeds."""
+
+    name: ClassVar[str] = "tickets-eval"
+    result: ClassVar[type[Result]] = EvalResult
+    question: ClassVar[Question] = "quality"
+    needs: ClassVar[Needs] = Needs(independent=True)
+    budgeted: ClassVar[bool] = False
+    surveyed: ClassVar[bool] = False
+    presets: ClassVar = {
+        "quick": {"seeds": 3, "steps": 200},
+        "standard": {},
+        "full": {"seeds": 10, "steps": 5000},
+    }
+
+    mask: Annotated[
+        str,
+        Option("masks to judge: a file, several with commas, or a folder; empty: of the method"),
+    ] = ""
+    method: Annotated[
+        Literal["magnitude", "random", "snip", "grasp", "synflow"],
+        Option("score at the weights given that makes the mask, where no file does"),
+    ] = "magnitude"
+    density: Annotated[
+        float, Option("share of the weights that such a mask keeps", above=0, at_most=1)
+    ] = 0.2
+    controls: Annotated[str, Option("that a ticket must beat, with commas")] = ",".join(CONTROLS)
+    seeds: Annotated[int, Option("training runs of every arm", at_least=2)] = 5
+    level: Annotated[
+        float, Option("probability of the intervals and verdicts", at_least=0.5, at_most=0.9999)
+    ] = 0.95
+    margin: Annotated[
+        float,
+        Option("least difference that matters: a share of the accuracy or of the loss", above=0),
+    ] = 0.01
+    train: of.Train = ""
+    rewind_step: of.RewindStep = 0
+    optimizer: of.Optimizer = "sgd"
+    learning_rate: of.LearningRate = 0.1
+    momentum: of.Momentum = 0.9
+    weight_decay: of.WeightDecay = 0.0
+    steps: of.Steps = 1000
+    minibatch: of.Minibatch = 64
+    schedule: of.Schedule = "constant"
+
+    def depends(self) -> Mapping[str, Any]:
+        """Return the settings, and what is in the files of masks and of the training function."""
+        files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self._paths()]
+        return {**vars(self), "files": files, **depends_on(self.train)}
+
+    def measure(self, subject: Subject) -> EvalResult:
+        """Return the verdict on the masks of the files, or on that of the method."""
+        masks = {path.stem: load(path) for path in self._paths()} or self._scored(subject)
+        return self.judge(subject, masks)
+
+    def judge(self, subject: Subject, masks: Mapping[str, Mask]) -> EvalResult:
+        """Return the verdict on masks by name; `run` reads them from files, and guards more.
+
+        Raises:
+            SettingError: A mask leaves no path, or a setting does not fit.
+            ModelError: A mask does not fit the network.
+        """
+        tickets = dict(sorted(masks.items(), key=lambda item: -item[1].density))
+        trainer = trainer_of(subject, self.train, self._recipe())
+        terms = Terms(
+            controls=controls_of(self.controls),
+            seeds=self.seeds,
+            seed=self.seed,
+            step=self.rewind_step,
+        )
+        found, dense = trials(trainer, tickets, terms)
+        bench = Bench(level=self.level, margin=self.margin, dense=dense, masks=len(tickets))
+        answers = tuple(bench.ticket(name, tickets[name], arms) for name, arms in found.items())
+        told = [bench.arm(name, one) for name, arms in found.items() for one in arms.values()]
+        return EvalResult(
+            message=_message(answers[-1].reason, answers[-1].verdict),
+            checkpoint=subject.checkpoint.label,
+            training=trainer.training.described,
+            rewind_step=self.rewind_step,
+            judged_on=trainer.data.told,
+            fresh=trainer.data.fresh,
+            samples=trainer.data.samples,
+            seeds=self.seeds,
+            level=self.level,
+            margin=self.margin,
+            quantity=bench.quantity,
+            verdict=answers[-1].verdict,
+            arms=(*told, bench.arm("", dense)),
+            tickets=answers,
+        )
+
+    def _scored(self, subject: Subject) -> dict[str, Mask]:
+        """Return the mask that the method makes at the weights given."""
+        generator = torch.Generator().manual_seed(self.seed)
+        rounds = FLOW_ROUNDS if self.method == "synflow" else 1
+        found = find_mask(
+            subject, self.method, self.density, rounds=rounds, generator=generator
+        ).mask
+        subject.note(f"the mask judged is made by {self.method}, {found.total:,} weights kept")
+        return {self.method: Mask(kept=found.kept, provenance={"method": self.method})}
+
+    def _paths(self) -> list[Path]:
+        """Return the files of the masks.
+
+        Raises:
+            SettingError: A folder holds none.
+            InputError: One is not there.
+        """
+        named = [Path(part.strip()).expanduser() for part in self.mask.split(",") if part.strip()]
+        found = list[Path]()
+        for path in named:
+            found += sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+        if named and not found:
+            raise SettingError(
+                f"{named[0]} holds no masks",
+                where="mask",
+                why="a ticket is a mask and the weights that it begins with",
+                hint="give --mask mask.safetensors, as landscape tickets find writes it",
+            )
+        for path in found:
+            if not path.is_file():
+                raise InputError(
+                    f"there is no file '{path}'",
+                    where="mask",
+                    hint="give a file that landscape tickets wrote",
+                )
+        return found
+
+    def _recipe(self) -> Recipe:
+        return Recipe(
+            optimizer=self.optimizer,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            steps=self.steps,
+            minibatch=self.minibatch,
+            schedule=self.schedule,
+        )
+
+
+def _message(reason: str, verdict: str) -> str:
+    return "" if verdict == "winning" else f"{reason[0].upper()}{reason[1:]}."

@@ -1,0 +1,63 @@
+"""Scores against what the numerics say of the same mask; the subject survives errors inside."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import landscape as ls
+from landscape.errors import LandscapeError
+from landscape.pruning.live import life
+from tests.cases import CASES
+from tests.test_contracts import everything, subject, witness
+
+
+@pytest.mark.parametrize("network", ["cnn", "tied", "residual"])
+def test_the_answer_is_that_of_its_mask(network):
+    studied = CASES[network]().subject()
+    question = ls.TicketsScore(method="synflow", rounds=3, density=0.2)
+    answer, mask = question.run(studied), question.mask(studied)
+    left = life(studied, mask)
+    assert {one.name: one.kept for one in answer.layers} == mask.counts
+    assert [one.live for one in answer.layers] == [one.live for one in left.layers]
+    assert answer.kept == mask.total
+    tensors = studied.network.tensors(studied.point)
+    pruned = studied.network.point(mask.applied(tensors))
+    assert answer.loss is not None
+    assert answer.loss.value == studied.loss(pruned)
+    assert mask.provenance["method"] == "synflow"
+    assert mask.provenance["batches_hash"]
+
+
+def test_without_data_there_is_a_mask_but_no_path():
+    model = CASES["cnn"]().model
+    answer = ls.TicketsScore(density=0.3).run(ls.Subject(model, device="cpu"))
+    assert answer.loss is None
+    assert answer.paths is None
+    assert "no data" in answer.pathless
+
+
+def test_an_empty_layer_is_told():
+    model = CASES["mlp"]().model
+    with torch.no_grad():
+        model[2].weight.mul_(1e-6)
+    data = [(torch.randn(4, 5, generator=torch.Generator().manual_seed(0)), torch.arange(4) % 3)]
+    answer = ls.TicketsScore(density=0.3).run(ls.Subject(model, "ce", data, device="cpu"))
+    assert answer.empty == ("2.weight",)
+    assert answer.severed
+    assert answer.findings()[0].severity == "critical"
+
+
+@pytest.mark.parametrize("when", [1, 2, 3, 4])
+def test_the_subject_is_untouched_when_the_network_fails(when):
+    """In the paths it is told, elsewhere it is raised."""
+    model = witness()
+    model.raises_at, model.error = when, RuntimeError("x")
+    before = everything(model)
+    try:
+        answer = ls.TicketsScore().run(subject(model))
+    except LandscapeError:
+        pass
+    else:
+        assert answer.pathless or model.calls < when
+    assert everything(model) == before
