@@ -16,12 +16,20 @@ if TYPE_CHECKING:
     from landscape.diagnostics import DIAGNOSTICS
     from landscape.diagnostics.connect import Connect
     from landscape.diagnostics.gradients import Gradients
+    from landscape.diagnostics.lipschitz import Lipschitz
+    from landscape.diagnostics.ntk import Ntk
     from landscape.diagnostics.spectrum import Spectrum
+    from landscape.diagnostics.surface import Surface
+    from landscape.diagnostics.tickets.compare import TicketsCompare
+    from landscape.diagnostics.tickets.eval import TicketsEval
+    from landscape.diagnostics.tickets.find import TicketsFind
+    from landscape.diagnostics.tickets.score import TicketsScore
     from landscape.diagnostics.weights import Weights
     from landscape.errors import LandscapeError
     from landscape.estimate import Estimate, Status
     from landscape.operators.gauss_newton import GaussNewtonOperator
     from landscape.operators.hessian import HessianOperator
+    from landscape.recorder.recorder import Recorder
     from landscape.reports.report import Report
     from landscape.subject.files.checkpoint import Checkpoint
     from landscape.subject.parameters import Parameters
@@ -37,11 +45,19 @@ _HOMES = {
     "Gradients": "landscape.diagnostics.gradients",
     "HessianOperator": "landscape.operators.hessian",
     "LandscapeError": "landscape.errors",
+    "Lipschitz": "landscape.diagnostics.lipschitz",
+    "Ntk": "landscape.diagnostics.ntk",
     "Parameters": "landscape.subject.parameters",
+    "Recorder": "landscape.recorder.recorder",
     "Report": "landscape.reports.report",
     "Spectrum": "landscape.diagnostics.spectrum",
     "Status": "landscape.estimate",
     "Subject": "landscape.subject.subject",
+    "Surface": "landscape.diagnostics.surface",
+    "TicketsCompare": "landscape.diagnostics.tickets.compare",
+    "TicketsEval": "landscape.diagnostics.tickets.eval",
+    "TicketsFind": "landscape.diagnostics.tickets.find",
+    "TicketsScore": "landscape.diagnostics.tickets.score",
     "Weights": "landscape.diagnostics.weights",
     "report": "landscape.survey",
 }
@@ -55,20 +71,36 @@ __all__ = [
     "Gradients",
     "HessianOperator",
     "LandscapeError",
+    "Lipschitz",
+    "Ntk",
     "Parameters",
+    "Recorder",
     "Report",
     "Spectrum",
     "Status",
     "Subject",
+    "Surface",
+    "TicketsCompare",
+    "TicketsEval",
+    "TicketsFind",
+    "TicketsScore",
     "Weights",
     "report",
 ]
 
 
-# a diagnostic is public by its file alone: the class is named after it
+# a diagnostic is public by its file alone: the class is named after it, TicketsScore after
+# tickets/score.py
+_PARTS = [
+    path.relative_to(Path(__file__).parent / "diagnostics").with_suffix("").parts
+    for pattern in ("[!_]*.py", "[!_]*/[!_]*.py")
+    for path in (Path(__file__).parent / "diagnostics").glob(pattern)
+]
 _DIAGNOSTICS = {
-    path.stem.title().replace("_", ""): f"landscape.diagnostics.{path.stem}"
-    for path in (Path(__file__).parent / "diagnostics").glob("[!_]*.py")
+    "".join(part.title().replace("_", "") for part in parts): ".".join(
+        ("landscape.diagnostics", *parts)
+    )
+    for parts in _PARTS
 }
 
 

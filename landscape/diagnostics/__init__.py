@@ -8,10 +8,29 @@ from landscape.answer import Result
 from landscape.base import Diagnostic
 from landscape.diagnostics.connect import Connect, ConnectResult
 from landscape.diagnostics.gradients import Gradients, GradientsResult
+from landscape.diagnostics.lipschitz import Lipschitz, LipschitzResult
+from landscape.diagnostics.ntk import Ntk, NtkResult
 from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
+from landscape.diagnostics.surface import Surface, SurfaceResult
+from landscape.diagnostics.tickets.compare import TicketsCompare, TicketsCompareResult
+from landscape.diagnostics.tickets.eval import EvalResult, TicketsEval
+from landscape.diagnostics.tickets.find import FindResult, TicketsFind
+from landscape.diagnostics.tickets.score import TicketsScore, TicketsScoreResult
 from landscape.diagnostics.weights import Weights, WeightsResult
 
-DIAGNOSTICS: tuple[type[Diagnostic[Any]], ...] = (Gradients, Spectrum, Connect, Weights)
+DIAGNOSTICS: tuple[type[Diagnostic[Any]], ...] = (
+    Gradients,
+    Lipschitz,
+    Spectrum,
+    Surface,
+    Connect,
+    Ntk,
+    TicketsScore,
+    TicketsFind,
+    TicketsEval,
+    TicketsCompare,
+    Weights,
+)
 
 
 def by_name(name: str) -> type[Diagnostic[Any]]:
@@ -51,10 +70,24 @@ __all__ = [
     "DIAGNOSTICS",
     "Connect",
     "ConnectResult",
+    "EvalResult",
+    "FindResult",
     "Gradients",
     "GradientsResult",
+    "Lipschitz",
+    "LipschitzResult",
+    "Ntk",
+    "NtkResult",
     "Spectrum",
     "SpectrumResult",
+    "Surface",
+    "SurfaceResult",
+    "TicketsCompare",
+    "TicketsCompareResult",
+    "TicketsEval",
+    "TicketsFind",
+    "TicketsScore",
+    "TicketsScoreResult",
     "Weights",
     "WeightsResult",
     "by_name",

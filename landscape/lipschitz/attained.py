@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from landscape.estimate import Status
 from landscape.lipschitz.ascent import climb, projected
 from landscape.lipschitz.inputs import InputMap
 from landscape.lipschitz.jacobian import largest_singular
-from landscape.lipschitz.starts import Start, alike, portion_of, steepest_samples
+from landscape.lipschitz.starts import Start, alike, pace_of, portion_of, steepest_samples
 from landscape.lipschitz.witness import Witness, evaluated, precision
 from landscape.subject.point import Point
 from landscape.subject.regrouping import regrouped
@@ -23,7 +24,7 @@ from landscape.subject.subject import Subject
 
 STEPS = 16  # steps of Lanczos for those that are kept
 EVALUATED = 3  # peaks, highest first, at which pairs are evaluated in float64
-LENGTHS = tuple(10.0**-power for power in range(1, 9))  # of a pair, over the size of the inputs
+LENGTHS = (1e-4, 1e-1, 1e-2, 1e-3, 1e-5, 1e-6, 1e-7, 1e-8)  # of a pair, over the inputs' size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,8 @@ def attained(
         starts: Samples from which to climb.
         steps: Of each climb.
         radius: Of a ball round the origin that the pair must lie in; None: anywhere.
-        seconds: Of wall-clock time, half of it for the data; what has begun is finished. None: no
-            bound.
+        seconds: Of wall-clock time, half of it for the data; what has begun is finished, and where
+            one sample takes a fifth of it, no other is looked at. None: no bound.
         generator: Draws start vectors and moves.
 
     Raises:
@@ -82,15 +83,9 @@ def attained(
     subject.refuse_dependent("a Lipschitz constant")
     limit = Budget(seconds=seconds) if seconds is not None else None
     with subject.undisturbed(0), budget.spending(limit):
-        portion = portion_of(subject, point, seconds, generator)
-        with budget.shared(2):
-            found, samples = steepest_samples(subject, point, starts, portion, radius, generator)
-        reached: list[_Reached] = []
-        for group in alike(found):
-            if not (reached and budget.spent()):
-                reached += _reached(subject, point, group, portion, steps, radius, generator)
+        samples, reached, cut = _searched(subject, point, starts, steps, radius, seconds, generator)
         best = _best_pair(subject, reached, radius)
-        cut = budget.spent() or (subject.batches is not None and samples < subject.batches.samples)
+        cut |= budget.spent() or (subject.batches is not None and samples < subject.batches.samples)
     return Attained(
         value=best.value,
         witness=best,
@@ -98,6 +93,34 @@ def attained(
         samples=samples,
         status=Status.BUDGET_SPENT if cut else Status.CONVERGED,
     )
+
+
+def _searched(
+    subject: Subject,
+    point: Point,
+    starts: int,
+    steps: int,
+    radius: float | None,
+    seconds: float | None,
+    generator: torch.Generator,
+) -> tuple[int, list[_Reached], bool]:
+    """Return how many samples were looked at, where climbs end, and whether some were left out.
+
+    Where a single Jacobian takes a good part of the time, the first sample is all there is.
+    """
+    portion = portion_of(subject, point)
+    if seconds is not None:
+        pace = pace_of(subject, point, radius, generator)
+        if pace.slow(seconds):
+            return 1, [_Reached.at(pace.first)], True
+        portion = min(portion, pace.portion(seconds))
+    with budget.shared(2):
+        found, samples = steepest_samples(subject, point, starts, portion, radius, generator)
+    reached: list[_Reached] = []
+    for group in alike(found):
+        if not (reached and budget.spent()):
+            reached += _reached(subject, point, group, portion, steps, radius, generator)
+    return samples, reached, budget.spent()
 
 
 @dataclass(frozen=True)
@@ -109,6 +132,11 @@ class _Reached:
     x: Tensor  # (1, n)
     v: Tensor  # (1, n)
     value: float
+
+    @classmethod
+    def at(cls, start: Start) -> Self:
+        """Return a start that nobody climbed from."""
+        return cls(start, start.value, start.x, start.right, start.value)
 
 
 def _reached(
@@ -152,7 +180,10 @@ def _best_pair(subject: Subject, reached: Sequence[_Reached], radius: float | No
     wide, pairs = subject.in_precision(torch.float64), []
     ordered = sorted(reached, key=lambda one: one.value, reverse=True)
     for peak in ordered[:EVALUATED]:
-        pairs += _pairs(peak.start.function.in_precision(wide, torch.float64), peak, radius)
+        for pair in _pairs(peak.start.function.in_precision(wide, torch.float64), peak, radius):
+            pairs.append(pair)
+            if budget.spent():
+                break
         if pairs and budget.spent():
             break
     if not pairs:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from landscape.encode import write_atomically
 from landscape.errors import InputError
@@ -119,15 +119,51 @@ class Certificate:
         return proof
 
 
-def write(path: Path, certificates: Mapping[str, Certificate]) -> None:
-    """Write certificates, one for each chain of a network, as safetensors; whole or not at all."""
+def encoded(certificates: Mapping[str, Certificate]) -> bytes:
+    """Return certificates, one for each chain of a network, as safetensors."""
     tensors = {
         f"{name}/{layer}": one
         for name, certificate in certificates.items()
         for layer, one in enumerate(certificate.multipliers)
     }
     claims = {name: one.claims | {"digest": one.digest} for name, one in certificates.items()}
-    write_atomically(path, save(tensors, {FORMAT: json.dumps(claims, sort_keys=True)}))
+    return save(tensors, {FORMAT: json.dumps(claims, sort_keys=True)})
+
+
+def decoded(data: bytes, where: str) -> dict[str, Certificate]:
+    """Return the certificates of what `encoded` gave.
+
+    Args:
+        data: As encoded.
+        where: It is from, for the message.
+
+    Raises:
+        InputError: It is nothing such, or was changed afterwards.
+    """
+    try:
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
+        if FORMAT not in metadata:
+            raise ValueError(f"{FORMAT} is not among its metadata")
+        claimed, tensors = json.loads(metadata[FORMAT]), load(data)
+        found = {name: _certificate(name, one, tensors) for name, one in claimed.items()}
+        digests = {name: str(one["digest"]) for name, one in claimed.items()}
+    except (SafetensorError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unread(where, str(error)) from error
+    for name, certificate in found.items():
+        if certificate.digest != digests[name]:
+            raise _refused(
+                f"the certificate of {name} was changed after it was written",
+                where=where,
+                why="its digest is not that of its content",
+                hint="make a new certificate",
+            )
+    return found
+
+
+def write(path: Path, certificates: Mapping[str, Certificate]) -> None:
+    """Write certificates, one for each chain of a network; whole or not at all."""
+    write_atomically(path, encoded(certificates))
 
 
 def read(path: Path) -> dict[str, Certificate]:
@@ -137,24 +173,10 @@ def read(path: Path) -> dict[str, Certificate]:
         InputError: It is no such file, or was changed after it was written.
     """
     try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if FORMAT not in metadata:
-                raise _unread(path, f"{FORMAT} is not among its metadata")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        claimed = json.loads(metadata[FORMAT])
-        found = {name: _certificate(name, one, tensors) for name, one in claimed.items()}
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise _unread(path, str(error)) from error
-    for name, certificate in found.items():
-        if certificate.digest != claimed[name]["digest"]:
-            raise _refused(
-                f"the certificate of {name} was changed after it was written",
-                where=str(path),
-                why="its digest is not that of its content",
-                hint="make a new certificate",
-            )
-    return found
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unread(str(path), str(error)) from error
+    return decoded(data, str(path))
 
 
 def verify(path: Path, chains: Mapping[str, Chain]) -> dict[str, Proof]:
@@ -198,10 +220,10 @@ def _certificate(
     )
 
 
-def _unread(path: Path, why: str) -> InputError:
+def _unread(where: str, why: str) -> InputError:
     return InputError(
-        f"{path.name} holds no certificates",
-        where=str(path),
+        f"{Path(where).name} holds no certificates",
+        where=where,
         why=why,
         hint="give a file that `landscape lipschitz` wrote",
     )

@@ -25,23 +25,22 @@ from landscape.subject.subject import Subject
 STEPS = 4  # of Lanczos, for every sample
 GRAPHS = 3  # kept while a Jacobian is multiplied, each of the size of a forward pass
 PORTION = 0.1  # of the time, that the samples taken at a time may take
+SLOW = 0.2  # of the time, that a sample takes where nothing but one is affordable
 
 
 @dataclass(frozen=True)
 class Start:
-    """A sample from which to climb."""
+    """A sample from which to climb, and what is known of its Jacobian."""
 
     sample: int
     function: InputMap  # of the sample alone
+    x: Tensor  # (1, n)
+    right: Tensor  # (1, n)
+    value: float
 
 
-def portion_of(
-    subject: Subject, point: Point, seconds: float | None, generator: torch.Generator
-) -> int:
-    """Return how many samples to take at a time; 1 where they depend on one another.
-
-    They fit the memory, and take at most a share of the time by the pace of one of them.
-    """
+def portion_of(subject: Subject, point: Point) -> int:
+    """Return how many samples fit the memory; 1 where they depend on one another."""
 
     def value(batch: Batch) -> Tensor:
         return subject.objective(point, batch)(point.theta)
@@ -54,14 +53,35 @@ def portion_of(
         room=int(SHARE * free_bytes(subject.device)),
         block=GRAPHS,
     )
-    if grouping.as_given or seconds is None:
-        return 1 if grouping.as_given else grouping.samples
-    first = next(iter(subject.device_batches()))
+    return 1 if grouping.as_given else grouping.samples
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The first sample, and how long its Jacobian took."""
+
+    first: Start
+    seconds: float
+
+    def portion(self, limit: float) -> int:
+        """Return how many samples take a share of the time."""
+        return max(1, int(PORTION * limit / self.seconds))
+
+    def slow(self, limit: float) -> bool:
+        """Return whether one is all that the time allows."""
+        return self.seconds > SLOW * limit
+
+
+def pace_of(
+    subject: Subject, point: Point, radius: float | None, generator: torch.Generator
+) -> Pace:
+    """Return how long a sample takes."""
     begun = time.monotonic()
-    function = InputMap(subject, point, first).of([0])
-    largest_singular(function, function.start, steps=STEPS, generator=generator)
-    pace = time.monotonic() - begun
-    return max(1, min(grouping.samples, int(PORTION * seconds / pace)))
+    function = InputMap(subject, point, next(iter(subject.device_batches()))).of([0])
+    x = projected(function.start, radius)
+    found = largest_singular(function, x, steps=STEPS, generator=generator)
+    value = float(found.values.nan_to_num(nan=0.0, posinf=0.0))
+    return Pace(Start(0, function, x, found.right, value), time.monotonic() - begun)
 
 
 def steepest_samples(
@@ -73,23 +93,26 @@ def steepest_samples(
     generator: torch.Generator,
 ) -> tuple[list[Start], int]:
     """Return the samples at which the Jacobian is largest, and how many were looked at."""
-    kept: list[tuple[float, int, InputMap]] = []
+    kept: list[Start] = []
     seen = 0
     total = subject.batches.samples if subject.batches is not None else None
     with progress.task("Jacobians at the data", total) as task:
         for batch in regrouped(subject.device_batches(), portion):
             function = InputMap(subject, point, batch)
             x = projected(function.start, radius)
-            found = largest_singular(function, x, steps=STEPS, generator=generator).values
-            values = found.nan_to_num(nan=0.0, posinf=0.0)
+            found = largest_singular(function, x, steps=STEPS, generator=generator)
+            values, right = found.values.nan_to_num(nan=0.0, posinf=0.0), found.right
             rows = values.topk(min(starts, len(x))).indices.tolist()
-            kept.extend((float(values[row]), -seen - row, function.of([row])) for row in rows)
-            kept = heapq.nlargest(starts, kept, key=lambda one: one[:2])
+            kept += [
+                Start(seen + row, function.of([row]), x[row, None], right[row, None], value)
+                for row, value in zip(rows, values[rows].tolist(), strict=True)
+            ]
+            kept = heapq.nlargest(starts, kept, key=lambda one: (one.value, -one.sample))
             seen += batch.samples
             task.advance(batch.samples)
             if budget.spent():
                 break
-    return [Start(-number, function) for _, number, function in kept], seen
+    return kept, seen
 
 
 def alike(starts: Sequence[Start]) -> list[list[Start]]:

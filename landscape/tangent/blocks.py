@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 
 import torch
 from torch import Tensor
@@ -122,20 +123,22 @@ def _covered(
         one = found.get(name)
         if one is None and wanted == 0:
             continue  # it moves no output
-        if one is None or _error(one, truth[name], u, wanted, scale) > limit:
+        error = inf if one is None else _error(one, truth[name], u, wanted, scale)
+        if error > limit:
             unfactored[name] = "used in a way without factors"
-            ways = _jacobians(subject, tensors, batch, combine, name)
-            tried = (Flat(j=jacobian) for jacobian in ways)
-            right = (j for j in tried if _error(j, truth[name], u, wanted, scale) <= limit)
-            one = next(right, None)
-        if one is None:
+            for jacobian in _jacobians(subject, tensors, batch, combine, name):
+                one = Flat(j=jacobian)
+                error = _error(one, truth[name], u, wanted, scale)
+                if error <= limit:
+                    break
+        if one is None or error > limit:
             raise NumericalError(
                 f"the Jacobian of {name} does not agree with autograd",
                 where="tangent kernel",
                 why="samples of a batch depend on one another",
                 hint="study a network in eval mode, whose samples are independent",
             )
-        worst = max(worst, _error(one, truth[name], u, wanted, scale))
+        worst = max(worst, error)
         own[name] = one if block.kept is None else Flat(j=one.flat()[..., block.kept])
     return own, unfactored, worst
 

@@ -107,6 +107,8 @@ def conv(layer, *rest):
 def with_statistics(model):
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
+            assert module.running_var is not None
+            assert module.running_mean is not None
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.normal_(module.running_mean)
             nn.init.uniform_(module.weight, 0.5, 2)

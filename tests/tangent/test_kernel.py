@@ -7,7 +7,7 @@ from torch import nn
 
 import landscape as ls
 from landscape.errors import ResourceError
-from landscape.tangent import blocks
+from landscape.tangent import blocks, tiles
 from landscape.tangent import kernel as kernels
 from landscape.tangent.kernel import kernel
 from tests.tangent.test_blocks import loop
@@ -88,7 +88,7 @@ def test_all_sketches_together_are_the_trace(data):
 
 def test_an_interrupted_kernel_goes_on_with_the_same_bits(data, tmp_path, monkeypatch):
     whole = kernel(subject_of(network(), data), block=2)
-    calls, share = [], kernels._Tiles._share
+    calls, share = [], tiles.Tiles._share
 
     def counted(self, *args):
         calls.append(1)
@@ -96,7 +96,7 @@ def test_an_interrupted_kernel_goes_on_with_the_same_bits(data, tmp_path, monkey
             raise KeyboardInterrupt
         return share(self, *args)
 
-    monkeypatch.setattr(kernels._Tiles, "_share", counted)
+    monkeypatch.setattr(tiles.Tiles, "_share", counted)
     with pytest.raises(KeyboardInterrupt):
         kernel(subject_of(network(), data, folder=tmp_path), block=2)
     before = len(calls)
@@ -108,7 +108,8 @@ def test_an_interrupted_kernel_goes_on_with_the_same_bits(data, tmp_path, monkey
 
 def test_factors_are_captured_once_where_they_fit_and_again_where_not(data, monkeypatch):
     calls, real = [], blocks.block_of
-    monkeypatch.setattr(kernels, "block_of", lambda *a, **k: calls.append(1) or real(*a, **k))
+    for module in (kernels, tiles):
+        monkeypatch.setattr(module, "block_of", lambda *a, **k: calls.append(1) or real(*a, **k))
     roomy = kernel(subject_of(network(), data), block=2)
     assert len(calls) == 1 + 6
     calls.clear()

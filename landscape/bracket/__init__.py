@@ -1,0 +1,1 @@
+"""A network's Lipschitz constant between what a pair attains and what is proved."""

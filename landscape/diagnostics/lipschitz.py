@@ -1,0 +1,129 @@
+"""Lipschitz constant of the network: proved from above, attained from below, and by layer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+
+from landscape.answer import Result
+from landscape.base import Diagnostic, Followed, Needs, Option, Question
+from landscape.bracket.certificates import Certificates
+from landscape.bracket.handed import Handed
+from landscape.bracket.judging import answer_of
+from landscape.bracket.result import LipschitzResult
+from landscape.errors import NumericalError, SettingError
+from landscape.lipschitz.attained import Attained, attained
+from landscape.lipschitz.network import NetworkBound, network_bound
+from landscape.subject.subject import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lipschitz(Diagnostic[LipschitzResult]):
+    """Lipschitz constant of the network: proved from above, attained from below, and by layer."""
+
+    name: ClassVar[str] = "lipschitz"
+    result: ClassVar[type[Result]] = LipschitzResult
+    question: ClassVar[Question] = "convergence"
+    needs: ClassVar[Needs] = Needs(independent=True)
+    follows: ClassVar[bool] = True
+    presets: ClassVar = {
+        "quick": {"seconds": 3.0, "starts": 4, "steps": 40, "pair_seconds": 5.0},
+        "standard": {},
+        "full": {"seconds": 120.0, "starts": 32, "steps": 300, "pair_seconds": 600.0},
+    }
+
+    domain: Annotated[
+        Literal["auto", "global", "ball"],
+        Option("where the bound is to hold; auto: everywhere, or else on the ball of the data"),
+    ] = "auto"
+    radius: Annotated[
+        float, Option("of the ball, in ℓ₂ of a sample; 0: the longest sample", at_least=0)
+    ] = 0.0
+    seconds: Annotated[
+        float, Option("for the certificate of each feed-forward part", at_least=0)
+    ] = 10.0
+    starts: Annotated[int, Option("samples from which the lower bound climbs", at_least=1)] = 8
+    steps: Annotated[int, Option("of each climb", at_least=1)] = 100
+    pair_seconds: Annotated[float, Option("for the search of the attaining pair", above=0)] = 20.0
+    certificate: Annotated[str, Option("file that certificates are written to; empty: none")] = ""
+    witness: Annotated[str, Option("file that the attaining pair is written to; empty: none")] = ""
+    verify: Annotated[
+        str, Option("file of certificates to prove again instead of searching; empty: none")
+    ] = ""
+
+    def depends(self) -> Mapping[str, Any]:
+        """Return the settings, and whether files are to be written or read."""
+        path = Path(self.verify)
+        if not self.verify or not path.is_file():
+            return vars(self)
+        return {**vars(self), "file": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+    def measure(self, subject: Subject) -> LipschitzResult:
+        """Return the bracket at the subject's checkpoint."""
+        return self.follow(subject, None).answer
+
+    def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[LipschitzResult]:
+        """Return the bracket, its searches from above begun where the checkpoint before ended."""
+        subject.refuse_dependent("a Lipschitz constant")
+        self._require_files()
+        _ = subject.count  # verifies that network, data and loss fit together
+        generator = torch.Generator().manual_seed(self.seed)
+        handed = Handed.unpacked(before)
+        chains = Certificates(seconds=self.seconds, file=self.verify, starts=handed.certificates)
+        bound = network_bound(
+            subject,
+            subject.point,
+            domain=self.domain,
+            radius=self.radius or None,
+            certify=chains.certify,
+            starts=handed.vectors,
+            generator=generator,
+        )
+        chains.require_all_used()
+        reached = self._attained(subject, bound, generator)
+        self._write(subject, chains, reached)
+        answer = answer_of(subject, bound, chains, reached)
+        left = Handed(certificates=chains.found, vectors=bound.vectors)
+        return Followed(answer, left.packed)
+
+    def _attained(
+        self, subject: Subject, bound: NetworkBound, generator: torch.Generator
+    ) -> Attained | str:
+        """Return the lower bound; the reason, where there is none."""
+        if not bound.floating:
+            return "between token ids there is no distance; the upper side is of their embeddings"
+        radius = bound.radius if math.isfinite(bound.radius) else None
+        try:
+            return attained(
+                subject,
+                subject.point,
+                starts=self.starts,
+                steps=self.steps,
+                radius=radius,
+                seconds=self.pair_seconds,
+                generator=generator,
+            )
+        except NumericalError as error:  # constant where the data lie: the upper side stands
+            return error.what
+
+    def _require_files(self) -> None:
+        if self.verify and self.certificate:
+            raise SettingError(
+                "certificates are either written or verified",
+                where="lipschitz --certificate, --verify",
+                hint="give one of both",
+            )
+
+    def _write(self, subject: Subject, chains: Certificates, reached: Attained | str) -> None:
+        if self.certificate:
+            chains.write(Path(self.certificate))
+        if self.witness and isinstance(reached, Attained):
+            fingerprint = subject.weights_fingerprint(subject.checkpoint)
+            reached.witness.save(Path(self.witness), weights_fingerprint=fingerprint)

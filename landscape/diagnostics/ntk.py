@@ -1,0 +1,100 @@
+"""The tangent kernel: spectrum, alignment with the targets, learning rates, suspect labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+
+from landscape.answer import Result
+from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Needs, Option, Question
+from landscape.errors import OutputError
+from landscape.kernels.measuring import Asked, measured, planned
+from landscape.kernels.result import NtkResult
+from landscape.subject.subject import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ntk(Diagnostic[NtkResult]):
+    """The tangent kernel: spectrum, alignment with the targets, learning rates, suspect labels."""
+
+    name: ClassVar[str] = "ntk"
+    result: ClassVar[type[Result]] = NtkResult
+    question: ClassVar[Question] = "quality"
+    needs: ClassVar[Needs] = Needs(independent=True)
+    follows: ClassVar[bool] = True
+    budgeted: ClassVar[bool] = False
+    presets: ClassVar = {
+        "quick": {"samples": 128},
+        "standard": {},
+        "full": {"samples": 2000},
+    }
+
+    kind: Annotated[
+        Literal["trace", "full", "classes", "sketch"],
+        Option("summed over outputs, all pairs of outputs, each output by itself, or signed sums"),
+    ] = "trace"
+    samples: Annotated[int, Option("at most so many, evenly spaced over the data", at_least=2)] = (
+        512
+    )
+    probes: Annotated[int, Option("random signs of a sketch", at_least=2)] = 8
+    ridge: Annotated[
+        float,
+        Option("of the regression, over the mean eigenvalue; 0: least left-out error", at_least=0),
+    ] = 0.0
+    rate: Annotated[bool, Option("tell the largest stable learning rate")] = True
+    plan: Annotated[
+        bool, Option("tell order and cost of every layer's contraction, and compute no kernel")
+    ] = False
+    kernel_file: Annotated[
+        str, Option("npz file that the kernel is written to; {checkpoint} is its name")
+    ] = ""
+
+    def measure(self, subject: Subject) -> NtkResult:
+        """Return the answer at the subject's checkpoint."""
+        return self.follow(subject, None).answer
+
+    def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[NtkResult]:
+        """Return the answer, compared with the kernels of the first checkpoint and the one before.
+
+        Args:
+            subject: With one checkpoint.
+            before: Both kernels (2, n, n).
+        """
+        subject.refuse_dependent("a tangent kernel")
+        _ = subject.count  # verifies that network, data and loss fit together
+        asked = Asked(
+            kind=self.kind,
+            samples=self.samples,
+            probes=self.probes,
+            ridge=self.ridge,
+            rate=self.rate,
+            seed=self.seed,
+        )
+        if self.plan:
+            return Followed(planned(subject, asked))
+        ends = (before[0], before[1]) if before is not None else None
+        found = measured(subject, asked, ends)
+        answer = replace(found.answer, kernel_file=self._written(subject, found.kernel))
+        first = ends[0] if ends is not None else found.kernel
+        fits = 2 * found.kernel.nbytes <= HANDED_ON_LIMIT and first.shape == found.kernel.shape
+        return Followed(answer, np.stack([first, found.kernel]) if fits else None)
+
+    def _written(self, subject: Subject, kernel: np.ndarray) -> str | None:
+        if not self.kernel_file:
+            return None
+        name = subject.checkpoint.label.replace("/", "_")
+        path = Path(self.kernel_file.replace("{checkpoint}", name))
+        try:
+            with path.open("wb") as file:
+                np.savez(file, kernel=kernel)
+        except OSError as error:
+            raise OutputError(
+                "the kernel cannot be written",
+                where=str(path),
+                why=error.strerror or str(error),
+                hint="choose a folder that exists and can be written",
+            ) from error
+        return str(path)

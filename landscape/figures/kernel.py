@@ -1,0 +1,70 @@
+"""A tangent kernel: eigenvalues above the floor of rounding, targets in its modes, ridge path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelInk:
+    """What is drawn: eigenvalues, or the cost of every layer where there are none."""
+
+    eigenvalues: np.ndarray  # (n,), descending
+    floor: float
+    names: tuple[str, ...] = ()  # of layers in a plan
+    operations: tuple[float, ...] = ()
+
+    @property
+    def drawable(self) -> bool:
+        """Return whether there is a positive eigenvalue."""
+        return bool(len(self.eigenvalues)) and bool(self.eigenvalues[0] > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PowerInk:
+    """The cumulative share of the targets and of the trace in the first k modes."""
+
+    power: np.ndarray  # (n,)
+    eigenvalues: np.ndarray  # (n,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathInk:
+    """Errors along a path of ridges."""
+
+    ridge: np.ndarray  # (r,)
+    left_out: np.ndarray  # (r,)
+    generalised: np.ndarray  # (r,)
+    best: int
+
+
+def draw_kernel(
+    axes: Axes, ink: KernelInk, *, label: str | None = None, colour: str | None = None
+) -> None:
+    """Draw eigenvalues by rank on log axes, the floor dashed; a plan as bars.
+
+    Drawing again on the same axes overlays.
+    """
+    from landscape.figures import kernel_axes
+
+    kernel_axes.draw(axes, ink, label, colour)
+
+
+def draw_power(axes: Axes, *, ink: PowerInk) -> None:
+    """Draw both cumulative shares against the number of modes."""
+    from landscape.figures import kernel_axes
+
+    kernel_axes.draw_power(axes, ink)
+
+
+def draw_path(axes: Axes, *, ink: PathInk) -> None:
+    """Draw leave-one-out error and generalised cross-validation against the ridge."""
+    from landscape.figures import kernel_axes
+
+    kernel_axes.draw_path(axes, ink)

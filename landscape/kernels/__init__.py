@@ -1,0 +1,1 @@
+"""What a tangent kernel tells: spectrum, alignment, regression, dynamics, change."""

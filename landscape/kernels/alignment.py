@@ -1,0 +1,114 @@
+"""How far a kernel points at the targets, with the doubt of the choice of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from landscape.estimate import Estimate
+from landscape.signals.intervals import jackknife
+
+GROUPS = 20  # of samples, each left out once
+
+Statistic = Callable[[np.ndarray], float]
+
+
+def over_groups(statistic: Statistic, samples: int, method: str) -> Estimate:
+    """Return a statistic of samples with the interval of the delete-one-group jackknife.
+
+    Args:
+        statistic: Of the places of the samples that are kept (k,).
+        samples: N.
+        method: How it is computed.
+
+    Cost: the statistic, `GROUPS` + 1 times.
+    """
+    everything = np.arange(samples)
+    groups = min(GROUPS, samples)
+    without = [statistic(everything[everything % groups != g]) for g in range(groups)]
+    kept = np.array(without) if samples > groups or samples > 2 else np.zeros(0)
+    return jackknife(statistic(everything), kept, f"{method}; jackknife", samples=samples)
+
+
+def alignment(kernel: np.ndarray, targets: np.ndarray, *, centred: bool) -> Estimate:
+    """Return ⟨K, Y Yᵀ⟩ / (‖K‖ ‖Y Yᵀ‖), of both after centring where asked for.
+
+    Centred it is the linear CKA of features and targets. The raw one is high for any kernel whose
+    entries share a sign.
+
+    Args:
+        kernel: (N, N).
+        targets: Y (N, O).
+        centred: Whether the means over samples are taken off.
+
+    Source: Cristianini et al. 2001; Cortes, Mohri & Rostamizadeh 2012; Kornblith et al. 2019,
+    arXiv 1905.00414.
+    """
+
+    def of(kept: np.ndarray) -> float:
+        k, y = kernel[np.ix_(kept, kept)], targets[kept]
+        if centred:
+            k, y = centre(k), y - y.mean(0)
+        return cosine(float((y * (k @ y)).sum()), k, y.T @ y)
+
+    name = "centred kernel alignment (CKA)" if centred else "kernel alignment, not centred"
+    return over_groups(of, len(kernel), name)
+
+
+def alignments_by_output(kernels: np.ndarray, targets: np.ndarray) -> tuple[Estimate, ...]:
+    """Return the centred alignment of every output's kernel with its own targets.
+
+    Args:
+        kernels: (O, N, N), or (N, N) for all outputs.
+        targets: Y (N, O).
+    """
+    shared = kernels.ndim == 2
+    whole = [kernels] * targets.shape[1] if shared else kernels
+    return tuple(
+        alignment(kernel, targets[:, c : c + 1], centred=True) for c, kernel in enumerate(whole)
+    )
+
+
+def target_power(vectors: np.ndarray, targets: np.ndarray) -> np.ndarray:  # (n,)
+    """Return the share of ‖Y‖² in the first k eigenvectors, for every k.
+
+    Args:
+        vectors: Columns (n, n), of the largest eigenvalue first.
+        targets: Y (n, O).
+    """
+    power = np.square(vectors.T @ targets).sum(1)
+    total = float(np.square(targets).sum())
+    return np.cumsum(power) / total if total else np.zeros(len(vectors))
+
+
+def distance(first: np.ndarray, second: np.ndarray, groups: int) -> Estimate:
+    """Return S = 1 − ⟨K, K'⟩ / (‖K‖ ‖K'‖) of two kernels of the same samples.
+
+    Args:
+        first: (n, n), n a multiple of the outputs.
+        second: (n, n).
+        groups: Neighbouring rows that belong to one sample.
+
+    Source: Fort et al. 2020, arXiv 2010.15110, eq. 5.
+    """
+    samples = len(first) // groups
+
+    def of(kept: np.ndarray) -> float:
+        rows = (kept[:, None] * groups + np.arange(groups)).ravel()
+        one, other = first[np.ix_(rows, rows)], second[np.ix_(rows, rows)]
+        return 1 - cosine(float((one * other).sum()), one, other)
+
+    return over_groups(of, samples, "1 − cosine of both kernels")
+
+
+def centre(kernel: np.ndarray) -> np.ndarray:
+    """Return H K H with H = I − 11ᵀ / N."""
+    along = kernel.mean(0)
+    return kernel - along - kernel.mean(1)[:, None] + along.mean()
+
+
+def cosine(inner: float, first: np.ndarray, second: np.ndarray) -> float:
+    """Return an inner product over both Frobenius norms; 0 where one is zero."""
+    lengths = float(np.linalg.norm(first)) * float(np.linalg.norm(second))
+    return inner / lengths if lengths else 0.0

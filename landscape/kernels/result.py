@@ -1,0 +1,154 @@
+"""The answer to what the tangent kernel of a network tells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from landscape.answer import Finding, Result, Table
+from landscape.estimate import Estimate
+from landscape.figures.picture import Picture
+from landscape.kernels import findings, pictures, tables
+from landscape.kernels.dynamics import Dynamics
+from landscape.kernels.influence import Suspect
+from landscape.kernels.prediction import Prediction
+from landscape.kernels.regression import RidgePath
+from landscape.tangent.plan import LayerPlan
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerShare:
+    """What one parameter adds to the trace, and how."""
+
+    name: str
+    parameters: int
+    trace: float
+    share: float
+    order: str
+    unfactored: str  # why its Jacobian was computed as it is; empty where it was not
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputAlignment:
+    """How far the kernel of one output points at its own targets, centred."""
+
+    output: int
+    alignment: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regression:
+    """The regression of the targets on the trace kernel.
+
+    Args:
+        path: Errors along the ridges.
+        ridge: At which the rest is told.
+        dimension: Effective dimension at the ridge.
+        accuracy: Leave-one-out, where every sample has one label.
+        leverage: Of every sample (N,).
+        suspects: Samples whose labels all others contradict, the most first.
+    """
+
+    path: RidgePath
+    ridge: float
+    dimension: float
+    accuracy: Estimate | None
+    leverage: np.ndarray
+    suspects: tuple[Suspect, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What became of the kernel over the series.
+
+    Args:
+        first: S = 1 − cos(K, K') from the kernel of the first checkpoint.
+        before: From that of the checkpoint before.
+        scale: tr K over that of the first checkpoint.
+    """
+
+    first: Estimate
+    before: Estimate
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class NtkResult(Result):
+    """Spectrum, alignment, regression, dynamics and change of the tangent kernel."""
+
+    name: ClassVar[str] = "ntk"
+    picture_names: ClassVar[tuple[str, ...]] = ("power", "ridge")
+
+    kind: str
+    checkpoint: str
+    step: int | None
+    samples: int
+    outputs: int
+    parameters: int
+    eigenvalues: np.ndarray  # descending, as computed, also below the floor
+    floor: float
+    trace: Estimate
+    condition: Estimate
+    alignment: Estimate
+    alignment_centred: Estimate
+    kernel_file: str | None
+    rank: int  # eigenvalues above the floor
+    participation: Estimate
+    entropy_rank: float
+    by_output: tuple[OutputAlignment, ...]
+    power: np.ndarray | None  # of the centred targets in the first k modes
+    layers: tuple[LayerShare, ...]
+    dynamics: Dynamics | None
+    dynamics_reason: str
+    regression: Regression | None
+    prediction: Prediction | None
+    prediction_reason: str
+    change: Change | None
+    sketch_error: float | None  # standard error of the sketched kernel over its norm
+    plan: tuple[LayerPlan, ...]
+    tiles: int
+    block: int
+    agreement: float
+    precision: str
+
+    @property
+    def planned(self) -> bool:
+        """Return whether this is a plan, and nothing was computed."""
+        return not len(self.eigenvalues)
+
+    def summary(self) -> str:
+        """Return trace, alignment, rank and condition in two lines."""
+        return tables.summary_of(self)
+
+    def headline(self) -> tuple[tuple[str, Estimate], ...]:
+        """Return trace, alignment and condition, and what changed."""
+        return tables.headline_of(self)
+
+    def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
+        """Draw the eigenvalues above the floor of rounding."""
+        pictures.draw_main(axes, self, label=label, colour=colour)
+
+    def pictures(self) -> tuple[Picture, ...]:
+        """Return the figures beside the main one: target power, ridge path."""
+        return pictures.pictures_of(self)
+
+    def caption(self) -> str:
+        """Return method and cost."""
+        return tables.caption_of(self)
+
+    def tables(self) -> tuple[Table, ...]:
+        """Return spectrum, layers, outputs, modes, ridges, suspects, prediction, change, plan."""
+        return tables.tables_of(self)
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what a reader should not miss."""
+        return findings.findings_of(self)
+
+    def trust(self) -> tuple[tuple[str, str], ...]:
+        """Return what the numbers rest on."""
+        return tables.trust_of(self)

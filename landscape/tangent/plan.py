@@ -1,0 +1,151 @@
+"""What a tangent kernel would cost, layer by layer, before any of it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from landscape.linalg.memory import free_bytes
+from landscape.subject.batch import Batch
+from landscape.subject.subject import Subject
+from landscape.tangent.blocks import block_of
+from landscape.tangent.contraction import cheapest, costs
+from landscape.tangent.factors import Factors, Flat, Lookup
+from landscape.tangent.kernel import PROBE, SHARE, block_size
+from landscape.tangent.tiles import Kind, itemsize
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerPlan:
+    """How one parameter is contracted.
+
+    Args:
+        name: Of the parameter.
+        order: Flat, gram or mixed.
+        rows: T, uses of it in a sample: tokens or places.
+        operations: Multiplications and additions for the whole kernel.
+        against_flat: How many times fewer than from the Jacobian itself.
+        peak_bytes: Beside factors and kernel, in one tile.
+        factor_bytes: Of a sample.
+        jacobian_bytes: Of a sample, were the Jacobian stored.
+        unfactored: Whether it is.
+    """
+
+    name: str
+    order: str
+    rows: int
+    operations: float
+    against_flat: float
+    peak_bytes: float
+    factor_bytes: float
+    jacobian_bytes: float
+    unfactored: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelPlan:
+    """How a kernel would be computed.
+
+    Args:
+        layers: Parameter by parameter.
+        outputs: O.
+        block: Samples in a block.
+        tiles: Pairs of blocks.
+        kernel_bytes: Of the whole kernel in float64.
+        agreement: Of the probe's Jacobians with autograd.
+    """
+
+    layers: tuple[LayerPlan, ...]
+    outputs: int
+    block: int
+    tiles: int
+    kernel_bytes: int
+    agreement: float
+
+
+def plan(
+    subject: Subject,
+    batch: Batch,
+    *,
+    samples: int,
+    kind: Kind = "trace",
+    outputs: int | None = None,
+    memory_bytes: int | None = None,
+) -> KernelPlan:
+    """Return how the kernel of so many samples would be computed.
+
+    Args:
+        subject: In eval mode.
+        batch: Of which the first samples are looked at.
+        samples: N.
+        kind: As for `kernel`.
+        outputs: Combinations of outputs, where they are combined; None: every output by itself.
+        memory_bytes: As for `kernel`.
+
+    Cost: O + 2 passes over two samples.
+    """
+    subject.refuse_dependent("a tangent kernel")
+    room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
+    probe = block_of(subject, subject.point, batch.head(PROBE))
+    each = probe.outputs.shape[1] if outputs is None else outputs
+    share = each / probe.outputs.shape[1]
+    size = min(block_size(share * probe.nbytes / probe.samples, each, kind, room), samples)
+    blocks = -(-samples // size)
+    tiles = blocks * (blocks + 1) // 2
+    rows = samples * each if kind == "full" else samples
+    layers = tuple(
+        _layer(name, _widened(one, size, each), kind, each, room // 8, tiles, probe.unfactored)
+        for name, one in probe.factors.items()
+    )
+    return KernelPlan(
+        layers=layers,
+        outputs=each,
+        block=size,
+        tiles=tiles,
+        kernel_bytes=8 * rows**2 * (each if kind == "classes" else 1),
+        agreement=probe.agreement,
+    )
+
+
+def _layer(
+    name: str,
+    factors: Factors,
+    kind: Kind,
+    outputs: int,
+    room: int,
+    tiles: int,
+    unfactored: object,
+) -> LayerPlan:
+    offered = costs(factors, factors, outputs=outputs, traced=kind != "full")
+    itself = itemsize(factors)
+    chosen = cheapest(offered, room=room / itself)
+    samples = factors.j.shape[1] if isinstance(factors, Flat) else factors.d.shape[1]
+    flat = next(one for one in offered if one.order == "flat")
+    return LayerPlan(
+        name=name,
+        order=chosen.order,
+        rows=factors.rows,
+        operations=tiles * chosen.operations,
+        against_flat=flat.operations / max(chosen.operations, 1),
+        peak_bytes=itself * chosen.numbers,
+        factor_bytes=_numbers(factors) * itself / samples,
+        jacobian_bytes=flat.numbers / 2 / samples * itself,
+        unfactored=name in unfactored,  # type: ignore[operator]
+    )
+
+
+def _widened(factors: Factors, samples: int, outputs: int) -> Factors:
+    """Return factors in the shapes of a whole block, without their memory."""
+    if isinstance(factors, Flat):
+        return Flat(j=factors.j[:1, :1].expand(outputs, samples, -1))
+    d = factors.d[:1, :1].expand(outputs, samples, *factors.d.shape[2:])
+    if isinstance(factors, Lookup):
+        return replace(factors, ids=factors.ids[:1].expand(samples, -1), d=d)
+    return replace(factors, x=factors.x[:1].expand(samples, *factors.x.shape[1:]), d=d)
+
+
+def _numbers(factors: Factors) -> int:
+    if isinstance(factors, Flat):
+        return factors.j.numel()
+    return factors.d.numel() + (0 if isinstance(factors, Lookup) else factors.x.numel())

@@ -1,0 +1,200 @@
+"""Tiles of a kernel over pairs of blocks of samples, each remembered by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from landscape.subject.batch import Batch
+from landscape.subject.subject import Subject
+from landscape.tangent.blocks import Block, block_of
+from landscape.tangent.contraction import Order, cheapest, contracted, costs
+from landscape.tangent.factors import Factors, Flat
+
+Kind = Literal["full", "trace", "classes"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What is told of the samples of a block, and of how its tile was computed."""
+
+    outputs: np.ndarray
+    shares: Mapping[str, float]  # of the trace
+    orders: Mapping[str, str]
+    unfactored: Mapping[str, str]
+    agreement: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tile:
+    """One tile, and what is told of its first block."""
+
+    values: np.ndarray
+    told: Told
+
+
+class Blocks:
+    """The factors of every block, kept while they fit."""
+
+    def __init__(
+        self, subject: Subject, parts: list[Batch], combine: Tensor | None, *, room: int
+    ) -> None:
+        self.parts = parts
+        self._subject, self._combine, self._room = subject, combine, room
+        self._kept: dict[int, Block] = {}
+
+    def __getitem__(self, number: int) -> Block:
+        if number not in self._kept:
+            found = block_of(
+                self._subject, self._subject.point, self.parts[number], combine=self._combine
+            )
+            while self._kept and self._used + found.nbytes > self._room:
+                self._kept.pop(max(self._kept))  # the last is needed again the latest
+            self._kept[number] = found
+        return self._kept[number]
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Return where the samples of every block begin, and where the last end."""
+        return np.cumsum([0, *(one.samples for one in self.parts)])
+
+    @property
+    def _used(self) -> int:
+        return sum(one.nbytes for one in self._kept.values())
+
+
+@dataclass(kw_only=True)
+class Tiles:
+    """The tiles of pairs of blocks.
+
+    Args:
+        subject: Whose memory keeps them.
+        blocks: Of samples.
+        kind: All pairs of outputs, their trace, or every output by itself.
+        room: Bytes for the contraction of one parameter.
+        key: What tells the samples, their blocks and the outputs from others.
+    """
+
+    subject: Subject
+    blocks: Blocks
+    kind: Kind
+    room: int
+    key: list[object] = field(default_factory=list[object])
+
+    def tile(self, i: int, j: int) -> Tile:
+        """Return the tile of two blocks, computed or remembered."""
+        if self.subject.memory.folder is None:
+            return self._computed(i, j)
+        found: list[Tile] = []
+
+        def computed() -> Tile:
+            if not found:
+                found.append(self._computed(i, j))
+            return found[0]
+
+        def tangent_tile(subject: Subject, *, at: list[object]) -> np.ndarray:
+            del subject, at  # the key
+            return computed().values
+
+        def tangent_told(subject: Subject, *, at: list[object]) -> Told:
+            del subject, at
+            return computed().told
+
+        at = [i, j, self.kind, *self.key]
+        values = self.subject.once(tangent_tile, at=at)
+        return Tile(values=values, told=self.subject.once(tangent_told, at=at))
+
+    def _computed(self, i: int, j: int) -> Tile:
+        first, second = self.blocks[i], self.blocks[j]
+        total, shares, orders = None, dict[str, float](), dict[str, str]()
+        for name, factors in first.factors.items():
+            if name not in second.factors:
+                continue
+            part, order = self._share(factors, second.factors[name], first.outputs.shape[1])
+            orders[name] = order
+            if i == j:
+                shares[name] = _trace(part, self.kind)
+            total = part if total is None else total.add_(part)
+        if total is None:
+            total = _nothing(first, second, self.kind)
+        told = Told(
+            outputs=first.outputs.double().cpu().numpy(),
+            shares=shares,
+            orders=orders,
+            unfactored=dict(first.unfactored),
+            agreement=first.agreement,
+        )
+        return Tile(values=total.numpy(), told=told)
+
+    def _share(self, factors: Factors, other: Factors, outputs: int) -> tuple[Tensor, Order]:
+        """Return the share of a parameter in a tile, float64 on the CPU, and the order taken."""
+        traced = self.kind != "full"
+        offered = costs(factors, other, outputs=outputs, traced=traced)
+        order = cheapest(offered, room=self.room / itemsize(factors)).order
+        if self.kind == "classes":
+            pairs = ((_output(factors, c), _output(other, c)) for c in range(outputs))
+            found = torch.stack([contracted(f, g, order, traced=True) for f, g in pairs])
+        else:
+            found = contracted(factors, other, order, traced=traced)
+        return found.double().cpu(), order
+
+
+def placed(
+    tiles: Iterable[tuple[int, int, np.ndarray]],
+    kind: Kind,
+    *,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    outputs: int,
+    symmetric: bool = False,
+) -> np.ndarray:
+    """Return a matrix made of tiles (i, j, values).
+
+    Args:
+        tiles: One after another.
+        kind: What each holds.
+        rows: Where blocks of rows begin, and where the last ends.
+        columns: The same of columns.
+        outputs: O.
+        symmetric: Whether a tile stands for its mirror image too.
+    """
+    scale = outputs if kind == "full" else 1
+    before = (outputs,) if kind == "classes" else ()
+    values = np.zeros((*before, scale * int(rows[-1]), scale * int(columns[-1])))
+    for i, j, tile in tiles:
+        n, m = int(rows[i + 1] - rows[i]), int(columns[j + 1] - columns[j])
+        flat = tile.reshape(*before, scale * n, scale * m)
+        across = slice(scale * rows[i], scale * rows[i + 1])
+        along = slice(scale * columns[j], scale * columns[j + 1])
+        values[..., across, along] = flat
+        if symmetric:
+            values[..., along, across] = np.swapaxes(flat, -1, -2)
+    return values
+
+
+def itemsize(factors: Factors) -> int:
+    """Return the bytes of a number."""
+    return factors.j.itemsize if isinstance(factors, Flat) else factors.d.itemsize
+
+
+def _output(factors: Factors, c: int) -> Factors:
+    if isinstance(factors, Flat):
+        return Flat(j=factors.j[c : c + 1])
+    return replace(factors, d=factors.d[c : c + 1])
+
+
+def _trace(part: Tensor, kind: Kind) -> float:
+    if kind == "full":
+        return float(torch.einsum("ncnc->", part))
+    return float(torch.einsum("...nn->", part))
+
+
+def _nothing(first: Block, second: Block, kind: Kind) -> Tensor:
+    n, m, outputs = first.samples, second.samples, first.outputs.shape[1]
+    shape = {"full": (n, outputs, m, outputs), "trace": (n, m), "classes": (outputs, n, m)}[kind]
+    return torch.zeros(shape, dtype=torch.float64)

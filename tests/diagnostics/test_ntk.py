@@ -1,0 +1,249 @@
+"""What the tangent kernel of real networks tells, and the doubt of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+
+import landscape as ls
+from landscape.diagnostics.ntk import Ntk
+from landscape.errors import ResourceError, SettingError
+from landscape.estimate import Status
+from landscape.kernels.decomposition import decomposition
+from landscape.kernels.influence import suspicion
+from landscape.kernels.measuring import signs
+from landscape.kernels.regression import fitted
+from landscape.tangent import kernel as kernels
+from landscape.tangent.kernel import kernel
+from landscape.training.digits import cnn
+from tests.cases import CASES
+from tests.tangent.test_blocks import loop
+
+
+def digits(samples: int) -> tuple[torch.Tensor, torch.Tensor]:
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    inputs = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    return inputs[:samples], torch.tensor(labels)[:samples]
+
+
+def trained(inputs: torch.Tensor, labels: torch.Tensor, steps: int) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = cnn()
+        optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+        for _ in range(steps):
+            rows = torch.randint(len(inputs), (64,))
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs[rows]), labels[rows]).backward()
+            optimizer.step()
+    return model.eval()
+
+
+@cache
+def flipped() -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """600 digits, 5 % of whose labels are wrong."""
+    inputs, labels = digits(600)
+    source = np.random.default_rng(0)
+    wrong = source.choice(600, 30, replace=False)
+    given = labels.clone()
+    given[wrong] = (labels[wrong] + torch.as_tensor(source.integers(1, 10, 30))) % 10
+    return inputs, given, wrong
+
+
+def test_flipped_labels_are_found():
+    """At least 80 % of them are among the 10 % that are suspected most."""
+
+    inputs, given, wrong = flipped()
+    subject = ls.Subject(trained(inputs, given, 150), "ce", [(inputs, given)], device="cpu")
+    result = Ntk(samples=600, rate=False).run(subject)
+    assert result.regression is not None
+    values = kernel(subject).values
+    hot = np.eye(10)[given]
+    fit = fitted(decomposition(values, precision=1e-7), hot - hot.mean(0), result.regression.ridge)
+    order = np.argsort(-(suspicion(fit, given.numpy())))[:60]
+    found = len(set(order) & set(wrong)) / 30
+    assert found >= 0.8
+    shown = [one.sample for one in result.regression.suspects]
+    assert len(set(shown) & set(wrong)) >= 16
+
+
+@pytest.mark.parametrize("kind", ["trace", "full", "classes"])
+def test_against_the_jacobian(kind):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    inputs, labels = torch.randn(12, 6).double(), torch.arange(12) % 3
+    data = [(inputs[:5], labels[:5]), (inputs[5:], labels[5:])]
+    result = Ntk(kind=kind).run(ls.Subject(model, "ce", data, dtype="float64", device="cpu"))
+    jacobian = loop(model, inputs)
+    flat = jacobian.flatten(0, 1)
+    traced = torch.einsum("ncp,mcp->nm", jacobian, jacobian)
+    blocks = torch.einsum("ncp,mcp->cnm", jacobian, jacobian)
+    expected = {
+        "trace": np.linalg.eigvalsh(traced),
+        "full": np.linalg.eigvalsh(flat @ flat.T),
+        "classes": np.sort(np.linalg.eigvalsh(blocks).ravel()),
+    }[kind][::-1]
+    np.testing.assert_allclose(result.eigenvalues, expected, atol=1e-11 * expected[0], rtol=0)
+    assert result.trace.value == pytest.approx(float(jacobian.square().sum()), rel=1e-12)
+    assert result.samples == 12
+    assert result.outputs == 3
+    assert sum(one.share for one in result.layers) == pytest.approx(1)
+    for one in result.layers:
+        part = loop(model, inputs, [one.name]).square().sum()
+        assert one.trace == pytest.approx(float(part), rel=1e-12)
+    y = np.eye(3)[labels]
+    k = traced.numpy()
+    raw = np.sum(k * (y @ y.T)) / np.linalg.norm(k) / np.linalg.norm(y @ y.T)
+    assert result.alignment.value == pytest.approx(raw)
+    assert result.dynamics is not None
+    if kind == "full":
+        assert result.dynamics.duality is not None
+        assert result.dynamics.duality < 1e-10
+
+
+def test_a_sketch_tells_its_error():
+    """Over draws, the error of the mean over directions is what it says."""
+    inputs, labels = digits(40)
+    subject = ls.Subject(cnn(), "ce", [(inputs, labels)], device="cpu")
+    truth = kernel(subject).values
+    (batch,) = subject.device_batches()
+    errors, told = [], []
+    for seed in range(12):
+        result = Ntk(kind="sketch", probes=8, rate=False, seed=seed).run(subject)
+        drawn = signs(10, 8, seed, batch)
+        values = kernel(subject, kind="classes", combine=drawn).values.mean(0)
+        errors.append(np.linalg.norm(values - truth) / np.linalg.norm(truth))
+        told.append(result.sketch_error)
+        assert result.trace.value == pytest.approx(np.trace(values), rel=1e-5)
+        total = sum(one.trace for one in result.layers)
+        assert total == pytest.approx(result.trace.value, rel=1e-5)
+    ratio = np.sqrt(np.mean(np.square(told)) / np.mean(np.square(errors)))
+    assert 0.6 < ratio < 1.7
+
+
+def test_a_series_tells_how_the_kernel_moved():
+    inputs, labels = digits(80)
+    first = trained(inputs, labels, 0)
+    last = trained(inputs, labels, 60)
+    ends = [ls.Checkpoint.of_model(m, n) for m, n in ((first, "a"), (first, "b"), (last, "c"))]
+    subject = ls.Subject(copy.deepcopy(last), "ce", [(inputs, labels)], ends, device="cpu")
+    result = Ntk(rate=False).run(subject)
+    before, same, moved = result.series
+    assert before.change is None
+    assert same.change is not None
+    assert same.change.first.value == pytest.approx(0, abs=1e-10)
+    assert moved.change is not None
+
+    one, other = (kernel(subject.at(end)).values for end in (ends[0], ends[2]))
+    expected = 1 - np.sum(one * other) / np.linalg.norm(one) / np.linalg.norm(other)
+    assert moved.change.first.value == pytest.approx(expected, rel=1e-6)
+    assert moved.change.before.value == pytest.approx(expected, rel=1e-6)
+    assert moved.change.scale == pytest.approx(np.trace(other) / np.trace(one))
+    assert any("from the first" in table.columns for table in result.tables())
+    assert "changed" in " ".join(finding.sentence for finding in result.findings())
+
+
+def test_the_linearised_network_on_held_out_data():
+    """A linear network is its own linearisation: ridge regression from where it stands."""
+    torch.manual_seed(2)
+    inputs, true = torch.randn(50, 4).double(), torch.randn(4, 1).double()
+    targets = inputs @ true + 0.1 * torch.randn(50, 1).double()
+    model = nn.Linear(4, 1, bias=False).double()
+    data = {"train": [(inputs[:30], targets[:30])], "held_out": [(inputs[30:], targets[30:])]}
+    result = Ntk().run(ls.Subject(model, "mse", data, dtype="float64", device="cpu"))
+    found = result.prediction
+    assert found is not None
+    assert found.linearised is not None
+    assert found.samples == 20
+    x, y = inputs.numpy(), targets.numpy()
+    weight = model.weight.detach().numpy().T
+    network = np.square(x[30:] @ weight - y[30:]).mean()
+    assert found.network.value == pytest.approx(network)
+    assert found.linearised.value < 0.02 < network
+    told = [table for table in result.tables() if "held-out" in table.title]
+    assert len(told) == 1
+
+
+def test_held_out_accuracy():
+    inputs, labels = digits(300)
+    data = {"train": [(inputs[:200], labels[:200])], "held_out": [(inputs[200:], labels[200:])]}
+    model = trained(inputs[:200], labels[:200], 60)
+    result = Ntk(rate=False).run(ls.Subject(model, "ce", data, device="cpu"))
+    found = result.prediction
+    assert found is not None
+    assert found.quantity == "accuracy"
+    with torch.no_grad():
+        right = (model(inputs[200:]).argmax(1) == labels[200:]).float().mean()
+    assert found.network.value == pytest.approx(float(right))
+    assert found.kernel.value > 0.8
+    assert found.linearised is None
+
+
+def test_a_plan_computes_nothing():
+    inputs, labels = digits(80)
+    subject = ls.Subject(cnn(), "ce", [(inputs, labels)], device="cpu")
+    result = Ntk(plan=True).run(subject)
+    assert result.status is Status.SKIPPED
+    assert not len(result.eigenvalues)
+    assert {one.name for one in result.plan} == set(dict(cnn().named_parameters()))
+    assert "plan" in result.summary()
+    axes = Figure().add_subplot()
+    result.draw(axes, label="a plan")
+    assert axes.has_data()
+    assert Ntk.result.from_json(result.to_json()).tables() == result.tables()
+
+
+@pytest.mark.parametrize("case", ["mlp", "cnn", "residual", "multihead", "partial", "tied"])
+@pytest.mark.parametrize("kind", ["trace", "full"])
+def test_every_kind_of_network(case, kind):
+    subject = CASES[case]().subject(dtype="float64")
+    result = Ntk(kind=kind, samples=6).run(subject)
+    assert result.agreement < 1e-8
+    assert result.rank > 0
+    assert result.parameters == subject.parameters.size
+    assert result.tables()
+    if result.dynamics is not None and result.dynamics.duality is not None:
+        assert result.dynamics.duality < 1e-6
+
+
+def test_the_kernel_as_a_file(tmp_path):
+    inputs, labels = digits(20)
+    subject = ls.Subject(cnn(), "ce", [(inputs, labels)], device="cpu")
+    result = Ntk(rate=False, kernel_file=str(tmp_path / "k-{checkpoint}.npz")).run(subject)
+    assert result.kernel_file is not None
+    stored = np.load(result.kernel_file)["kernel"]
+    assert np.trace(stored) == pytest.approx(result.trace.value)
+    with pytest.raises(ls.LandscapeError, match="cannot be written"):
+        Ntk(rate=False, kernel_file=str(tmp_path / "no" / "k.npz")).run(subject)
+
+
+def test_what_cannot_be_had_says_why():
+    inputs, labels = digits(12)
+    with pytest.raises(SettingError):
+        Ntk().run(ls.Subject(cnn(), "ce", [(inputs, labels)], mode="train", device="cpu"))
+
+    def loss(outputs, targets):
+        return (outputs - targets[:, None]).abs().sum(1)
+
+    subject = ls.Subject(nn.Linear(64, 2), loss, [(inputs.flatten(1), labels)], device="cpu")
+    result = Ntk().run(subject)
+    assert math.isnan(result.alignment.value)
+    assert result.alignment.reason
+    assert result.regression is None
+
+
+def test_the_full_kernel_of_too_many_samples_is_refused(monkeypatch):
+
+    monkeypatch.setattr(kernels, "free_bytes", lambda _: 10_000)
+    inputs, labels = digits(80)
+    with pytest.raises(ResourceError, match="does not fit"):
+        Ntk(kind="full").run(ls.Subject(cnn(), "ce", [(inputs, labels)], device="cpu"))
