@@ -16,7 +16,13 @@ from landscape.signals.growth import growth
 from landscape.signals.result import GradientsResult, LayerNorms
 from landscape.signals.study import Plan, Study
 from landscape.signals.updates import last_update
+from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.subject import Subject
+
+EVALUATED = (
+    "gradients are those of eval mode, with the running statistics of BatchNorm; training sees "
+    "those of a batch (--mode train)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,8 @@ class Gradients(Diagnostic[GradientsResult]):
     def measure(self, subject: Subject) -> GradientsResult:
         """Return norms and signals at the subject's checkpoint."""
         point, parameters = subject.point, subject.parameters
+        if uses_running_statistics(subject):
+            subject.note(EVALUATED)
         gradient = subject.gradient(point)
         gradients, weights = parameters.split(gradient), parameters.split(point.theta)
         updates = last_update(subject)
