@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from landscape.figures.bracket import BracketInk, BracketSeriesInk
 from landscape.figures.style import (
@@ -26,6 +26,7 @@ LOWER, UPPER = PALETTE[2], PALETTE[1]
 LONGEST = 34  # characters of a checkpoint's name
 ROW = 0.085  # height of a row, of the width
 THIN = 0.26  # of a bar, of its row
+SHORT = 1e3  # ratio of an axis' ends up to which 1, 2, 5 are written in full
 NAMED = 14  # most checkpoints whose names are written
 
 
@@ -61,7 +62,11 @@ def draw(axes: Axes, ink: BracketInk, label: str | None, colour: str | None) -> 
     axes.spines["left"].set_visible(False)
     axes.set_ylim(len(drawn) - 0.4, -0.6)
     axes.grid(axis="x")
-    axes.xaxis.set_major_locator(LogLocator(numticks=9))
+    if high / low < SHORT:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    else:
+        axes.xaxis.set_major_locator(LogLocator(numticks=9))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(f"Lipschitz constant in ℓ₂ ({drawn[-1][0].domain})", parse_math=False)
     axes.set_box_aspect(max(ROW * len(drawn), 0.17))

@@ -16,7 +16,14 @@ from landscape.estimate import Status
 from landscape.lipschitz.ascent import climb, projected
 from landscape.lipschitz.inputs import InputMap
 from landscape.lipschitz.jacobian import largest_singular
-from landscape.lipschitz.starts import Start, alike, pace_of, portion_of, steepest_samples
+from landscape.lipschitz.starts import (
+    Start,
+    alike,
+    pace_of,
+    portion_of,
+    steepest_samples,
+    surely_quick,
+)
 from landscape.lipschitz.witness import Witness, evaluated, precision
 from landscape.subject.point import Point
 from landscape.subject.regrouping import regrouped
@@ -109,7 +116,7 @@ def _searched(
     Where a single Jacobian takes a good part of the time, the first sample is all there is.
     """
     portion = portion_of(subject, point)
-    if seconds is not None:
+    if seconds is not None and not surely_quick(subject, point, portion, seconds):
         pace = pace_of(subject, point, radius, generator)
         if pace.slow(seconds):
             return 1, [_Reached.at(pace.first)], True

@@ -25,6 +25,7 @@ from landscape.subject.subject import Subject
 STEPS = 4  # of Lanczos, for every sample
 GRAPHS = 3  # kept while a Jacobian is multiplied, each of the size of a forward pass
 PORTION = 0.1  # of the time, that the samples taken at a time may take
+RATE, PASSES = 3e10, 25  # operations in a second, and forward passes in a Jacobian, at least
 SLOW = 0.2  # of the time, that a sample takes where nothing but one is affordable
 
 
@@ -54,6 +55,16 @@ def portion_of(subject: Subject, point: Point) -> int:
         block=GRAPHS,
     )
     return 1 if grouping.as_given else grouping.samples
+
+
+def surely_quick(subject: Subject, point: Point, portion: int, seconds: float) -> bool:
+    """Return whether a portion takes little of the time even if each weight met each input entry.
+
+    No clock is asked, so that small networks give the same numbers every time.
+    """
+    first = InputMap(subject, point, next(iter(subject.device_batches())))
+    products = portion * PASSES * 2.0 * point.theta.numel() * first.start.shape[1]
+    return products / RATE < PORTION * seconds
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def test_a_loose_bracket_is_a_finding_and_a_tight_one_is_none():
 def test_without_a_pair_the_reason_stands_where_the_number_would():
     result = answer("between token ids there is no distance")
     assert math.isnan(result.network.lower.value)
-    assert "token ids" in result.network.lower.reason
+    assert "token ids" in str(result.network.lower.reason)
     assert result.network.ratio is None
     assert result.at_data is None
     assert "nothing attained" in result.summary()
