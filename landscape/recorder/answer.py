@@ -28,7 +28,7 @@ class LayerTrack:
         name: Of the tensor.
         parameters: Numbers in it.
         state: trains, unused, zero gradient, not held, unmoved, not seen.
-        gradient_norm: Median over the last recorded steps, before clipping.
+        gradient_norm: Median over the last recorded steps that had a gradient, before clipping.
         weight_norm: At the last recorded step.
         first_weight_norm: At the first.
         update_ratio: Median of ‖Δw‖ / ‖w‖ over the last details; None without any.

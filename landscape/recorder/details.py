@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from landscape.recorder.guard import Guard
 from landscape.recorder.network import Watched
 from landscape.recorder.norms import copies, differences, inner_products, norms
 from landscape.recorder.overhead import Meter
@@ -28,7 +30,14 @@ class _Told:
     scaled: bool
     pieces: int  # contributions that were seen
     sizes: tuple[int, ...]  # samples of each; empty where they are not known
+    why: str  # pieces tell nothing; empty when they do
     ranks: int
+
+
+SEVERAL_LOSSES = (
+    "there were not as many forward as backward passes in a step: several losses of one batch are "
+    "no micro-batches"
+)
 
 
 class Details:
@@ -38,21 +47,25 @@ class Details:
         watched: What is recorded.
         dtype: That squares are summed in.
         meter: Adds up the time that all of this takes.
+        guard: Keeps errors of the hooks away from the run.
         ranks: Processes whose gradients are averaged.
     """
 
-    def __init__(self, watched: Watched, dtype: torch.dtype, meter: Meter, *, ranks: int) -> None:
+    def __init__(
+        self, watched: Watched, dtype: torch.dtype, meter: Meter, guard: Guard, *, ranks: int
+    ) -> None:
         self._watched = watched
         self._dtype = dtype
         self._ranks = ranks
-        self._signals = Signals(watched.modules, dtype, meter)
-        self._pieces = Pieces(watched.tensors, dtype, meter)
+        self._signals = Signals(watched.modules, dtype, meter, guard)
+        self._pieces = Pieces(watched.tensors, dtype, meter, guard)
         self._weights: list[Tensor] | None = None
         self._gradients: dict[int, Tensor] = {}
         self._scalars: list[Tensor] = []
         self._told: _Told | None = None
         self._parcels: Parcels[_Told] = Parcels()
         self._told_order: tuple[str, ...] = ()
+        self._passes: set[int] = set()  # that reached the parameters
         self.under_way = False
 
     def start(self, *, pieces: bool) -> None:
@@ -62,6 +75,7 @@ class Details:
             pieces: Whether the gradient is a mean of several pieces, whose norms tell the noise.
         """
         self.under_way = True
+        self._passes = set()
         self._signals.start()
         if pieces:
             self._pieces.start()
@@ -77,23 +91,49 @@ class Details:
         """Keep the weights, to see how far the optimizer moves them."""
         self._weights = copies(self._watched.tensors)
 
+    def reached(self, number: int) -> None:
+        """Note that a backward pass reaches the parameters."""
+        self._passes.add(number)
+
     def close_pass(self) -> None:
         """End a backward pass."""
-        self._pieces.close()
+        self._pieces.close(self._passes)
 
     def keep_gradients(self) -> None:
         """Keep the gradients of a step, to compare those of the next with them."""
         there = [(n, t.grad) for n, t in enumerate(self._watched.tensors) if t.grad is not None]
+        if any(gradient.layout is not torch.strided for _, gradient in there):
+            return  # two sparse gradients hold other places
         kept = copies([gradient for _, gradient in there])
         if kept is not None:
             self._gradients = {number: one for (number, _), one in zip(there, kept, strict=True)}
 
     def before(
-        self, step: int, *, norms_before: list[Tensor], scale: Tensor | None, sizes: list[int]
+        self,
+        step: int,
+        *,
+        norms_before: list[Tensor],
+        scale: Tensor | None,
+        sizes: list[int],
+        calls: int,
+        passes: int,
     ) -> None:
-        """Take what has been seen in the forward and backward passes of a step."""
-        signals, layout = self._signals.taken()
-        pieces = self._pieces.taken() if norms_before else []
+        """Take what has been seen in the forward and backward passes of a step.
+
+        Args:
+            step: Its number.
+            norms_before: Norms at the end of the last backward pass.
+            scale: Of the loss.
+            sizes: Samples of every forward pass.
+            calls: Forward passes; 0: they were not seen, and those of the first module count.
+            passes: Backward passes.
+        """
+        calls = calls or self._signals.calls
+        signals, layout = self._signals.taken(self._passes)
+        pieces, why = self._pieces.taken() if norms_before else ([], "")
+        if pieces and passes > 1 and calls != passes:
+            why = why or SEVERAL_LOSSES
+        pieces = [] if why else pieces
         cosine = self._compared()
         whole = [torch.stack(norms_before).square().sum()] if pieces else []
         self._scalars = [
@@ -111,6 +151,7 @@ class Details:
             pieces=len(pieces),
             sizes=tuple(sizes) if len(sizes) == len(pieces) else (),
             ranks=self._ranks,
+            why=why,
         )
         self._gradients = {}
 
@@ -130,7 +171,7 @@ class Details:
 
     def _moved(self) -> list[Tensor]:
         """Return how far each tensor was moved; nothing where there was no room for a copy."""
-        if self._weights is None:
+        if self._weights is None or not _alike(self._watched.tensors, self._weights):
             return []
         try:
             return norms(differences(self._watched.tensors, self._weights), self._dtype)
@@ -163,6 +204,8 @@ class Details:
         squares = [next(rest) / scale**2 for _ in range(told.pieces)]
         if told.pieces:
             record["pieces"] = _pieces(squares, next(rest) / scale**2, told)
+        if told.why:
+            record["no_pieces"] = told.why
         if told.layout.entries:
             record["signals"] = reduced(told.layout, list(rest), scale)
         return record
@@ -174,16 +217,26 @@ class Details:
             for number, tensor in enumerate(self._watched.tensors)
             if tensor.grad is not None and number in self._gradients
         ]
-        if not pairs:
+        now, then = [one for one, _ in pairs], [one for _, one in pairs]
+        if not pairs or not _alike(now, then):
             return []
         home = self._watched.tensors[0].device
-        now, then = [one for one, _ in pairs], [one for _, one in pairs]
         sums = (
             inner_products(now, then, self._dtype),
             [one.square() for one in norms(now, self._dtype)],
             [one.square() for one in norms(then, self._dtype)],
         )
         return [torch.stack([one.to(home) for one in each]).sum() for each in sums]
+
+
+def _alike(now: Sequence[Tensor], kept: Sequence[Tensor]) -> bool:
+    """Return whether tensors can be held against copies of them: a loop may have put in others."""
+    return all(
+        one.layout is torch.strided
+        and one.device == other.device
+        and (torch.view_as_real(one) if one.is_complex() else one).shape == other.shape
+        for one, other in zip(now, kept, strict=True)
+    )
 
 
 def _pieces(squares: list[float], whole: float, told: _Told) -> dict[str, Any]:

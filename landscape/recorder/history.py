@@ -46,8 +46,11 @@ class History:
     pieces: np.ndarray  # (p, 4): mean |g_p|², |g|², mean 1/b_p, P
     piece_steps: np.ndarray  # (p,)
     piece_unit: str
+    piece_reason: str  # why the last step with details has none; empty where that is not known
     origins: dict[int, Record]  # where numbers that were not finite arose, by step, if looked for
     answers: tuple[Record, ...]  # of scheduled diagnostics
+    failed: tuple[Record, ...]  # steps that could not be recorded in full
+    changed: tuple[Record, ...]  # steps at which other tensors began to train
     groups: tuple[dict[str, Any], ...]  # settings of the optimizer
     optimizer: str
     overhead: dict[str, Any] | None
@@ -63,10 +66,15 @@ class History:
         return _total(self.gradient)
 
     @property
+    def present(self) -> np.ndarray:  # (t, N)
+        """Return the norms at the end of the backward pass; NaN where there was no gradient."""
+        return np.where(self.missing, np.nan, self.before)
+
+    @property
     def ratio(self) -> np.ndarray:  # (d, N)
-        """Return ‖Δw‖ / ‖w‖ of every tensor; NaN where the weights are zero."""
-        rows = np.searchsorted(self.steps, self.detailed)
-        weight = self.weight[np.minimum(rows, len(self.steps) - 1)]
+        """Return ‖Δw‖ / ‖w‖ of every tensor; NaN where these are zero or had no gradient."""
+        rows = np.minimum(np.searchsorted(self.steps, self.detailed), len(self.steps) - 1)
+        weight = np.where(self.missing[rows], 0.0, self.weight[rows])
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(weight > 0, self.update / weight, np.nan)
 
@@ -120,8 +128,11 @@ def history_of(log: Log) -> History:
         ).reshape(-1, 4),
         piece_steps=np.array([one["step"] for one in pieces], dtype=np.int64),
         piece_unit=pieces[-1]["pieces"]["unit"] if pieces else "",
+        piece_reason=next((o["no_pieces"] for o in reversed(details) if "no_pieces" in o), ""),
         origins={one["step"]: one for one in log.of("origin")},
         answers=tuple(log.of("diagnostic")),
+        failed=tuple(log.of("failed")),
+        changed=tuple(log.of("changed")),
         groups=tuple(log.header["optimizer"]["groups"]),
         optimizer=log.header["optimizer"]["name"],
         overhead=ends[-1].get("overhead") if ends and log.ended else None,

@@ -1,7 +1,7 @@
 """Hooks on a network, its optimizer and its scaler: what happens in a step, and in which order.
 
 Nothing waits for the device, nothing returns a value, and no random number is drawn, so that the
-run goes on exactly as it would have.
+run goes on exactly as it would have; what goes wrong here costs the details of that step.
 
     forward passes     samples are counted; signals are seen, in the steps that ask for details
     backward passes    at the end of each, norms of what has been accumulated: before clipping
@@ -22,8 +22,9 @@ from torch.optim import Optimizer
 
 from landscape.recorder.cadence import Cadence
 from landscape.recorder.details import Details
-from landscape.recorder.inert import Hook
-from landscape.recorder.network import Watched
+from landscape.recorder.guard import Guard
+from landscape.recorder.inert import Hook, graph_pass, nothing, traced
+from landscape.recorder.network import Trainable, Watched, sample_first
 from landscape.recorder.norms import accumulation
 from landscape.recorder.origin import Origin
 from landscape.recorder.overhead import Meter
@@ -68,7 +69,10 @@ class Hooks:
         self._after_step = after_step
         dtype = accumulation(watched.tensors)
         self._rows = Rows(watched, optimizer, dtype)
-        self._details = Details(watched, dtype, meter, ranks=ranks)
+        self.guard = Guard(lambda: self.step, self._drop)
+        self._details = Details(watched, dtype, meter, self.guard, ranks=ranks)
+        self._trainable = Trainable(watched, optimizer)
+        self._sized = sample_first(watched.model)
         self._scaler = (
             Scaler(scaler, optimizer, lambda: self.step, self._skipped)
             if scaler is not None
@@ -102,14 +106,16 @@ class Hooks:
         if self._scaler is not None:
             self._scaler.stop()
         self._details.stop()
+        self._after_step = nothing  # whoever asked can go
         self._clear()
 
     def loss(self, value: Tensor | float) -> None:
         """Note the loss of a micro-batch."""
-        if isinstance(value, Tensor):
-            self._losses.append(value.detach())
-        else:
-            self._host_losses.append(float(value))
+        with self.guard.inside("Recorder.loss"):
+            if isinstance(value, Tensor):
+                self._losses.append(value.detach().clone())  # the loop may divide it in place
+            else:
+                self._host_losses.append(float(value))
 
     def records(self, *, all_of_them: bool = False) -> list[dict[str, Any]]:
         """Return the records that have reached the host; all that are left, waiting, if asked."""
@@ -120,38 +126,48 @@ class Hooks:
             ring.send()
         rows = ring.rest() if all_of_them else ring.arrived()
         found = [self._rows.record(told, row) for told, row in rows]
-        return found + self._origin.taken() + self._details.arrived(all_of_it=all_of_them)
+        found += self._origin.taken() + self._details.arrived(all_of_it=all_of_them)
+        return found + self._trainable.taken() + self.guard.taken()
 
     # --- the hooks -------------------------------------------------------------------------
 
     def _forward(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any
     ) -> None:
-        if torch.compiler.is_compiling() or self._away or not torch.is_grad_enabled():
+        if traced() or self._away or not torch.is_grad_enabled():
             return
+        with self.guard.inside("the forward pass"):
+            self._called(args, kwargs, output)
+
+    def _called(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], output: Any) -> None:
+        self._calls += 1
         self._origin.called(args, kwargs)
         first = next((v for v in (*args, *kwargs.values()) if isinstance(v, Tensor)), None)
-        if first is not None and first.dim():
-            self._sizes.append(len(first))
+        if self._sized and first is not None and first.dim():
+            self._sizes.append(first.size(0))
         loss = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
         if isinstance(loss, Tensor) and loss.numel() == 1:
-            self._own_losses.append(loss.detach())
+            self._own_losses.append(loss.detach().clone())
 
     def _accumulated(self, tensor: Tensor) -> None:
         """Ask to be called at the end of a backward pass, after all others that asked before."""
-        if not self._queued:
-            self._queued = True
-            Variable._execution_engine.queue_callback(self._behind_others)
+        with self.guard.inside("a backward pass"):
+            if self._details.under_way:
+                self._details.reached(graph_pass())
+            if not self._queued:
+                self._queued = True
+                Variable._execution_engine.queue_callback(self._behind_others)
 
     def _behind_others(self) -> None:
-        Variable._execution_engine.queue_callback(self._end_of_backward)
+        with self.guard.inside("a backward pass"):
+            Variable._execution_engine.queue_callback(self._end_of_backward)
 
     def _end_of_backward(self) -> None:
         self._queued = False
         self._passes += 1
         if not self._cadence.recorded(self.step):
             return
-        with self._meter.recording(), torch.no_grad():
+        with self.guard.inside("a backward pass"), self._meter.recording(), torch.no_grad():
             if self._details.under_way:
                 self._details.close_pass()
             self._before = self._rows.gradient_norms()
@@ -160,35 +176,35 @@ class Hooks:
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         given = args[1:] or tuple(kwargs.values())  # the first is the optimizer itself
         self._closure = any(callable(one) for one in given)
-        if self._details.under_way:
-            with self._meter.recording(), torch.no_grad():
-                self._details.keep_weights()
+        with self.guard.inside("the beginning of a step"), self._meter.recording():
+            self._trainable.look(self.step)
+            if self._details.under_way:
+                with torch.no_grad():
+                    self._details.keep_weights()
         if not self._closure:
             self._put(skipped=False)
 
     def _after(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self._closure:  # its gradients were computed inside the step
             self._put(skipped=False)
-        with self._meter.recording():
-            with torch.no_grad():
-                if self._details.under_way:
-                    self._details.after()
-                if self._cadence.detailed(self.step + 1):
-                    self._details.keep_gradients()
-            self._advance()
+        with self.guard.inside("the end of a step"), self._meter.recording(), torch.no_grad():
+            if self._details.under_way:
+                self._details.after()
+            if self._cadence.detailed(self.step + 1):
+                self._details.keep_gradients()
+        self._advance()
 
     def _skipped(self) -> None:
         self._put(skipped=True)
-        with self._meter.recording():
-            self._details.stop()
-            self._advance()
+        self._drop()
+        self._advance()
 
     # --- a step ----------------------------------------------------------------------------
 
     def _put(self, *, skipped: bool) -> None:
         if not self._cadence.recorded(self.step):
             return
-        with self._meter.recording(), torch.no_grad():
+        with self.guard.inside("a step"), self._meter.recording(), torch.no_grad():
             losses = self._losses or (self._own_losses if not self._host_losses else [])
             host = self._host_losses
             told = Told(
@@ -209,20 +225,30 @@ class Hooks:
                     norms_before=self._before or [],
                     scale=scale,
                     sizes=self._sizes,
+                    calls=self._calls,
+                    passes=self._passes,
                 )
 
     def _advance(self) -> None:
         """Make ready for the next step."""
-        self._passes_before = self._passes
-        self._meter.step()
-        self.step += 1
-        self._clear()
-        self._away = True
-        try:
-            self._after_step(self.step - 1)
-        finally:
-            self._away = False
-        self._prepare()
+        with self._meter.recording():
+            self._passes_before = self._passes
+            self._meter.step()
+            self.step += 1
+            self._clear()
+            self._away = True
+            try:
+                with self.guard.inside("writing"):
+                    self._after_step(self.step - 1)
+            finally:
+                self._away = False
+            with self.guard.inside("the preparation of a step"):
+                self._prepare()
+
+    def _drop(self) -> None:
+        """Let the details of this step go."""
+        with self._meter.recording():
+            self._details.stop()
 
     def _prepare(self) -> None:
         if self._cadence.detailed(self.step):
@@ -237,5 +263,6 @@ class Hooks:
         self._own_losses: list[Tensor] = []
         self._host_losses: list[float] = []
         self._sizes: list[int] = []
+        self._calls = 0
         self._closure = False
         self._origin.forget()

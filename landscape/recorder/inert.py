@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 
 class Hook:
     """A hook that copies and pickles of a module do not take along: in them it does nothing.
@@ -25,6 +27,18 @@ class Hook:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Hook, (nothing,)
+
+
+def traced() -> bool:
+    """Return whether tensors are stand-ins: in a compiled graph, or a transform of `torch.func`."""
+    if torch.compiler.is_compiling():
+        return True
+    return torch._C._functorch.peek_interpreter_stack() is not None  # pyright: ignore
+
+
+def graph_pass() -> int:
+    """Return the number of the backward pass that is under way, other in every one."""
+    return torch._C._current_graph_task_id()
 
 
 def nothing(*args: Any) -> None:

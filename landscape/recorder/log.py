@@ -13,12 +13,12 @@ import numpy as np
 from landscape.errors import InputError
 from landscape.progress import task
 from landscape.recorder.journal import SCHEMA
+from landscape.recorder.shape import ARRAYS, well_formed
 
 Record = dict[str, Any]
 
 CHUNK = 2**22  # bytes that are read at a time
 LONGEST_LINE = 2**28  # bytes
-ARRAYS = ("gradient", "before", "weight", "update")  # of numbers, kept as such
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +153,8 @@ class Follower:
                 raise _not_a_log(self.path, "its first line is no header")
             if record is not None:
                 raise _not_a_log(self.path, f"its schema is {record.get('schema')!r}")
-        if record is None or not isinstance(record.get("kind"), str):
+        layers = len(self.header["layers"]) if self.header is not None else 0
+        if record is None or not well_formed(record, layers):
             if line:
                 self._torn.append(self._tear(len(line), last=False))
         elif record["kind"] != "header":

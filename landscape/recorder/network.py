@@ -100,6 +100,63 @@ def watched(model: nn.Module, optimizer: Optimizer) -> Watched:
     )
 
 
+class Trainable:
+    """Tells when tensors begin or cease to train on the way: the columns of a log stay the same.
+
+    Args:
+        watched: What is recorded.
+        optimizer: Whose groups may grow.
+
+    Cost: one look at every known tensor a step.
+    """
+
+    def __init__(self, watched: Watched, optimizer: Optimizer) -> None:
+        self._watched = watched
+        self._optimizer = optimizer
+        self._known = dict(unwrapped(watched.model).named_parameters())
+        self._before = self._now()
+        self._found: list[dict[str, Any]] = []
+
+    def look(self, step: int) -> None:
+        """Compare with the step before."""
+        now = self._now()
+        if now == self._before:
+            return
+        (flags, held), (flags_before, held_before) = now, self._before
+        changed = [
+            (name.replace("_orig_mod.", ""), new)
+            for name, new, old in zip(self._known, flags, flags_before, strict=True)
+            if new != old
+        ]
+        self._before = now
+        self._found.append(
+            {
+                "kind": "changed",
+                "step": step,
+                "thawed": [name for name, trains in changed if trains],
+                "frozen": [name for name, trains in changed if not trains],
+                "held": [sum(held_before), sum(held)],
+            }
+        )
+
+    def taken(self) -> list[dict[str, Any]]:
+        """Return the records of what changed since the last time."""
+        found, self._found = self._found, []
+        return found
+
+    def _now(self) -> tuple[list[bool], list[int]]:
+        held = [len(group["params"]) for group in self._optimizer.param_groups]
+        return [one.requires_grad for one in self._known.values()], held
+
+
+def sample_first(model: nn.Module) -> bool:
+    """Return whether the first axis of a batch counts samples, as far as modules tell."""
+    return not any(
+        isinstance(one, nn.RNNBase | nn.MultiheadAttention) and not one.batch_first
+        for one in model.modules()
+    )
+
+
 def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside wrappers of parallel and compiled networks."""
     while True:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.recorder.network import Watched, unwrapped
+from landscape.recorder.replay import kept
 from landscape.subject.undisturbed import RandomState
 
 MOST_LOOKS = 50  # of a run
@@ -20,8 +21,8 @@ class Origin:
 
     The micro-batch that the gradient came from is passed through the network once more; the first
     module with a value that is not finite in its output and none in its inputs is where it arose.
-    Buffers and random state are put back. Of a step the first micro-batch is looked at; of a run,
-    the first steps: what a scaler skips is looked at as well.
+    Buffers, attributes and random state are put back. Of a step the first micro-batch is looked
+    at; of a run, the first steps: what a scaler skips is looked at as well.
 
     On a GPU nothing is looked at, because that would wait for it in every step.
 
@@ -85,21 +86,14 @@ def _replayed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         for name, module in inner.named_modules()
         if not any(True for _ in module.children())
     ]
-    buffers = [(one, one.clone()) for one in inner.buffers()]
-    attributes = [(module, dict(vars(module))) for module in inner.modules()]
     try:
-        with torch.no_grad(), RandomState(0).active():
+        with torch.no_grad(), kept(inner), RandomState(0).active():
             inner(*args, **kwargs)
     except Exception:
         found = []
     finally:
-        for module, before in attributes:
-            vars(module).update(before)
         for handle in handles:
             handle.remove()
-        with torch.no_grad():
-            for one, value in buffers:
-                one.copy_(value)
     inputs = not _finite((args, tuple(kwargs.values())))
     first = next((name for name, clean in found if clean), found[0][0] if found else None)
     return {"inputs": inputs, "module": first, "forward": bool(found)}

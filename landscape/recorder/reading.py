@@ -66,13 +66,17 @@ def noise_scale(history: History, last: int = NOISE_DRAWS) -> tuple[Estimate | N
     It is the ratio of the means of unbiased estimates of both, with Fieller's interval; steps are
     taken as independent, and G as changing little among them.
 
+    A step counts when it has one backward pass per forward pass, and nothing wrote into the
+    gradients between them. That every micro-batch is drawn alike cannot be seen: an adversary that
+    is trained on real and on made samples in two passes is not told apart.
+
     Source: McCandlish et al. 2018, arXiv 1812.06162, appendix A.
     """
     usable = history.pieces[:, 3] > 1
     usable &= np.isfinite(history.pieces).all(axis=1)
     rows = history.pieces[usable][-last:]
     if len(rows) < 2:
-        return None, (
+        return None, history.piece_reason or (
             "the noise is seen in the differences of micro-batches or ranks: accumulate gradients "
             "over two micro-batches or more, or train on several ranks"
         )
@@ -114,26 +118,38 @@ def _columns(history: History) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0), np.zeros((len(history.names), 0))
     parts = np.array_split(np.arange(len(history.steps)), min(COLUMNS, len(history.steps)))
     steps = np.array([float(history.steps[part].mean()) for part in parts])
-    norms = np.stack([np.median(history.before[part], axis=0) for part in parts], axis=1)
+    norms = np.stack([medians(history.present[part]) for part in parts], axis=1)
     return steps, norms
 
 
 def _layers(history: History) -> tuple[LayerTrack, ...]:
     if not len(history.steps):
         return ()
-    ratio = history.ratio[-RECENT:]
+    ratio, norms = history.ratio[-RECENT:], medians(history.present[-RECENT:])
     return tuple(
         LayerTrack(
             name=name,
             parameters=int(history.sizes[place]),
             state=state,
-            gradient_norm=float(np.median(history.before[-RECENT:, place])),
+            gradient_norm=float(norm),
             weight_norm=float(history.weight[-1, place]),
             first_weight_norm=float(history.weight[0, place]),
             update_ratio=_median(ratio[:, place]),
         )
-        for place, (name, state) in enumerate(zip(history.names, states(history), strict=True))
+        for place, (name, state, norm) in enumerate(
+            zip(history.names, states(history), norms, strict=True)
+        )
     )
+
+
+def medians(values: np.ndarray) -> np.ndarray:
+    """Return the median of every column of (t, N) over the rows that have it; 0 where none has."""
+    there = ~np.isnan(values)
+    found = np.zeros(values.shape[1])
+    some = there.any(axis=0)
+    with np.errstate(over="ignore"):
+        found[some] = np.nanmedian(values[:, some], axis=0)
+    return found
 
 
 def _signals(history: History) -> tuple[SignalTrack, ...]:

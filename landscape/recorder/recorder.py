@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from landscape.answer import Finding
 from landscape.base import Diagnostic
-from landscape.errors import OutputError, SettingError
+from landscape.errors import InputError, OutputError, SettingError
 from landscape.recorder.answer import TrackResult
 from landscape.recorder.cadence import Cadence
 from landscape.recorder.hooks import Hooks
@@ -160,10 +160,14 @@ class Recorder:
         hooks.stop()
         cost = self.overhead
         end = {"kind": "end", "step": hooks.step, "overhead": {**vars(cost), "share": cost.share}}
-        self._write([*hooks.records(all_of_them=True), end])
-        self._journal.close()
+        with hooks.guard.inside("writing what is left"):
+            self._write(hooks.records(all_of_them=True))
+        with hooks.guard.inside("writing the end"):
+            self._write([*hooks.guard.taken(), end])
+            self._journal.close()
         if not self._quiet:
-            self._tell(cost)
+            with hooks.guard.inside("reading the log"):
+                self._tell(cost)
 
     def loss(self, value: L) -> L:
         """Record the loss of a batch or micro-batch, and return it unchanged.
@@ -227,7 +231,12 @@ class Recorder:
         """
         if self._path is None or not self._path.exists() or not self._path.stat().st_size:
             return self._asked_step or 0
-        log = read_log(self._path)
+        try:
+            log = read_log(self._path)
+        except InputError:
+            if not _only_begun(self._path):
+                raise
+            return self._asked_step or 0  # the run before was killed as it wrote its first line
         if [one["name"] for one in log.header["layers"]] != [o.name for o in self._watched.layers]:
             raise OutputError(
                 "the log is that of another network",
@@ -284,6 +293,14 @@ def _place(log: str | Path | None) -> tuple[Path | None, bool]:
     if log is not None and "{rank}" in str(log):
         return Path(str(log).replace("{rank}", str(rank))), True
     return (Path(log) if log is not None else None), rank == 0
+
+
+def _only_begun(path: Path) -> bool:
+    """Return whether a file begins as a log does."""
+    start = f'{{"schema":"{SCHEMA}"'.encode()
+    with path.open("rb") as stream:
+        first = stream.readline()
+    return first[: len(start)] == start[: len(first.rstrip(b"\n"))]
 
 
 def _averaged(model: nn.Module) -> int:

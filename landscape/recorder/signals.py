@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from landscape.recorder.inert import Hook
+from landscape.recorder.guard import Guard
+from landscape.recorder.inert import Hook, graph_pass, traced
 from landscape.recorder.network import saturating, unit_axis
 from landscape.recorder.norms import norm
 from landscape.recorder.overhead import Meter
@@ -22,11 +23,12 @@ class _Module:
     """What one module was seen to do in a step."""
 
     forward: list[Tensor] = field(default_factory=list[Tensor])  # norms
-    backward: list[Tensor] = field(default_factory=list[Tensor])
+    backward: list[tuple[int, Tensor, int]] = field(
+        default_factory=list[tuple[int, Tensor, int]]
+    )  # pass, norm, numbers
     alive: Tensor | None = None  # (units,), that were not zero on some sample
     saturated: list[Tensor] = field(default_factory=list[Tensor])
     forward_size: int = 0
-    backward_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,17 @@ class Signals:
         modules: By name.
         dtype: That squares are summed in.
         meter: Adds up the time that the hooks take.
+        guard: Keeps their errors away from the run.
 
     Cost of a step that is seen: two passes over the activations of the modules, and one over
     the inputs of the linear and convolutional ones.
     """
 
-    def __init__(self, modules: Mapping[str, nn.Module], dtype: torch.dtype, meter: Meter) -> None:
+    def __init__(
+        self, modules: Mapping[str, nn.Module], dtype: torch.dtype, meter: Meter, guard: Guard
+    ) -> None:
         self.meter = meter
+        self.guard = guard
         self._modules = modules
         self._dtype = dtype
         self._handles: list[Any] = []
@@ -77,14 +83,25 @@ class Signals:
             handle.remove()
         self._handles = []
 
-    def taken(self) -> tuple[list[Tensor], Layout]:
-        """Return what was seen since the start, as scalar tensors and what they are."""
+    @property
+    def calls(self) -> int:
+        """Return how often the module that came first was called."""
+        return next((len(one.forward) for one in self._seen.values()), 0)
+
+    def taken(self, passes: Set[int]) -> tuple[list[Tensor], Layout]:
+        """Return what was seen since the start, as scalar tensors and what they are.
+
+        Args:
+            passes: That reached the parameters; `autograd.grad`, as of a gradient penalty, does
+                not, and what it brings is no signal of the loss.
+        """
         scalars: list[Tensor] = []
         entries: list[tuple[str, str, int]] = []
         for name, one in self._seen.items():
+            backward = [(value, size) for number, value, size in one.backward if number in passes]
             kinds = (
                 ("forward", one.forward, one.forward_size),
-                ("backward", one.backward, one.backward_size),
+                ("backward", [value for value, _ in backward], sum(size for _, size in backward)),
                 ("saturated", one.saturated, one.forward_size),
                 ("alive", [one.alive.sum()] if one.alive is not None else [], _size(one.alive)),
             )
@@ -98,6 +115,10 @@ class Signals:
     def of(self, name: str) -> _Module:
         """Return what is kept of a module."""
         return self._seen.setdefault(name, _Module())
+
+    def hook(self, tensor: Tensor, function: Callable[[Tensor], None]) -> None:
+        """Ask for the gradient of a tensor until the end of the step: it may be a parameter."""
+        self._handles.append(tensor.register_hook(function))
 
     def norm(self, tensor: Tensor) -> Tensor:
         """Return ‖x‖₂ in the precision of the sums."""
@@ -117,36 +138,50 @@ class _Seen:
 
     def forward(self, module: nn.Module, inputs: Any, output: Any) -> None:
         """Look at an output, and ask for its gradient."""
-        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        if traced() or not torch.is_grad_enabled():
             return
-        result = _first_tensor(output)
-        if result is None or not result.is_floating_point() or not result.requires_grad:
+        with self._signals.guard.inside(f"the forward pass of {self._name}"):
+            self._forward(_first_tensor(inputs), _first_tensor(output))
+
+    def _forward(self, inputs: Tensor | None, output: Tensor | None) -> None:
+        if output is None or not output.is_floating_point() or not output.requires_grad:
             return
-        seen = self._signals.of(self._name)
         with self._signals.meter.recording(), torch.no_grad():
-            seen.forward.append(self._signals.norm(result))
-            seen.forward_size += result.numel()
+            values = _dense(output)
+            if values is None:
+                return
+            seen = self._signals.of(self._name)
+            seen.forward.append(self._signals.norm(values))
+            seen.forward_size += values.numel()
             if self._bounds is not None:
-                seen.saturated.append(_saturated(result, self._bounds))
+                seen.saturated.append(_saturated(values, self._bounds))
             if self._axis is not None:
-                _live(seen, _first_tensor(inputs), self._axis)
-        result.register_hook(self._backward)
+                _live(seen, inputs, self._axis)
+        self._signals.hook(output, self._backward)
 
     def _backward(self, gradient: Tensor) -> None:
-        seen = self._signals.of(self._name)
-        with self._signals.meter.recording(), torch.no_grad():
-            seen.backward.append(self._signals.norm(gradient))
-            seen.backward_size += gradient.numel()
+        with (
+            self._signals.guard.inside(f"the backward pass of {self._name}"),
+            self._signals.meter.recording(),
+            torch.no_grad(),
+        ):
+            values = _dense(gradient)
+            if values is not None:
+                one = (graph_pass(), self._signals.norm(values), values.numel())
+                self._signals.of(self._name).backward.append(one)
 
 
 def _live(seen: _Module, inputs: Tensor | None, axis: int) -> None:
     """Note which input units are not zero; the network's own inputs are no units."""
-    if inputs is None or not inputs.requires_grad or inputs.dim() < 2:
+    if inputs is None or not inputs.requires_grad:
         return
-    axis %= inputs.dim()
-    others = [place for place in range(inputs.dim()) if place != axis]
-    inputs = inputs.detach()  # ends are many times cheaper to find than any non-zero
-    alive = (inputs.amax(dim=others) != 0) | (inputs.amin(dim=others) != 0)
+    values = _dense(inputs)
+    if values is None or values.dim() < 2 or not values.numel():  # of no sample nothing is known
+        return
+    axis %= values.dim()
+    others = [place for place in range(values.dim()) if place != axis]
+    values = values.detach()  # ends are many times cheaper to find than any non-zero
+    alive = (values.amax(dim=others) != 0) | (values.amin(dim=others) != 0)
     seen.alive = alive if seen.alive is None else seen.alive | alive
 
 
@@ -159,6 +194,13 @@ def _saturated(values: Tensor, bounds: tuple[float, float]) -> Tensor:
 
 def _size(tensor: Tensor | None) -> int:
     return tensor.numel() if tensor is not None else 0
+
+
+def _dense(tensor: Tensor) -> Tensor | None:
+    """Return the numbers of a tensor, those of a jagged one in a row; None where they have none."""
+    if tensor.is_nested and tensor.layout is torch.jagged:
+        return tensor.values() if getattr(tensor, "_lengths", None) is None else None
+    return tensor if tensor.layout is torch.strided and not tensor.is_nested else None
 
 
 def _first_tensor(value: Any) -> Tensor | None:

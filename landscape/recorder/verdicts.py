@@ -10,6 +10,7 @@ import numpy as np
 from landscape.estimate import Estimate
 from landscape.recorder.breakdown import not_finite
 from landscape.recorder.depth import depth_verdicts
+from landscape.recorder.gaps import changes, failures
 from landscape.recorder.history import History
 from landscape.recorder.idle import dead_units, idle_layers
 from landscape.recorder.spikes import spikes
@@ -32,6 +33,8 @@ def verdicts_of(history: History) -> tuple[Verdict, ...]:
         clipping,
         skipping,
         dead_units,
+        failures,
+        changes,
     )
     gravity = ("critical", "warning", "notable")
     found = [one for look in looks for one in look(history)]

@@ -141,6 +141,90 @@ def test_a_damaged_line_in_the_middle_is_left_out_and_told(tmp_path):
     assert len(log.records) == len(lines) - 2
 
 
+JUNK: tuple[Any, ...] = (
+    None, True, -1, 1.5, 10**30, 1e308, "x", [], [1, 2], [[1], [2]], [10**30], [None], ["x"],
+    {}, {"a": 1}, {"a": {"b": "c"}}, [{}],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("value", JUNK, ids=str)
+def test_a_line_that_is_json_and_no_record_is_told_and_left_out(tmp_path, value):
+    recorded(tmp_path, details_every=3)
+    lines = (tmp_path / "run.jsonl").read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    answer = {"eigenvalues": {"top": [{"value": 1.0}]}, "stability": dict(MARGIN)}
+    document = {"status": "converged", "answer": answer}
+    origin = {"micro_batch": 1, "gradients": [], "weights": [], "inputs": False, "module": "x"}
+    records += [
+        {"kind": "diagnostic", "step": 3, "name": "spectrum", "document": document},
+        {"kind": "diagnostic", "step": 3, "name": "spectrum", "error": {"what": "x"}},
+        {"kind": "origin", "step": 3, **origin},
+        {"kind": "failed", "step": 3, "where": "x", "error": "y"},
+        {"kind": "changed", "step": 3, "thawed": [], "frozen": [], "held": [1, 2]},
+        {"kind": "step", "step": 4, "missing": [1], "scale": 2.0, **SHORT},
+    ]
+    first = {one["kind"]: number for number, one in reversed(list(enumerate(records)))}
+    path = tmp_path / "odd.jsonl"
+    for place in [*first.values(), len(records) - 1, len(records) - 5]:
+        for keys in _places(records[place]):
+            odd = json.loads(json.dumps(records))
+            inner = odd[place]
+            for key in keys[:-1]:
+                inner = inner[key]
+            inner[keys[-1]] = value
+            path.write_text("\n".join(map(json.dumps, odd)) + "\n", "utf-8")
+            try:
+                log = read_log(path)
+            except InputError:
+                assert place == 0
+                continue
+            track(log).to_json()
+
+
+MARGIN = {
+    "verdict": "above",
+    "settled": True,
+    "threshold": 2.0,
+    "rule": "x",
+    "learning_rate": 0.1,
+    "margin": {"value": 2.0, "interval": [1.5, 2.5]},
+}
+SHORT: dict[str, Any] = {"gradient": [1], "weight": [1], "learning_rate": [0.1], "passes": 1}
+
+
+def _places(record: Any) -> list[tuple[Any, ...]]:
+    """Return the ways to everything that a record holds, the first of every list."""
+    if isinstance(record, dict):
+        items = list(record.items())
+    else:
+        items = list(enumerate(record))[:1] if isinstance(record, list) else []
+    ways: list[tuple[Any, ...]] = []
+    for key, one in items:
+        ways += [(key,), *((key, *rest) for rest in _places(one))]
+    return ways
+
+
+def test_a_log_that_was_killed_in_its_first_line_is_gone_on_with(tmp_path):
+    recorded(tmp_path)
+    header = (tmp_path / "run.jsonl").read_bytes().splitlines()[0]
+    for number, content in enumerate((header[:5], header[:200], header[:200] + b"\n", header)):
+        path = tmp_path / f"{number}.jsonl"
+        path.write_bytes(content)
+        model = mlp()
+        optimizer = sgd(model)
+        with Recorder(model, optimizer, log=path, quiet=True) as recorder:
+            train(model, optimizer, flat_loss, steps=2)
+        log = recorder.log()
+        assert [one["step"] for one in log.of("step")] == [0, 1]
+        assert len(log.torn) == (number < 3)
+    model = mlp()
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(b'{"schema":"something else')
+    with pytest.raises(InputError):
+        Recorder(model, sgd(model), log=other, quiet=True).attach()
+    assert other.read_bytes() == b'{"schema":"something else'
+
+
 def test_following_a_log_while_it_is_written(tmp_path):
     path = tmp_path / "run.jsonl"
     model = mlp()

@@ -101,3 +101,130 @@ def test_the_interval_covers():
         found, _ = noise_scale(history(recorder))
         covered += found is not None and found.interval[0] <= expected <= found.interval[1]
     assert covered >= 0.93 * 200
+
+
+# --- backward passes that are no micro-batches ---------------------------------------------
+
+
+def two_losses(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    optimizer.zero_grad()
+    out = model(normal(64, 5, seed=step))
+    out.square().mean().backward(retain_graph=True)
+    (0.1 * out.abs().mean()).backward()
+    optimizer.step()
+
+
+def closure_steps(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    del step
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = flat_loss(model, 0)
+        loss.backward()
+        return float(loss.detach())
+
+    optimizer.step(closure)
+
+
+def perturbed(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Sharpness-aware: the gradient at θ + ε g, of the same batch, from θ."""
+    del step
+    optimizer.zero_grad(set_to_none=False)
+    flat_loss(model, 0).backward()
+    moves = [0.01 * one.grad.clone() for one in model.parameters() if one.grad is not None]
+    with torch.no_grad():
+        for one, move in zip(model.parameters(), moves, strict=True):
+            one += move
+    optimizer.zero_grad(set_to_none=False)
+    flat_loss(model, 0).backward()
+    with torch.no_grad():
+        for one, move in zip(model.parameters(), moves, strict=True):
+            one -= move
+    optimizer.step()
+
+
+def adversary(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """The gradient of another player's loss is let go before the step."""
+    del step
+    model(normal(8, 5, seed=50)).mean().backward()
+    optimizer.zero_grad()
+    flat_loss(model, 0).backward()
+    optimizer.step()
+
+
+def clipped_between(model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    optimizer.zero_grad()
+    for number in range(2):
+        flat_loss(model, 2 * step + number).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+    optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("one_step", "why"),
+    [
+        (two_losses, "several losses"),
+        (closure_steps, "were changed"),
+        (perturbed, "were changed"),
+        (adversary, "were changed"),
+        (clipped_between, "were changed"),
+    ],
+)
+def test_what_is_no_micro_batch_gives_no_noise_scale(one_step, why):
+    model = mlp()
+    lbfgs = one_step is closure_steps
+    optimizer = (
+        torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3) if lbfgs else sgd(model, lr=0.01)
+    )
+    with Recorder(model, optimizer, details_every=1, quiet=True) as recorder:
+        for step in range(8):
+            one_step(model, optimizer, step)
+    result = recorder.result()
+    assert not recorder.log().of("failed")
+    assert not any("pieces" in one for one in recorder.log().of("detail"))
+    assert result.noise_scale is None
+    assert why in result.noise_reason
+
+
+def test_a_loop_that_calls_what_is_inside_the_network():
+    """As a LightningModule is trained, whose own forward is not called."""
+    model = nn.ModuleDict({"net": mlp()})
+    optimizer = sgd(model)
+    with Recorder(model, optimizer, details_every=1, quiet=True) as recorder:
+        train(model, optimizer, lambda one, seed: flat_loss(one["net"], seed), steps=4, passes=3)  # type: ignore[index]
+    pieces = [one["pieces"]["pieces"] for one in recorder.log().of("detail")[1:]]
+    assert pieces == [3] * 3
+    assert recorder.result().noise_unit == "micro-batches"
+
+
+def test_gradients_taken_by_hand_are_no_pieces():
+    """What `autograd.grad` takes of the weights does not reach the optimizer."""
+    found = []
+    for by_hand in (False, True):
+        model = mlp()
+        optimizer = sgd(model)
+        with Recorder(model, optimizer, details_every=1, quiet=True) as recorder:
+            for step in range(3):
+                optimizer.zero_grad()
+                for number in range(2):
+                    loss = flat_loss(model, 2 * step + number)
+                    if by_hand:
+                        torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+                    loss.backward()
+                optimizer.step()
+        found.append([one["pieces"]["small"] for one in recorder.log().of("detail")[1:]])
+    assert found[0] == found[1]
+
+
+def test_an_axis_of_time_is_not_counted_as_samples():
+    model = nn.GRU(3, 5)  # (time, samples, inputs)
+    optimizer = sgd(model)
+    with Recorder(model, optimizer, details_every=1, quiet=True) as recorder:
+        for step in range(3):
+            optimizer.zero_grad()
+            for number in range(2):
+                model(normal(7, 16, 3, seed=2 * step + number))[0].square().mean().backward()
+            optimizer.step()
+    assert not any("samples" in one for one in recorder.log().of("step"))
+    assert recorder.result().noise_unit == "micro-batches"
+    assert recorder.result().noise_scale is not None

@@ -151,6 +151,20 @@ def test_losses_and_learning_rates():
     assert one.loss[-1] == pytest.approx(mean, rel=1e-6)
 
 
+def test_a_loss_that_is_divided_in_place_afterwards():
+    model = nn.Linear(4, 1)
+    optimizer = sgd(model, lr=0.0)
+    inputs = normal(8, 4, seed=0)
+    expected = float(model(inputs).detach().square().mean())
+    with Recorder(model, optimizer, quiet=True) as recorder:
+        for _ in range(4):
+            loss = recorder.loss(model(inputs).square().mean())
+            loss /= 4
+            loss.backward()
+        optimizer.step()
+    assert history(recorder).loss.tolist() == pytest.approx([expected])
+
+
 def test_a_closure_is_recorded_with_the_gradient_of_its_last_call():
     model = mlp()
     optimizer = torch.optim.LBFGS(model.parameters(), lr=0.1, max_iter=3)

@@ -92,3 +92,30 @@ def test_many_skipped_steps_are_told():
     result = recorder.result()
     assert result.skipped_steps == 14
     assert "skipped steps" in [one.kind for one in result.verdicts]
+
+
+@pytest.mark.parametrize("first", ["inner", "outer"])
+def test_two_recorders_on_one_scaler(first):
+    model = mlp()
+    optimizer = sgd(model)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    outer, inner = (
+        Recorder(model, optimizer, scaler=scaler, details_every=0, quiet=True).attach()
+        for _ in range(2)
+    )
+    order = (inner, outer) if first == "inner" else (outer, inner)
+
+    def step(factor: float) -> None:
+        optimizer.zero_grad()
+        scaler.scale(flat_loss(model, 0) * factor).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+    step(1.0)
+    step(float("inf"))
+    order[0].detach()
+    step(float("inf"))
+    order[1].detach()
+    assert "step" not in vars(scaler)
+    kinds = [[bool(one.get("skipped")) for one in r.log().of("step")] for r in order]
+    assert kinds == [[False, True], [False, True, True]]

@@ -111,6 +111,27 @@ def test_he_initialisation_keeps_the_second_moment(variance, factor):
     assert measured == pytest.approx(math.log(factor), abs=0.05)
 
 
+def test_a_gradient_penalty_is_counted_once():
+    """What `autograd.grad` sends through the network is no signal of the whole loss."""
+    model = nn.Sequential(nn.Linear(4, 4), nn.Softplus(), nn.Linear(4, 1))
+    inputs = normal(8, 4, seed=0).requires_grad_()
+
+    def penalised() -> tuple[Tensor, Tensor]:
+        out = model(inputs)
+        loss = out.square().mean()
+        (slope,) = torch.autograd.grad(loss, inputs, create_graph=True)
+        return out, loss + 10 * slope.square().sum()
+
+    out, whole = penalised()
+    (expected,) = torch.autograd.grad(whole, out)
+    optimizer = sgd(model)
+    with Recorder(model, optimizer, quiet=True) as recorder:
+        penalised()[1].backward()
+        optimizer.step()
+    found = recorder.log().of("detail")[0]["signals"]["2"]["backward"]
+    assert found == pytest.approx(float(expected.square().mean()), rel=1e-5)
+
+
 def test_modules_are_in_the_order_of_their_calls():
     class Backwards(nn.Module):
         def __init__(self) -> None:

@@ -176,6 +176,41 @@ def test_looking_for_the_origin_changes_nothing():
     assert recorder.log().of("origin")[0]["forward"] is False
 
 
+def test_a_replay_leaves_attributes_as_they_were():
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.calls, self.seen = nn.Linear(5, 3), 0, [[0]]
+            self.mean = torch.zeros(3)
+            self.shared = self.seen[0]
+            self.register_buffer("total", torch.zeros(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            out = self.linear(x)
+            self.calls += 1
+            self.seen[0].append(self.calls)
+            self.mean += out.detach().mean(0)
+            self.total = self.total + out.detach().mean(0)
+            self.last = out
+            return out
+
+    model = Counting()
+    optimizer = sgd(model)
+    with Recorder(model, optimizer, quiet=True) as recorder:
+        loss = model(normal(8, 5, seed=0)).square().mean() * math.inf
+        before = (model.calls, model.seen, model.mean, model.total, model.last, model.shared)
+        mean, total = model.mean.clone(), model.total.clone()
+        loss.backward()
+        after = (model.calls, model.seen, model.mean, model.total, model.last, model.shared)
+        optimizer.step()
+    assert "module" in recorder.log().of("origin")[0]
+    assert all(one is other for one, other in zip(before, after, strict=True))
+    assert model.seen == [[0, 1]]
+    assert model.shared is model.seen[0]
+    assert torch.equal(model.mean, mean)
+    assert torch.equal(model.total, total)
+
+
 # --- spikes --------------------------------------------------------------------------------
 
 
@@ -320,6 +355,50 @@ def test_updates_below_the_precision_of_the_weights():
             model(normal(8, 5, seed=step).bfloat16()).sum().backward()
             optimizer.step()
     assert verdict(recorder.result(), "unmoved").layers == ("weight",)
+
+
+def test_heads_that_take_turns():
+    """Two heads, the second at every third step: norms are medians of where there is a gradient."""
+    model = nn.ModuleDict({"a": nn.Linear(4, 1), "b": nn.Linear(4, 1)})
+    optimizer = sgd(model, lr=0.01)
+    seen: list[float] = []
+    with Recorder(model, optimizer, details_every=1, quiet=True) as recorder:
+        for step in range(40):
+            optimizer.zero_grad()
+            head = model["a" if step % 3 else "b"]
+            (head(normal(8, 4, seed=step)) - 3).square().mean().backward()
+            if step % 3 == 0:
+                seen.append(float(head.weight.grad.norm()))  # type: ignore[union-attr, operator]
+            optimizer.step()
+    result = recorder.result()
+    layers = {one.name: one for one in result.layers}
+    assert layers["b.weight"].gradient_norm == pytest.approx(float(np.median(seen)), rel=1e-5)
+    assert layers["b.weight"].update_ratio is not None
+    assert layers["b.weight"].update_ratio > 0
+    assert (result.layer_norms >= 0).all()
+    assert "unused" not in kinds(result)
+
+
+def test_tensors_that_train_later_are_told():
+    model = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
+    model[0].requires_grad_(requires_grad=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(model, optimizer, quiet=True) as recorder:
+        train(model, optimizer, flat_loss, steps=5)
+        assert "other tensors" not in kinds(recorder.result())
+        model[0].requires_grad_(requires_grad=True)
+        train(model, optimizer, flat_loss, steps=5)
+        head = nn.Linear(3, 3)
+        model.append(head)
+        optimizer.add_param_group({"params": list(head.parameters())})
+        train(model, optimizer, flat_loss, steps=5)
+    result = recorder.result()
+    found = verdict(result, "other tensors")
+    assert found.step == 5
+    assert found.layers == ("0.weight", "0.bias")
+    assert "began to train: 0.weight, 0.bias" in found.evidence
+    assert "the optimizer held 4 tensors, then 6" in found.evidence
+    assert [one["step"] for one in recorder.log().of("changed")] == [5, 10]
 
 
 def test_dead_units():
