@@ -204,7 +204,7 @@ def test_inspect():
     [
         ("models", ("path/file.py:factory", "torchvision:resnet18")),
         ("data", ("sklearn:digits", "npz:", "random:shape=")),
-        ("diagnostics", [kind.name for kind in ls.DIAGNOSTICS]),
+        ("diagnostics", [kind.name.split("-")[0] for kind in ls.DIAGNOSTICS]),
         ("presets", ("quick", "standard", "full", "spectrum")),
     ],
 )
