@@ -87,7 +87,8 @@ class Lipschitz(Diagnostic[LipschitzResult]):
             generator=generator,
         )
         chains.require_all_used()
-        reached = self._attained(subject, bound, generator)
+        own = torch.Generator().manual_seed(self.seed)  # whatever the bound has drawn
+        reached = self._attained(subject, bound, own)
         self._write(subject, chains, reached)
         answer = answer_of(subject, bound, chains, reached)
         left = Handed(certificates=chains.found, vectors=bound.vectors)
