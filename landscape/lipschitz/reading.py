@@ -46,6 +46,8 @@ def inputs_of(found: Exported, sample: Batch, subject: Subject, point: Point) ->
         ModelError: A placeholder cannot be told from the others.
     """
     tensors = subject.network.tensors(point)
+    for first, others in subject.network.aliases.items():  # an export may use any name
+        tensors |= dict.fromkeys(others, tensors[first])
     device = subject.device
     leaves = pytree.tree_leaves((sample.args, dict(sample.kwargs)))
     given = _inputs(found, leaves)

@@ -260,3 +260,23 @@ def test_the_subject_is_left_as_it_was_and_the_answer_is_the_same_again():
     assert torch.equal(random, torch.get_rng_state())
     assert all(one.grad is None for one in model.parameters())
     assert LipschitzResult.from_json(first.to_json()).to_json() == first.to_json()
+
+
+def test_tied_layers_are_read_by_any_of_their_names():
+    """W W x with one W has the constant ‖W‖² at most."""
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+            self.second.weight = self.first.weight
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(torch.relu(self.first(x)))
+
+    torch.manual_seed(0)
+    model = Tied()
+    result = Lipschitz(**QUICK).run(subject_of(model, regression(4, 4)))
+    norm = float(torch.linalg.matrix_norm(model.first.weight.detach().double(), 2))
+    assert result.network.upper.value <= norm**2 * (1 + 1e-6)
+    assert result.network.lower.value <= result.network.upper.value

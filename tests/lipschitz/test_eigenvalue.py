@@ -78,7 +78,7 @@ def test_nonnegative_maps_from_both_sides():
 def test_a_warm_start_is_quick():
     matrix = drawn(60, 80)
     calls = [0, 0]
-    vector = drawn(80, seed=1)
+    vector, found = drawn(80, seed=1), None
     for turn in range(2):
 
         def action(x: torch.Tensor, turn: int = turn) -> torch.Tensor:
@@ -88,4 +88,5 @@ def test_a_warm_start_is_quick():
         found = largest_singular(action, vector, quick=turn == 1)
         vector = found.vector
     assert calls[1] < calls[0]
+    assert found is not None
     assert found.value == pytest.approx(float(torch.linalg.matrix_norm(matrix, 2)), rel=1e-9)

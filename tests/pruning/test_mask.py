@@ -1,6 +1,7 @@
 """Masks: ties, nesting, allocation, controls, overlaps, files, and weights that stay zero."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -151,7 +152,7 @@ OPTIMIZERS = {
 }
 
 
-def network():
+def network() -> Any:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
 

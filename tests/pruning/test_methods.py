@@ -98,7 +98,7 @@ def test_layers_get_their_share(method, shared):
 def test_norms_biases_and_what_is_named_stay_dense():
     subject = CASES["residual"]().subject()
     names = [one.name for one in prunable(subject)]
-    parameters = dict(subject.model.named_parameters())
+    parameters = dict(subject.network.model.named_parameters())
     assert names
     assert all(parameters[name].dim() > 1 and "bias" not in name for name in names)
     fewer = [one.name for one in prunable(subject, dense=names[0].rsplit(".", 1)[0])]
@@ -111,7 +111,9 @@ def test_tied_tensors_count_once():
     subject = CASES["tied"]().subject()
     shapes = {one.name: one.shape for one in prunable(subject)}
     parameters = {
-        id(p) for n, p in subject.model.named_parameters(remove_duplicate=False) if n in shapes
+        id(p)
+        for n, p in subject.network.model.named_parameters(remove_duplicate=False)
+        if n in shapes
     }
     assert len(parameters) == len(shapes)
 
