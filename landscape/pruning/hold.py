@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from landscape.errors import ModelError
 from landscape.pruning.mask import Mask
+from landscape.subject.network import unwrapped
 
 Place = tuple[nn.Parameter, Tensor]
 
@@ -99,7 +99,7 @@ def _zero(places: list[Place], optimizer: Optimizer | None) -> None:
 
 def _places(model: nn.Module, mask: Mask) -> list[Place]:
     """Return the masked parameters, each with what is pruned of it."""
-    inner = _inner(model)
+    inner = unwrapped(model)
     mask.check(_weights(inner))
     return list(_pruned(inner, mask))
 
@@ -112,10 +112,3 @@ def _pruned(model: nn.Module, mask: Mask) -> Iterator[Place]:
 
 def _weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return dict(model.named_parameters())
-
-
-def _inner(model: nn.Module) -> nn.Module:
-    if isinstance(model, DataParallel | DistributedDataParallel):
-        return _inner(model.module)
-    compiled = getattr(model, "_orig_mod", None)
-    return _inner(compiled) if isinstance(compiled, nn.Module) else model

@@ -41,7 +41,7 @@ class Network:
     def __init__(
         self, model: nn.Module, params: str | None = None, mask: MaskLike | None = None
     ) -> None:
-        self.model = _unwrapped(model)
+        self.model = unwrapped(model)
         self.own = _tensors_of(self.model)
         found = attach_mask(mask, {n: tuple(p.shape) for n, p in self.model.named_parameters()})
         self.pruned = found if isinstance(found, Pruned) else None
@@ -181,7 +181,8 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).split("\n")[0]
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module inside data-parallel and compiled wrappers."""
     while True:
         if isinstance(model, DataParallel | DistributedDataParallel):
             model = model.module
