@@ -8,6 +8,7 @@ Constants (biases, position embeddings) are left out: they do not change a Lipsc
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +47,7 @@ class Atom:
         return math.prod(self.shape)
 
 
-class Expression:
+class Expression(ABC):
     """A linear map of some atoms together."""
 
     shape: Shape
@@ -56,12 +57,12 @@ class Expression:
         """Return the atoms, each once, in order."""
         return tuple(dict.fromkeys(self._atoms()))
 
-    def _atoms(self) -> list[Atom]:
-        raise NotImplementedError
+    @abstractmethod
+    def _atoms(self) -> list[Atom]: ...
 
+    @abstractmethod
     def value(self, at: Mapping[Atom, Tensor]) -> Tensor:
         """Return the value for values of the atoms."""
-        raise NotImplementedError
 
     @cached_property
     def matrix(self) -> Tensor | None:
