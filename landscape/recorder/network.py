@@ -11,6 +11,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
 from landscape.errors import ModelError
+from landscape.subject.network import unwrapped
 
 COMPILED = "inside a compiled graph activations cannot be seen"
 
@@ -155,17 +156,6 @@ def sample_first(model: nn.Module) -> bool:
         isinstance(one, nn.RNNBase | nn.MultiheadAttention) and not one.batch_first
         for one in model.modules()
     )
-
-
-def unwrapped(model: nn.Module) -> nn.Module:
-    """Return the module inside wrappers of parallel and compiled networks."""
-    while True:
-        if isinstance(model, DistributedDataParallel | DataParallel):
-            model = model.module
-        elif isinstance(inner := getattr(model, "_orig_mod", None), nn.Module):
-            model = inner
-        else:
-            return model
 
 
 def inner_optimizer(optimizer: Any) -> tuple[Optimizer, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landscape.recorder.network import Watched, unwrapped
+from landscape.recorder.network import Watched
 from landscape.recorder.replay import kept
+from landscape.subject.network import unwrapped
 from landscape.subject.undisturbed import RandomState
 
 MOST_LOOKS = 50  # of a run

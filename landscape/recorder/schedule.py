@@ -16,9 +16,9 @@ from landscape.base import Diagnostic
 from landscape.budget import Budget, spending
 from landscape.errors import LandscapeError, SettingError
 from landscape.estimate import Status
-from landscape.recorder.network import unwrapped
 from landscape.recorder.overhead import Meter
 from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.network import unwrapped
 from landscape.subject.ranks import Ranks
 from landscape.subject.subject import Subject
 
