@@ -134,4 +134,5 @@ def test_the_example_in_the_help_can_be_parsed():
         command = load_command(name)
         words = name.replace("-", " ")
         example = str(command.epilog).removeprefix(f"Example: landscape {words}").split()
-        command.make_context(words, example)
+        context = command.make_context(words, example)
+        assert not context.args, f"{name}: {context.args}"

@@ -138,7 +138,9 @@ def test_draws(name: str, count: int) -> None:
     "other", ["not finite", "single eigenvalue", "wide bulk", "density cut short"]
 )
 def test_unlike_spectra_can_be_overlaid(other: str) -> None:
-    svg(overlay([Answer(INKS["spectrum"]), Answer(INKS[other])], ["a", "b"]))
+    alone = svg(overlay([Answer(INKS["spectrum"])], ["a"]))
+    both = svg(overlay([Answer(INKS["spectrum"]), Answer(INKS[other])], ["a", "b"]))
+    assert (both.count("<path") > alone.count("<path")) == (other != "not finite")  # no ink
 
 
 def test_a_density_that_was_cut_short_is_not_drawn() -> None:
@@ -174,7 +176,9 @@ def test_ticks_cover_the_norms(values: tuple[float, ...], count: int) -> None:
 
 
 def test_norms_of_other_tensors_can_be_overlaid() -> None:
-    svg(overlay([Answer(norms(6)), Answer(norms(9))], ["a", "b"]))
+    alone = svg(overlay([Answer(norms(6))], ["a"]))
+    both = svg(overlay([Answer(norms(6)), Answer(norms(9))], ["a", "b"]))
+    assert both.count("<use") + both.count("<path") > alone.count("<use") + alone.count("<path")
 
 
 def test_text_is_shown_literally() -> None:
