@@ -1,6 +1,6 @@
 """Everything that must hold: `python -m tests`, in its quick form; `--full` runs every case.
 
-Format, lint, types, layers, tests, examples; then one table.
+Format, lint, types, layers, tests, examples, as many at a time as there are cores; then one table.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+CORES = os.cpu_count() or 1
 
 
 def main() -> int:
     full = "--full" in sys.argv[1:]
-    rows = []
-    workplace = Path(tempfile.mkdtemp())
-    for name, command in _steps(full=full):
-        started = time.perf_counter()
-        folder = workplace if name.startswith("example") else ROOT
-        code = subprocess.run(command, cwd=folder, env=_environment(), check=False).returncode
-        rows.append(
-            (name, "passed" if code == 0 else f"FAILED ({code})", time.perf_counter() - started)
-        )
+    checks = [_run(name, command) for name, command in _checks(full=full)]
+    with ThreadPoolExecutor(CORES) as pool:
+        examples = pool.map(lambda step: _run(*step, quietly=True), _examples(full=full))
+    rows = [*checks, *examples]
     print()
     for name, outcome, seconds in rows:
         print(f"{name:<28} {outcome:<12} {seconds:6.1f} s")
@@ -34,23 +31,53 @@ def main() -> int:
     return min(failed, 1)
 
 
-def _steps(*, full: bool) -> list[tuple[str, list[str]]]:
+def _run(name: str, command: list[str], *, quietly: bool = False) -> tuple[str, str, float]:
+    """Run one step and say how it ended; `quietly` prints what it printed in one piece, at its end."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as elsewhere:
+        done = subprocess.run(
+            command,
+            cwd=elsewhere if quietly else ROOT,
+            env=_environment(),
+            check=False,
+            stdout=subprocess.PIPE if quietly else None,
+            stderr=subprocess.STDOUT if quietly else None,
+            text=True,
+        )
+    if quietly:
+        print(done.stdout, flush=True)
+    outcome = "passed" if done.returncode == 0 else f"FAILED ({done.returncode})"
+    return name, outcome, time.perf_counter() - started
+
+
+def _checks(*, full: bool) -> list[tuple[str, list[str]]]:
     python = sys.executable
-    tests = [python, "-m", "pytest", *(["--full"] if full else [])]
-    examples = sorted((ROOT / "examples").glob("[0-9]*.py"))
-    quick = [] if full else ["--quick"]
+    workers = ["-n", str(CORES), "--dist", "worksteal"]
     return [
         ("format", [python, "-m", "ruff", "format", "--check", "."]),
         ("lint", [python, "-m", "ruff", "check", "."]),
         ("types", [python, "-m", "pyright"]),
         ("layers", [python, "-c", "from importlinter.cli import lint_imports_command as c; c()"]),
-        ("tests", tests),
-        *((f"example {path.stem}", [python, str(path), *quick]) for path in examples),
+        ("tests", [python, "-m", "pytest", *workers, *(["--full"] if full else [])]),
+    ]
+
+
+def _examples(*, full: bool) -> list[tuple[str, list[str]]]:
+    scripts = sorted((ROOT / "examples").glob("[0-9]*.py"))
+    return [
+        (f"example {path.stem}", [sys.executable, str(path), *([] if full else ["--quick"])])
+        for path in scripts
     ]
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "MPLBACKEND": "agg", "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    """One thread for each of the processes that share the cores."""
+    return {
+        **os.environ,
+        "MPLBACKEND": "agg",
+        "OMP_NUM_THREADS": "1",
+        "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1",
+    }
 
 
 if __name__ == "__main__":
