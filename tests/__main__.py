@@ -32,7 +32,7 @@ def main() -> int:
 
 
 def _run(name: str, command: list[str], *, quietly: bool = False) -> tuple[str, str, float]:
-    """Run one step and say how it ended; `quietly` prints what it printed in one piece, at its end."""
+    """Run one step and say how it ended; `quietly` prints its output in one piece, at its end."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as elsewhere:
         done = subprocess.run(
