@@ -169,7 +169,11 @@ def test_numpy_enums_and_tuples_become_plain(value, expected):
     assert type(found) is type(expected)
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", 1j, Inner], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    [object(), {1, 2}, b"bytes", 1j, Inner],
+    ids=["object", "set", "bytes", "complex", "type"],
+)
 def test_what_has_no_json_form_is_refused(value):
     with pytest.raises(TypeError, match="no JSON form"):
         encode(value)
