@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from .options import path_or
 from .terminal import plain
 
 if TYPE_CHECKING:
     from landscape.base import Needs
     from landscape.subject.subject import Subject
 
+    from .source import Sketch
+
+_LOSSES = ("auto", "ce", "mse", "bce", "hf")
 _READING = ("state_key", "ema", "trust_pickle")
 _STUDIED = ("model", "data", "loss", "params", "mask", "device", "dtype", "max_samples")
 _PRODUCTS = ("auto", "reverse", "cached", "linearize", "forward", "compiled", "differences")
 _COMPUTING = ("learning_rate", "batch_size", "product", "mode")
 
 
-def subject_parameters(needs: Needs | None = None) -> list[click.Parameter]:
+def subject_parameters(needs: Needs | Sketch | None = None) -> list[click.Parameter]:
     """Return the checkpoint argument and the options of what is studied.
 
     Args:
@@ -28,7 +33,9 @@ def subject_parameters(needs: Needs | None = None) -> list[click.Parameter]:
             out. Data may be given wherever a model is.
     """
     parameters: list[click.Parameter] = [
-        click.Argument(["checkpoints"], nargs=-1, required=True, metavar="CKPT...")
+        click.Argument(
+            ["checkpoints"], type=click.Path(), nargs=-1, required=True, metavar="CKPT..."
+        )
     ]
     if needs is None or needs.model:
         parameters += _model_options()
@@ -60,6 +67,17 @@ def tell_notes(provenance: Mapping[str, Any]) -> None:
         click.echo(f"note: {plain(note)}", err=True)
 
 
+class _LearningRate(click.FloatRange):
+    """A finite number above 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=math.inf, min_open=True, max_open=True)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        found = super().convert(value, param, ctx)
+        return self.fail("nan is no learning rate", param, ctx) if math.isnan(found) else found
+
+
 class _BatchSize(click.ParamType):
     """`auto`, or a number of samples."""
 
@@ -72,7 +90,10 @@ class _BatchSize(click.ParamType):
 def _model_options() -> list[click.Parameter]:
     return [
         click.Option(
-            ["--model"], metavar="SPEC", help="the network: nets.py:build, torchvision:resnet18"
+            ["--model"],
+            metavar="SPEC",
+            shell_complete=path_or(),
+            help="the network: nets.py:build, torchvision:resnet18",
         ),
         click.Option(
             ["--params"], metavar="GLOB", help="parameters to study: globs, layers, or all"
@@ -80,6 +101,7 @@ def _model_options() -> list[click.Parameter]:
         click.Option(
             ["--mask"],
             metavar="FILE",
+            shell_complete=path_or(),
             help="a mask that tickets wrote: pruned weights are zero, the others are studied",
         ),
         click.Option(["--device"], default="auto", show_default=True, help="cpu, cuda, cuda:1 …"),
@@ -96,15 +118,22 @@ def _model_options() -> list[click.Parameter]:
 def _data_options() -> list[click.Parameter]:
     return [
         click.Option(
-            ["--data"], metavar="SPEC", help="the data: nets.py:data, sklearn:digits, npz:f.npz"
+            ["--data"],
+            metavar="SPEC",
+            shell_complete=path_or(),
+            help="the data: nets.py:data, sklearn:digits, npz:f.npz",
         ),
         click.Option(
-            ["--held-out"], metavar="SPEC", help="data that training has not seen, for what judges"
+            ["--held-out"],
+            metavar="SPEC",
+            shell_complete=path_or(),
+            help="data that training has not seen, for what judges",
         ),
         click.Option(
             ["--loss"],
             default="auto",
             show_default=True,
+            shell_complete=path_or(*_LOSSES),
             help="auto, ce, mse, bce, hf or file.py:fn",
         ),
         click.Option(
@@ -112,7 +141,7 @@ def _data_options() -> list[click.Parameter]:
         ),
         click.Option(
             ["--learning-rate"],
-            type=click.FloatRange(min=0, min_open=True),
+            type=_LearningRate(),
             metavar="X",
             help="of training; the checkpoint's where it holds one",
         ),

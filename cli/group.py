@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import click
+from click.shell_completion import CompletionItem
+
+
+class Load(Protocol):
+    """Returns the command of a name."""
+
+    def __call__(self, name: str, /, *, sketched: bool) -> click.Command:
+        """Return it; sketched: good for completion alone, and at hand at once."""
+        ...
 
 
 class Commands(click.Group):
@@ -24,7 +33,7 @@ class Commands(click.Group):
         self,
         *arguments: Any,
         sections: Mapping[str, tuple[str, ...]],
-        load: Callable[[str], click.Command],
+        load: Load,
         told: Callable[[], Mapping[str, str]],
         **more: Any,
     ) -> None:
@@ -38,7 +47,19 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command by name, or None."""
-        return self._load(cmd_name) if cmd_name in self.list_commands(ctx) else None
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        return self._load(cmd_name, sketched=ctx.resilient_parsing)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the names that begin so, without importing what they name; or options."""
+        told = self._told()
+        names = [
+            CompletionItem(name, help=told[name])
+            for name in self.list_commands(ctx)
+            if name.startswith(incomplete)
+        ]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Return the command that the arguments name; a wrong name shows the nearest one."""

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import click
 
 from .catalogue import COMMANDS, load_command, summaries
-from .failures import Failed, report_failure
+from .failures import NOBODY_READS, Failed, report_failure
 from .group import Commands
 from .output import processes, speaks
 
@@ -41,6 +41,14 @@ class Landscape(Commands):
             raise click.UsageError(f"{found[0]} shares no work: run it without torchrun", ctx)
         return found
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; when nobody reads what it prints, end with the code of that."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # click would end with 1, the code of a failed gate
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(NOBODY_READS) from None
+
 
 @click.group(
     cls=Landscape,
@@ -48,6 +56,7 @@ class Landscape(Commands):
     load=load_command,
     told=summaries,
     help=__doc__,
+    epilog="Example: landscape report run/final.pt --model nets.py:build --data nets.py:data",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="landscape")

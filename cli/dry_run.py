@@ -1,0 +1,79 @@
+"""What a command would do: everything that can be checked is checked, nothing is computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from landscape.errors import SettingError
+
+from .configured import settled
+from .output import print_table
+from .terminal import plain
+
+if TYPE_CHECKING:
+    from landscape.base import Diagnostic
+    from landscape.subject.subject import Subject
+
+
+def dry_run_option() -> click.Option:
+    """Return the option that asks for the plan alone."""
+    return click.Option(
+        ["--dry-run"], is_flag=True, help="check all that is given, tell what would be done, stop"
+    )
+
+
+def plan(
+    question: Diagnostic[Any],
+    subject: Subject,
+    *,
+    output: Path | None,
+    names: Sequence[str],
+    as_json: bool,
+) -> None:
+    """Read data and weights, and print what a question would be asked of, and what it would write.
+
+    Raises:
+        SettingError: The subject lacks what the question needs.
+        LandscapeError: What is given cannot be used: as the question itself would find.
+    """
+    if (missing := question.needs.missing(subject)) is not None:
+        raise SettingError(
+            f"{question.name} cannot be answered: {missing[0]}",
+            where="--dry-run",
+            hint=f"give {missing[1]}",
+        )
+    told = _told(question, subject, [str(output / name) for name in names] if output else [])
+    if as_json:
+        click.echo(json.dumps(told, indent=1, allow_nan=False))
+        return
+    for key in ("question", "checkpoints", "parameters", "samples", "loss", "device", "files"):
+        value = told[key]
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+        click.echo(f"{key}: {plain('-' if shown in ('', None) else shown)}")
+    print_table(("setting", "value", "from"), [row.cells for row in settled().asked])
+    click.echo("dry run: nothing was computed or written; `landscape doctor` tells time and memory")
+
+
+def _told(question: Diagnostic[Any], subject: Subject, files: list[str]) -> dict[str, Any]:
+    if subject.model is not None:
+        for checkpoint in subject.checkpoints:
+            subject.point_of(checkpoint)  # refused here when a weight is not finite
+        if subject.batches is not None:
+            _ = subject.criterion  # refused here when the network does not take the data
+    found = subject.provenance()
+    return {
+        "schema": "landscape/dry-run/1",
+        "question": question.name,
+        "checkpoints": [one.label for one in subject.checkpoints],
+        "parameters": subject.parameters.size if subject.model is not None else None,
+        "samples": subject.batches.samples if subject.batches is not None else None,
+        "loss": found["loss"],
+        "device": found["device"],
+        "files": files,
+        "settings": [vars(row) for row in settled().asked],
+    }

@@ -1,0 +1,194 @@
+"""The flags that all diagnostics share, and the exit codes: on two of them, and on the groups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import landscape as ls
+from landscape_cli.catalogue import load_command
+from tests.cli.command import FAST, NETWORKS, SUBJECT, contents, done, run
+from tests.cli.networks import filled, mlp
+
+BRIEF = "--samples 8 --jacobian 0 --no-steps --width 8"
+COMMANDS = {
+    "spectrum": f"spectrum final.pt {SUBJECT} {FAST}",
+    "gradients": f"gradients final.pt {SUBJECT} {BRIEF}",
+}
+STUDIED = {"model", "params", "mask", "device", "dtype"}
+DATA = {"data", "held-out", "loss", "max-samples", "learning-rate", "batch-size", "mode", "product"}
+COMMON = {
+    "seed", "config", "state-key", "ema", "no-ema", "trust-pickle", "strict", "force", "json",
+    "output", "quiet", "verbose", "debug", "dry-run",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    first, last = filled(mlp(), 1).state_dict(), mlp().state_dict()
+    torch.save({"model": first, "ema": last, "epoch": 0}, tmp_path / "initial.pt")
+    torch.save(last, tmp_path / "final.pt")
+    return tmp_path
+
+
+@pytest.fixture(params=COMMANDS)
+def command(request) -> str:
+    return COMMANDS[request.param]
+
+
+@pytest.mark.parametrize("kind", ls.DIAGNOSTICS, ids=lambda kind: kind.name)
+def test_every_diagnostic_has_the_common_flags(kind):
+    flags = {
+        flag.removeprefix("--")
+        for one in load_command(kind.name).params
+        for flag in (*one.opts, *one.secondary_opts)
+    }
+    missing = COMMON - flags
+    missing |= STUDIED - flags if kind.needs.model else set()
+    missing |= DATA - flags if kind.needs.model or kind.needs.data else set()
+    assert not missing
+    assert ("preset" in flags) is bool(kind.presets)
+    assert ("budget" in flags) is (kind.needs.data and kind.budgeted)
+
+
+# --- dry run -----------------------------------------------------------------------------------
+
+
+def test_dry_run_computes_and_writes_nothing(folder, command, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("something was computed")
+
+    for kind in (ls.Spectrum, ls.Gradients):
+        monkeypatch.setattr(kind, "run", fail)
+    before = contents(folder)
+    text = done(f"{command} --dry-run -o out").stdout
+    name = command.split()[0]
+    for part in ("1210", "23", "ce", f"out/{name}.json", "final.pt", "command line", "default"):
+        assert part in text
+    document = done(f"{command} --dry-run --json").document
+    assert document["schema"] == "landscape/dry-run/1"
+    assert document["samples"] == 23
+    assert document["files"] == []
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (("final.pt", "nowhere.pt"), 3, "no such file"),
+        ((":data", ":fails"), 3, "failed when it was called"),
+        ((":mlp", ":ten_classes"), 3, "missing"),
+        (("--data", "--held-out"), 2, "no data"),
+        (("final.pt", "final.pt --seed -1"), 2, "at least 0"),
+        (("final.pt", "final.pt --mode x"), 2, "'eval', 'train'"),
+        (("final.pt", "final.pt -o final.pt/x"), 3, "cannot be written"),
+        (("final.pt", "nan.pt"), 5, "non-finite"),
+    ],
+)
+def test_dry_run_finds_what_the_run_would(folder, command, change, code, says):
+    state = mlp().state_dict()
+    state["1.weight"][0, 0] = torch.nan
+    torch.save(state, folder / "nan.pt")
+    changed = command.replace(*change)
+    for flags in ("--dry-run", ""):
+        outcome = run(f"{changed} {flags}")
+        assert outcome.code == code, outcome.stderr
+        assert says in outcome.stderr
+
+
+# --- how much is told --------------------------------------------------------------------------
+
+
+def test_verbose_tells_settings_switches_and_cost(command):
+    plain, loud = done(f"{command} --json"), done(f"{command} --json -v")
+    assert loud.document["answer"] == plain.document["answer"]
+    for part in (
+        "setting: model = ",
+        "(command line)",
+        "cost: ",
+        " products, ",
+        "switch: eval mode",
+    ):
+        assert part in loud.stderr
+        assert part not in plain.stderr
+    assert "default)" not in loud.stderr
+
+
+def test_quiet_tells_nothing(command):
+    outcome = done(f"{command} -q --json")
+    assert outcome.stderr == ""
+    assert outcome.document["status"]
+
+
+def test_debug_changes_nothing_when_all_is_well(command):
+    assert "Traceback" not in done(f"{command} --debug").stderr
+    failed = run(f"{command.replace('final.pt', 'nowhere.pt')} --debug")
+    assert failed.code == 3
+    assert "Traceback" in failed.stderr
+
+
+# --- what is read ------------------------------------------------------------------------------
+
+
+def test_ema_takes_the_averaged_weights(command):
+    name = command.split()[0]
+
+    def answer(flags: str) -> dict:
+        document = done(f"{command.replace('final.pt', 'initial.pt')} --json {flags}").document
+        return {**document["answer"], "checkpoint": None}
+
+    plain, averaged = answer("--no-ema"), answer("--ema")
+    final = done(f"{command} --json").document["answer"]
+    assert averaged == {**final, "checkpoint": None}, name
+    assert plain != averaged
+    assert answer("") == plain
+    assert answer("--state-key ema") == averaged
+
+
+def test_strict(command):
+    loose = done(command)
+    code = run(f"{command} --strict").code
+    settled = "budget_spent" not in loose.stdout
+    assert code == (0 if settled else 5)
+
+
+def test_force_begins_anew(folder, command):
+    name = command.split()[0]
+    done(f"{command} -o out")
+    before = (folder / "out" / f"{name}.json").read_bytes()
+    outcome = run(f"{command} -o out")
+    assert outcome.code == 3
+    assert (folder / "out" / f"{name}.json").read_bytes() == before
+    done(f"{command} -o out --force")
+
+
+def test_trust_pickle_is_the_only_way(folder, command):
+    torch.save(mlp(), folder / "module.pt")
+    refused = run(command.replace("final.pt", "module.pt"))
+    assert refused.code == 4
+    assert "--trust-pickle" in refused.stderr
+    (folder / "landscape.toml").write_text("trust_pickle = true\n")
+    assert run(command.replace("final.pt", "module.pt")).code == 2
+    (folder / "landscape.toml").unlink()
+    trusted = done(f"{command.replace('final.pt', 'module.pt')} --trust-pickle --json").document
+    assert trusted["provenance"]["checkpoints"][0]["trusted_pickle"]
+
+
+def test_crosscheck_is_a_second_opinion():
+    answer = done(f"{COMMANDS['spectrum']} --crosscheck --json").document["answer"]
+    assert answer["crosscheck"] is not None
+    assert done(f"{COMMANDS['spectrum']} --json").document["answer"]["crosscheck"] is None
+
+
+@pytest.mark.parametrize("flags", ["--device cuda:99", "--model nets:mlp", "--data random:shape=3"])
+def test_what_cannot_be_used(command, flags):
+    key, value = flags.split()
+    base = " ".join(part for part in command.split())
+    if key in base:
+        base = base.replace(f"{key} {NETWORKS}:{'mlp' if key == '--model' else 'data'}", "")
+    outcome = run(f"{base} {key} {value}")
+    assert outcome.code in (2, 3)
+    assert outcome.stderr.startswith("error[L")
