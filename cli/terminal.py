@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 LONGEST = 200
+
+# controls (C0, C1), what reorders or hides text, line separators, halves of characters
+_HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+)
 
 
 def plain(text: object, *, lines: bool = False, longest: int | None = None) -> str:
@@ -13,13 +20,8 @@ def plain(text: object, *, lines: bool = False, longest: int | None = None) -> s
         lines: Whether newlines may stay.
         longest: Characters to keep.
     """
-    kept = "".join(c if _harmless(c) or (lines and c == "\n") else "�" for c in str(text))
+    kept = _HARMFUL.sub(lambda one: "\n" if lines and one[0] == "\n" else "�", str(text))
     limit = longest or (10 * LONGEST if lines else LONGEST * 4)
     if len(kept) <= limit:
         return kept
     return f"{kept[: limit // 2]} … {kept[-limit // 2 :]}"
-
-
-def _harmless(character: str) -> bool:
-    code = ord(character)
-    return not (code < 32 or 127 <= code < 160 or code in (0x2028, 0x2029, 0x202E, 0x202D))

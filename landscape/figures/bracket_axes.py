@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETLEFT, CARETRIGHT
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -78,9 +80,9 @@ def _row(axes: Axes, row: int, ink: BracketInk, colour: str, low: float, high: f
     left = ink.lower if math.isfinite(ink.lower) and ink.lower > 0 else low
     right = ink.upper if math.isfinite(ink.upper) else high
     axes.barh(row, right - left, left=left, height=THIN, color=colour, alpha=0.22, linewidth=0)
-    for value, marker, size in ((ink.lower, ">", 8), (ink.upper, "<", 8)):
+    for value, marker in ((ink.lower, CARETRIGHT), (ink.upper, CARETLEFT)):  # the tip is there
         if math.isfinite(value) and value > 0:
-            axes.plot(value, row, marker=marker, color=colour, markersize=size, linestyle="none")
+            axes.plot(value, row, marker=marker, color=colour, markersize=8, linestyle="none")
     if math.isfinite(ink.at_data) and ink.at_data > 0:
         axes.plot(ink.at_data, row, "|", color=INK, markersize=11, markeredgewidth=1.3)
     if math.isfinite(ink.product):
@@ -107,19 +109,19 @@ def _told(axes: Axes, x: float, row: int, text: str, side: str) -> None:
 
 
 def _key(drawn: list[BracketInk]) -> tuple[list[Artist], list[str]]:
-    def mark(marker: str, colour: str, size: float = 7) -> Line2D:
+    def mark(marker: Any, colour: str, size: float = 7) -> Line2D:
         return Line2D([], [], marker=marker, color=colour, linestyle="none", markersize=size)
 
     handles: list[Artist] = []
     labels: list[str] = []
     if any(math.isfinite(one.lower) for one in drawn):
-        handles.append(mark(">", MUTED))
+        handles.append(mark(CARETRIGHT, MUTED))
         labels.append("attained")
     if any(math.isfinite(one.at_data) for one in drawn):
         handles.append(mark("|", INK, 9))
         labels.append("attained at samples")
     if any(math.isfinite(one.upper) for one in drawn):
-        handles.append(mark("<", MUTED))
+        handles.append(mark(CARETLEFT, MUTED))
         labels.append("proved")
     if any(math.isfinite(one.product) for one in drawn):
         handles.append(mark("x", MUTED))

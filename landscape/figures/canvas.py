@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from landscape.encode import write_atomically
-from landscape.errors import OutputError
+from landscape.errors import OutputError, failed_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -109,7 +109,7 @@ def save(figure: Figure, path: str | Path) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise OutputError(
+        raise failed_file(error) or OutputError(
             "the figure cannot be written",
             where=str(path),
             why=error.strerror or str(error),
@@ -195,15 +195,4 @@ def _shorter(text: str) -> str:
 def _colours_as_variables(text: str) -> str:
     return re.sub(
         r"((?:fill|stroke|stop-color): ?)#([0-9a-f]{6})\b", r"\1var(--figure-\2, #\2)", text
-    )
-
-
-def notebook(result: Drawable) -> str:
-    """Return summary and figure as HTML that stands by itself on a white card."""
-    drawing = svg(overlay([result], [None]), name="notebook", title=result.summary())
-    return (
-        '<figure style="margin:0;padding:12px;max-width:760px;background:#fff;color:#24292f;'
-        'font-family:system-ui,sans-serif;border-radius:6px">'
-        f'<figcaption style="margin-bottom:8px">{html.escape(result.summary())}</figcaption>'
-        f"{drawing}</figure>"
     )

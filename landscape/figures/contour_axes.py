@@ -10,10 +10,11 @@ from matplotlib.collections import PolyCollection
 from matplotlib.colorbar import Colorbar
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from scipy.ndimage import distance_transform_edt
 
 from landscape.figures.live import offer_cells, withdraw
+from landscape.figures.naming import offsets
 from landscape.figures.panels import ACROSS, entitle, side_by_side
 from landscape.figures.style import (
     INK,
@@ -24,13 +25,14 @@ from landscape.figures.style import (
     nothing_to_draw,
     plain,
 )
-from landscape.figures.surface import SurfaceInk, check_alike
+from landscape.figures.surface import Mark, SurfaceInk, check_alike
 from landscape.figures.surface_scale import Scale, colormap
 
 PATH = PALETTE[1]
 WIDTH = 0.92  # of the axes, for several panels: the rest is for the colours' scale
 CELLS = 100  # most along an axis: smaller ones are not seen at this size
-NAMED = 8  # most places whose names are written
+SIZE = 7.5  # of the names of places, in points
+WIDE, HIGH = 370.0, 0.85  # of the panels together in points, and of one, of its width
 HATCHES = {"not finite": "xxxx", "clipped": "////", "not reliable": "|||"}
 
 Drawn = tuple[SurfaceInk, str | None]
@@ -51,7 +53,7 @@ def draw(axes: Axes, ink: SurfaceInk, label: str | None) -> None:
     if len(panels) == 1:
         axes.set_box_aspect(0.75)
     for number, (panel, (one, name)) in enumerate(zip(panels, drawn, strict=True)):
-        _plane(panel, one, scale)
+        _plane(panel, one, scale, len(panels))
         entitle(panel, name, one.name, len(panels))
         _name(panel, one, number, len(panels), alike=alike)
     axes.set_xlabel(plain(ink.axis_labels[0], 60))
@@ -59,8 +61,8 @@ def draw(axes: Axes, ink: SurfaceInk, label: str | None) -> None:
     legend_above(axes, _key(inks))
 
 
-def _plane(axes: Axes, ink: SurfaceInk, scale: Scale) -> None:
-    """Draw one plane on empty axes."""
+def _plane(axes: Axes, ink: SurfaceInk, scale: Scale, panels: int) -> None:
+    """Draw one plane on empty axes, one of so many panels."""
     ink = ink.coarser(CELLS)
     offer_cells(axes, ink)
     if ink.drawable:
@@ -85,9 +87,12 @@ def _plane(axes: Axes, ink: SurfaceInk, scale: Scale) -> None:
             hatch=HATCHES[kind],
         )
         axes.add_collection(hatched, autolim=False)
-    _places(axes, ink)
+    _places(axes, ink, panels)
     axes.set_xlim(float(ink.x.min()), float(ink.x.max()))
     axes.set_ylim(float(ink.y.min()), float(ink.y.max()))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=5, prune="both" if panels > 1 else None))
+        axis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:.3g}".replace("-", "−")))
 
 
 def _filled(ink: SurfaceInk) -> np.ndarray:
@@ -120,7 +125,12 @@ def edges(places: np.ndarray) -> np.ndarray:  # (g,) -> (g + 1,)
     return np.concatenate(([first], between, [last]))
 
 
-def _places(axes: Axes, ink: SurfaceInk) -> None:
+def _is_inside(mark: Mark, ink: SurfaceInk) -> bool:
+    across = ink.x.min() <= mark.x <= ink.x.max()
+    return bool(across and ink.y.min() <= mark.y <= ink.y.max())
+
+
+def _places(axes: Axes, ink: SurfaceInk, panels: int) -> None:
     """Draw the trajectory and the checkpoints, each with a rim that is seen on every colour."""
     if ink.trajectory is not None and len(ink.trajectory):
         axes.plot(*ink.trajectory.T, color="white", linewidth=3.0)
@@ -136,21 +146,30 @@ def _places(axes: Axes, ink: SurfaceInk) -> None:
             markersize=5.5,
             zorder=5,
         )
-    if len(ink.points) > NAMED:
+    inside = [mark for mark in ink.points if _is_inside(mark, ink)]
+    if not inside:
         return
-    middle = float(ink.x.min() + ink.x.max()) / 2
-    for mark in ink.points:
-        left = mark.x <= middle
+    places = np.array([[mark.x, mark.y] for mark in inside])
+    names = [plain(mark.name, 20) for mark in inside]
+    wide = WIDE / min(panels, ACROSS)
+    spans = np.array([np.ptp(ink.x), np.ptp(ink.y)]) / (wide, HIGH * wide)
+    low, high = (np.array([end(ink.x), end(ink.y)]) / spans for end in (np.min, np.max))
+    found = offsets(places / spans, names, size=SIZE, room=(*low, *high))
+    for place, name, offset in zip(places, names, found, strict=True):
+        if offset is None:
+            continue
         axes.annotate(
-            plain(mark.name, 20),
-            (mark.x, mark.y),
-            xytext=(6 if left else -6, 6),
+            name,
+            place,
+            xytext=offset,
             textcoords="offset points",
-            ha="left" if left else "right",
-            fontsize=7.5,
+            ha="center",
+            va="center",
+            fontsize=SIZE,
             color=INK,
             zorder=6,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "linewidth": 0, "alpha": 0.8},
+            arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.5},
             annotation_clip=True,
         )
 

@@ -32,6 +32,17 @@ class PowerInk:
 
     power: np.ndarray  # (n,)
     eigenvalues: np.ndarray  # (n,)
+    trace: float  # of all eigenvalues, also those that are not here
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerInk:
+    """Alignment and share of the trace, layer by layer."""
+
+    names: tuple[str, ...]
+    share: np.ndarray  # (l,)
+    alignment: np.ndarray  # (l,)
+    interval: np.ndarray  # (l, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,3 +79,10 @@ def draw_path(axes: Axes, *, ink: PathInk) -> None:
     from landscape.figures import kernel_axes
 
     kernel_axes.draw_path(axes, ink)
+
+
+def draw_layers(axes: Axes, *, ink: LayerInk) -> None:
+    """Draw every layer's alignment with its interval, and its share of the trace."""
+    from landscape.figures import kernel_axes
+
+    kernel_axes.draw_layers(axes, ink)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
-from landscape.figures.kernel import KernelInk, PathInk, PowerInk
+from landscape.figures.kernel import KernelInk, LayerInk, PathInk, PowerInk
 from landscape.figures.style import (
     MUTED,
     PALETTE,
@@ -21,6 +21,7 @@ from landscape.figures.style import (
 Drawn = tuple[KernelInk, str | None, str]  # ink, label, colour
 
 BARS = 12  # most layers of a plan that are drawn
+ROWS = 24  # most layers whose alignment is
 DASH = (0, (5, 2))
 
 
@@ -91,7 +92,7 @@ def draw_power(axes: Axes, ink: PowerInk) -> None:
     """Draw both cumulative shares on empty axes."""
     rank = np.arange(1, len(ink.power) + 1)
     positive = np.maximum(ink.eigenvalues[: len(rank)], 0)
-    share = np.cumsum(positive) / max(float(positive.sum()), 1e-300)
+    share = np.cumsum(positive) / max(ink.trace, 1e-300)
     axes.plot(rank, ink.power, "-o", color=PALETTE[0], markersize=2.2)
     axes.plot(rank, share, color=PALETTE[1], linestyle=DASH)
     axes.set_xscale("log")
@@ -124,3 +125,23 @@ def draw_path(axes: Axes, ink: PathInk) -> None:
         Line2D([], [], color=PALETTE[0], marker="D", markersize=5, linestyle="none"),
     ]
     legend_above(axes, (handles, ["leave-one-out", "generalised (KARE)", "least"]))
+
+
+def draw_layers(axes: Axes, ink: LayerInk) -> None:
+    """Draw layers from the first at the top, those with the largest shares where there are many."""
+    kept = np.sort(np.argsort(-ink.share, kind="stable")[:ROWS])
+    place = -np.arange(len(kept))
+    low, high = np.clip(ink.interval[kept].T, -1, 1)
+    axes.barh(place, ink.share[kept], color=PALETTE[1], alpha=0.35, height=0.7)
+    axes.hlines(place, low, high, color=PALETTE[0], linewidth=1.2)
+    axes.plot(ink.alignment[kept], place, "o", color=PALETTE[0], markersize=4)
+    size = 8 if len(kept) <= BARS else 6
+    axes.set_yticks(place, [plain(ink.names[i], 30) for i in kept], fontsize=size)
+    axes.set_xlim(min(0.0, float(low.min())), 1)
+    axes.grid(axis="x")
+    axes.set_xlabel("centred alignment; share of the trace")
+    handles: list[Artist] = [
+        Line2D([], [], color=PALETTE[0], marker="o", markersize=4),
+        Line2D([], [], color=PALETTE[1], alpha=0.35, linewidth=6),
+    ]
+    legend_above(axes, (handles, ["alignment with the targets", "share of the trace"]))

@@ -83,7 +83,7 @@ def _number(value: float, *, share: bool) -> str:
     if not math.isfinite(value):
         return "–"
     if share:
-        return f"{value:.1%}"
+        return "<0.1%" if 0 < value < 0.0005 else f"{value:.1%}"
     return f"{value:.2g}".replace("-", "−")
 
 

@@ -45,6 +45,6 @@ def draw(axes: Axes, ink: LengthsInk) -> None:
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(axis="y")
-    axes.set_xlabel("length of the gradient of one sample ‖gᵢ‖")
-    axes.set_ylabel("samples that are shorter")
+    axes.set_xlabel("norm of one sample's gradient ‖gᵢ‖")
+    axes.set_ylabel("share of samples below")
     legend_above(axes, (handles[2:], labels[2:]), (handles[:2], labels[:2]))

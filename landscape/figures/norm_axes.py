@@ -40,6 +40,7 @@ class _Column:
     values: np.ndarray  # (r,)
     colour: str
     marker: str
+    size: float  # of the marker
     last: bool  # of the answers that are overlaid
 
     @property
@@ -83,6 +84,7 @@ def _columns(ink: NormsInk, names: list[str], colour: str | None, *, last: bool)
             values=np.asarray(values, dtype=np.float64),
             colour=alone or PALETTE[index % len(PALETTE)],
             marker=MARKERS[index % len(MARKERS)],
+            size=max(7.0 - 1.5 * index, 4.0),  # equal norms of two series are both seen
             last=last,
         )
         for index, (name, values) in enumerate(ink.series.items())
@@ -101,7 +103,9 @@ def _draw_rows(axes: Axes, names: list[str], columns: list[_Column], edge: float
     for one in columns:
         zero = one.values <= 0
         style: dict[str, Any] = {"linestyle": "none", "clip_on": False, **one.style}
-        axes.plot(one.values[~zero], one.rows[~zero], marker=one.marker, markersize=5, **style)
+        axes.plot(
+            one.values[~zero], one.rows[~zero], marker=one.marker, markersize=one.size, **style
+        )
         if zero.any():
             axes.plot(np.full(zero.sum(), edge), one.rows[zero], marker="<", markersize=6, **style)
     axes.set_yticks(range(len(names)), [plain(name, LONGEST) for name in names])
@@ -174,7 +178,7 @@ def _keys(
     handles: list[Artist] = []
     labels: list[str] = []
     for one in (column for column in columns if column.last):
-        dot: dict[str, Any] = {"marker": one.marker, "linestyle": "none", "markersize": 5}
+        dot: dict[str, Any] = {"marker": one.marker, "linestyle": "none", "markersize": one.size}
         handles.append(Line2D([], [], **one.style, **(dot if rows else {})))
         labels.append(one.name)
     if zeros and rows:

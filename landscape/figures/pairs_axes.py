@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 
 from landscape.figures.pairs import PairsInk
 from landscape.figures.style import INK, MUTED, PALETTE, legend_above, nothing_to_draw, plain
@@ -16,10 +19,11 @@ NUMBERED = 12  # most networks whose barriers are written into the cells
 
 MARKS = {"connected": "✓", "barrier": "✗", "inconclusive": "?", "refused": "–"}
 
-# white at no barrier, blue up to the tolerance, vermillion far above it
+# white at no barrier, blue up to the tolerance, orange far above it; black is read on each of them
 _MAP = LinearSegmentedColormap.from_list(
-    "barriers", ["#ffffff", "#9ecae9", "#f6e3d3", "#d55e00"], N=256
-)
+    "barriers", ["#ffffff", "#9ecae9", "#f6e3d3", "#e58a43"], N=256
+).with_extremes(bad="#f1f3f5")
+_INK = "#000000"  # on these colours, which no theme changes
 
 
 def matrix(axes: Axes, ink: PairsInk, label: str | None) -> None:
@@ -33,11 +37,12 @@ def matrix(axes: Axes, ink: PairsInk, label: str | None) -> None:
     tolerance = ink.tolerance if ink.tolerance > 0 else 1e-12
     top = max(float(finite.max()), 3 * tolerance)
     shown = np.ma.masked_invalid(np.clip(ink.barriers, 0, None))
-    axes.imshow(shown, cmap=_MAP, norm=TwoSlopeNorm(tolerance, 0, top), aspect="auto")
+    image = axes.imshow(shown, cmap=_MAP, norm=TwoSlopeNorm(tolerance, 0, top), aspect="auto")
+    _scale(axes, image, ink)
     for row in range(count):
         for column in range(count):
             if row != column:
-                _cell(axes, ink, row, column, dark=ink.barriers[row, column] > 0.7 * top)
+                _cell(axes, ink, row, column)
     _boxes(axes, ink.components)
     places = range(count)
     names = [plain(name, LONGEST) for name in ink.names]
@@ -48,20 +53,41 @@ def matrix(axes: Axes, ink: PairsInk, label: str | None) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xlabel(
-        f"{ink.quantity} barrier: above the diagonal of the line, below of the best path",
+        f"{_of(ink)}: above the diagonal of the line, below of the best path",
     )
     axes.set_box_aspect(min(max(0.07 * count, 0.35), 1.0))
     _key(axes, ink, label)
 
 
-def _cell(axes: Axes, ink: PairsInk, row: int, column: int, *, dark: bool) -> None:
+def _scale(axes: Axes, image: AxesImage, ink: PairsInk) -> None:
+    """Draw what the colours mean at the right, with the tolerance."""
+    low, high = image.get_clim()
+    ticks = [low or 0.0, ink.tolerance, high or 0.0]
+    bar = Colorbar(axes.inset_axes((1.03, 0.0, 0.025, 1.0)), image, ticks=ticks)
+    bar.ax.set_yticklabels(
+        [_told(ticks[0], ink), f"{_told(ticks[1], ink)} tolerated", _told(ticks[2], ink)]
+    )
+    bar.ax.yaxis.set_minor_locator(NullLocator())
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.ax.tick_params(length=0, labelsize=7)
+
+
+def _of(ink: PairsInk) -> str:
+    return "error barrier, points" if ink.quantity == "error" else f"{ink.quantity} barrier"
+
+
+def _told(value: float, ink: PairsInk) -> str:
+    """Return a barrier as it is written: of the error in percentage points."""
+    return f"{100 * value:.2g}" if ink.quantity == "error" else f"{value:.2g}"
+
+
+def _cell(axes: Axes, ink: PairsInk, row: int, column: int) -> None:
     """Write barrier and verdict of a pair into its cell."""
     value, verdict = ink.barriers[row, column], ink.verdicts[row][column]
     mark = MARKS.get(verdict, "") if row > column else ""
-    number = f"{value:.2g}" if np.isfinite(value) and len(ink.names) <= NUMBERED else ""
+    number = _told(value, ink) if np.isfinite(value) and len(ink.names) <= NUMBERED else ""
     text = " ".join(part for part in (number, mark) if part)
-    colour = "white" if dark else INK
-    axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+    axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=_INK)
 
 
 def _boxes(axes: Axes, components: tuple[int, ...]) -> None:

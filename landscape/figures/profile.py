@@ -19,7 +19,7 @@ class Trace:
     value: np.ndarray  # (l,)
     lower: np.ndarray  # (l,)
     upper: np.ndarray  # (l,)
-    bound: np.ndarray  # (l,), bool: a bound, not an estimate
+    bound: np.ndarray  # (l,), 1: at least the value, -1: at most, 0: neither bound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class ProfileInk:
 
 
 def draw_profile(axes: Axes, *, ink: ProfileInk) -> None:
-    """Draw a line with marks and band for each quantity; hollow marks are bounds."""
+    """Draw a line with marks and band for each quantity; a bound is an arrow, on no line."""
     from landscape.figures import profile_axes
 
     profile_axes.draw(axes, ink)

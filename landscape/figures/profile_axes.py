@@ -36,7 +36,12 @@ def draw(axes: Axes, ink: ProfileInk) -> None:
         Line2D([], [], color=PALETTE[n % len(PALETTE)], marker=MARKERS[n % len(MARKERS)], ms=4)
         for n in range(len(shown))
     ]
-    legend_above(axes, (handles, [plain(one.name, 40) for one in shown]))
+    names = [plain(one.name, 40) for one in shown]
+    for side, sign, told in ((1, "$\\uparrow$", "at least"), (-1, "$\\downarrow$", "at most")):
+        if any((one.bound[one.value > 0] == side).any() for one in shown):
+            handles.append(Line2D([], [], color=MUTED, marker=sign, linestyle="none", ms=7))
+            names.append(told)
+    legend_above(axes, (handles, names))
 
 
 def _trace(axes: Axes, one: Trace, colour: str, marker: str) -> None:
@@ -44,19 +49,28 @@ def _trace(axes: Axes, one: Trace, colour: str, marker: str) -> None:
     kept = one.value > 0  # NaN and zero have no place on a log axis
     low = np.where(one.lower[kept] > 0, one.lower[kept], one.value[kept] / 1e3)
     high = np.where(np.isfinite(one.upper[kept]), one.upper[kept], one.value[kept] * 1e3)
-    axes.fill_between(places[kept], low, high, color=colour, alpha=0.15, linewidth=0)
+    sure = one.bound[kept] == 0
+    axes.fill_between(places[kept], low, high, where=sure, color=colour, alpha=0.15, linewidth=0)
     size = 4 if len(places) <= 2 * NAMED else 2
-    axes.plot(places[kept], one.value[kept], color=colour, linewidth=1.2)
-    for bound, face in ((False, colour), (True, "white")):
-        chosen = kept & (one.bound.astype(bool) == bound)
-        axes.plot(
-            places[chosen],
-            one.value[chosen],
-            marker,
-            color=colour,
-            markerfacecolor=face,
-            markersize=size,
-        )
+    drawn = np.where(kept & (one.bound == 0), one.value, np.nan)
+    axes.plot(places, drawn, color=colour, linewidth=1.2, marker=marker, markersize=size)
+    _bounds(axes, places, np.where(kept, one.value, np.nan), one.bound, colour)
+
+
+def _bounds(
+    axes: Axes, places: np.ndarray, value: np.ndarray, bound: np.ndarray, colour: str
+) -> None:
+    """Draw a bar where a bound lies, and an arrow to the side on which the quantity is."""
+    for side in (1, -1):
+        for place in np.flatnonzero((bound == side) & np.isfinite(value)):
+            axes.plot(places[place], value[place], "_", color=colour, markersize=11)
+            axes.annotate(
+                "",
+                (places[place], value[place]),
+                xytext=(0, 16 * side),
+                textcoords="offset points",
+                arrowprops={"arrowstyle": "<-", "color": colour, "linewidth": 1.1, "shrinkB": 0},
+            )
 
 
 def _scale(axes: Axes, shown: list[Trace], level: float | None) -> None:
@@ -64,6 +78,7 @@ def _scale(axes: Axes, shown: list[Trace], level: float | None) -> None:
     values = np.concatenate([one.value[one.value > 0] for one in shown])
     ends = np.concatenate([one.upper[one.value > 0] for one in shown])
     values = np.append(values, ends[np.isfinite(ends) & (ends < 3 * values.max())])
+    values = np.append(values, _heads(shown))
     values = np.append(values, [] if level is None else level)
     low, high = float(values.min()), float(values.max())
     if high < DECADE * low:
@@ -73,6 +88,11 @@ def _scale(axes: Axes, shown: list[Trace], level: float | None) -> None:
     axes.set_yscale("log")
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(low / margin, high * margin)
+
+
+def _heads(shown: list[Trace]) -> np.ndarray:
+    """Return about where the arrows of bounds end."""
+    return np.concatenate([(one.value * 1.5**one.bound)[one.value > 0] for one in shown])
 
 
 def _name_places(axes: Axes, ink: ProfileInk) -> None:

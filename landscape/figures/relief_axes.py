@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from landscape.figures.live import Relief, offer_relief, withdraw
-from landscape.figures.panels import entitle, side_by_side
+from landscape.figures.naming import offsets
+from landscape.figures.panels import ACROSS, entitle, side_by_side
 from landscape.figures.relief import View, finer, shade, unit
 from landscape.figures.style import (
     INK,
@@ -28,7 +29,9 @@ CELLS = 24  # most along an axis: a finer mesh is not seen at this size
 GREY = "#a9b0b7"  # of cells that are clipped or not reliable
 PATH = PALETTE[1]
 VIEW = View()
-NAMED = 8  # most places whose names are written
+SIZE = 7.5  # of the names of places, in points
+WIDE = 450.0  # of a figure's axes, in points
+LEFT, RIGHT = -1.75, 1.6  # of the paper that is seen
 
 Drawn = tuple[SurfaceInk, str | None]
 
@@ -50,14 +53,14 @@ def draw(axes: Axes, ink: SurfaceInk, label: str | None) -> None:
         axes.set_box_aspect(0.72)
     for panel, (one, name) in zip(panels, drawn, strict=True):
         entitle(panel, name, one.name, len(panels))
-        _surface(panel, one, scale, small=len(panels) > 1)
+        _surface(panel, one, scale, len(panels))
     legend_above(axes, _key(inks))
 
 
-def _surface(axes: Axes, ink: SurfaceInk, scale: Scale, *, small: bool) -> None:
-    """Draw one surface on empty axes."""
+def _surface(axes: Axes, ink: SurfaceInk, scale: Scale, panels: int) -> None:
+    """Draw one surface on empty axes, one of so many panels."""
     axes.set_axis_off()
-    _frame(axes, ink, scale, small=small)
+    _frame(axes, ink, scale, small=panels > 1)
     if ink.drawable:
         faces, colours = mesh(ink, scale)
         axes.add_collection(
@@ -66,8 +69,8 @@ def _surface(axes: Axes, ink: SurfaceInk, scale: Scale, *, small: bool) -> None:
             ),
             autolim=False,
         )
-        _places(axes, ink, scale)
-    axes.set_xlim(-1.75, 1.6)
+        _places(axes, ink, scale, WIDE / (RIGHT - LEFT) / min(panels, ACROSS))
+    axes.set_xlim(LEFT, RIGHT)
     axes.set_ylim(-1.4, 1.22)
 
 
@@ -104,7 +107,7 @@ def _frame(axes: Axes, ink: SurfaceInk, scale: Scale, *, small: bool) -> None:
         axes.text(place[0] - 0.05, place[1], told, ha="right", va="center", fontsize=size)
     x, y = _at(-1, -1, 1)
     axes.text(x - 0.05, y + 0.12, ink.quantity, ha="right", fontsize=size, color=MUTED)
-    longest = 20 if small else 40
+    longest = 30 if small else 40
     for (x, y), name, side in zip(
         ((0.0, -1.15), (1.15, 0.0)), ink.axis_names, ("right", "left"), strict=True
     ):
@@ -132,25 +135,31 @@ def _at(x: float, y: float, height: float) -> np.ndarray:
     return VIEW.project(np.array(x), np.array(y), np.array(height))
 
 
-def _places(axes: Axes, ink: SurfaceInk, scale: Scale) -> None:
-    """Draw trajectory and checkpoints on the surface."""
+def _places(axes: Axes, ink: SurfaceInk, scale: Scale, points: float) -> None:
+    """Draw trajectory and checkpoints on the surface; `points` are those of a unit of paper."""
     if ink.trajectory is not None and len(ink.trajectory):
         line = lifted(ink, scale, finer(ink.trajectory))
         axes.plot(*line.T, color="white", linewidth=2.6, zorder=3)
         axes.plot(*line.T, color=PATH, linewidth=1.4, zorder=3)
-    for mark in ink.points:
-        place = lifted(ink, scale, np.array([[mark.x, mark.y]]))[0]
+    if not ink.points:
+        return
+    places = lifted(ink, scale, np.array([[mark.x, mark.y] for mark in ink.points]))
+    names = [plain(mark.name, 20) for mark in ink.points]
+    for place, name, offset in zip(
+        places, names, offsets(places * points, names, size=SIZE), strict=True
+    ):
         if not np.isfinite(place).all():
             continue
         axes.plot(*place, "o", color=PATH, markeredgecolor="white", markersize=5, zorder=4)
-        if len(ink.points) <= NAMED:
+        if offset is not None:
             axes.annotate(
-                plain(mark.name, 20),
+                name,
                 place,
-                xytext=(0, 13),
+                xytext=offset,
                 textcoords="offset points",
                 ha="center",
-                fontsize=7.5,
+                va="center",
+                fontsize=SIZE,
                 color=INK,
                 zorder=5,
                 bbox={"boxstyle": "round,pad=0.15", "fc": "white", "lw": 0, "alpha": 0.8},

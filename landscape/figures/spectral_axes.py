@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -19,6 +20,9 @@ from landscape.figures.style import GRID, MUTED, PALETTE, gathered, legend_above
 STRIP = 0.07  # of the height of the axes: the row of eigenvalues of one answer
 NARROW = 0.25  # a bulk that takes up less of the range than this is enlarged in an inset
 POINTS = 500  # of a curve over the width of the figure
+INSET = (0.67, 0.53, 0.32, 0.42)  # its place in the axes
+BESIDE = 0.60  # where it begins with its labels, of the width
+BELOW = 0.46  # and where it ends, of the height
 
 Drawn = tuple[SpectrumInk, str | None, str]  # ink, label, colour
 Key = tuple[list[Artist], list[str]]
@@ -40,12 +44,15 @@ def draw(axes: Axes, ink: SpectrumInk, label: str | None, colour: str | None) ->
     if not settled:
         _marks_alone(axes, shown, whole)
         return
-    heights = _Heights.of(settled, len(inks))
-    _draw_all(axes, shown, heights, whole)
-    _lay_out(axes, inks, heights)
     finer = [ink.finer for ink in settled if ink.finer is not None]
     left, right = _bulk(finer) if finer else whole
-    if right - left < NARROW * (whole[1] - whole[0]):
+    enlarges = right - left < NARROW * (whole[1] - whole[0])
+    heights = _Heights.of(settled, len(inks))
+    if enlarges:
+        heights = heights.with_room(_highest(settled, whole))
+    _draw_all(axes, shown, heights, whole)
+    _lay_out(axes, inks, heights)
+    if enlarges:
         enlarged = [(ink.finer or ink, label, colour) for ink, label, colour in shown]
         _inset(axes, enlarged, (left, right))
     legend_above(axes, *_keys(shown))
@@ -66,6 +73,16 @@ class _Heights:
         high = peak * (peak / floor) ** 0.06
         share = STRIP * rows
         return cls(floor * (high / floor) ** (-share / (1 - share)), floor, high)
+
+    def with_room(self, highest: float) -> Self:
+        """Return heights in which what is as high as `highest` ends below the inset."""
+        strip = math.log(self.floor / self.low) / math.log(self.high / self.low)
+        if highest <= self.floor or strip >= BELOW:
+            return self
+        decades = math.log(highest / self.floor) * (1 - strip) / (BELOW - strip)
+        high = max(self.high, self.floor * math.exp(decades))
+        low = self.floor * (high / self.floor) ** (-strip / (1 - strip))
+        return replace(self, low=low, high=high)
 
 
 def _draw_all(axes: Axes, shown: list[Drawn], heights: _Heights, view: Range) -> None:
@@ -173,9 +190,20 @@ def _bulk(inks: list[SpectrumInk]) -> Range:
     return min(float(ink.grid[0]) for ink in inks), max(float(ink.grid[-1]) for ink in inks)
 
 
+def _highest(inks: list[SpectrumInk], view: Range) -> float:
+    """Return the height of the densities and their bands where the inset stands; 0: nothing."""
+    start = view[0] + BESIDE * (view[1] - view[0])
+    found = [
+        np.minimum(np.nan_to_num(ink.upper), ink.value.max())[seen]
+        for ink in inks
+        for seen in [(ink.grid >= start) & (ink.value > ink.floor)]
+    ]
+    return max((float(one.max()) for one in found if len(one)), default=0.0)
+
+
 def _inset(axes: Axes, shown: list[Drawn], view: Range) -> None:
     """Enlarge the bulk in the empty upper right, with heights of its own."""
-    inset = axes.inset_axes((0.67, 0.53, 0.32, 0.42))
+    inset = axes.inset_axes(INSET)
     inks = [one[0] for one in shown]
     heights = _Heights.of([ink for ink in inks if ink.settled], len(inks))
     _draw_all(inset, shown, heights, view)

@@ -18,6 +18,7 @@ class Term:
 
 
 _SPECTRUM = ("spectrum",)
+_NTK = ("ntk",)
 _TICKETS = ("tickets-score", "tickets-find", "tickets-eval")
 
 GLOSSARY = (
@@ -367,6 +368,54 @@ GLOSSARY = (
         ("tickets-compare",),
     ),
     Term(
+        "Beside the first",
+        "Σᵢ (ℓᵢ − ℓᵢ of the first) / N",
+        "Loss and error are compared sample by sample, and told better or worse when the interval "
+        "leaves out zero; of other numbers the ends of the intervals are subtracted. It speaks of "
+        "other samples; another seed of the same recipe may differ by more.",
+        "Agresti & Min 2005 (errors, paired)",
+        ("solutions",),
+    ),
+    Term(
+        "Disagreement",
+        "share of labels with argmax f_a ≠ argmax f_b",
+        "Networks with the same error may err on other samples.",
+        "Fort, Hu & Lakshminarayanan 2019, arXiv 1912.02757",
+        ("solutions",),
+    ),
+    Term(
+        "CKA",
+        "HSIC(K, L) / (HSIC(K, K) HSIC(L, L))^½,  K = X Xᵀ",
+        "How alike the outputs of two networks are over the samples, whatever rotates, scales or "
+        "shifts them: 1 for the same up to that. The unbiased estimate, of the outputs themselves.",
+        "Kornblith et al. 2019, arXiv 1905.00414; Song et al. 2012, JMLR 13",
+        ("solutions",),
+    ),
+    Term(
+        "Margin",
+        "f_y − max over j ≠ y of f_j",
+        "How far the output of the right class is above the largest other; negative where a sample "
+        "is classified wrongly. The median over the given data.",
+        "",
+        ("solutions",),
+    ),
+    Term(
+        "Lipschitz constant",
+        "sup ‖f(x) − f(y)‖ / ‖x − y‖",
+        "How much the outputs can change with the inputs, over all inputs, a ball or the data. "
+        "At most: proved over the graph of the network. At least: attained by a pair of inputs "
+        "that was found. The constant lies between.",
+        "Szegedy et al. 2014, arXiv 1312.6199; Fazlyab et al. 2019, arXiv 1906.04893",
+        ("lipschitz",),
+    ),
+    Term(
+        "Largest stable learning rate",
+        "2 / λ₁ of the Gauss-Newton matrix",
+        "Of gradient descent on the linearised network.",
+        "Lee et al. 2019, arXiv 1902.06720",
+        ("ntk",),
+    ),
+    Term(
         "Frobenius norm",
         "‖W‖_F = (Σ wᵢⱼ²)^½",
         "The Euclidean length of a tensor.",
@@ -393,6 +442,59 @@ GLOSSARY = (
         "A rank that small singular values do not disturb; at most the rank.",
         "Rudelson & Vershynin 2007, arXiv math/0503442",
         ("weights",),
+    ),
+    Term(
+        "Tangent kernel",
+        "K = J Jᵀ,  J = ∂f/∂θ;  trace kernel Σ_c K_cc",
+        "How much a small step that changes the output of one sample changes that of another. Not "
+        "divided by anything.",
+        "Jacot, Gabriel & Hongler 2018, arXiv 1806.07572",
+        _NTK,
+    ),
+    Term(
+        "Alignment, centred",
+        "⟨HKH, HYYᵀH⟩ / (‖HKH‖ ‖HYYᵀH‖),  H = I − 11ᵀ/N",
+        "How far the kernel points at the targets: 1 where it is theirs, near 0 where it knows "
+        "nothing of them. Not centred, every kernel whose entries share a sign scores high.",
+        "Cortes, Mohri & Rostamizadeh 2012; Kornblith et al. 2019, arXiv 1905.00414",
+        _NTK,
+    ),
+    Term(
+        "Floor of rounding",
+        "ε λ_max √n",
+        "Eigenvalues of the kernel below it are rounding and written as <; the condition number is "
+        "then a lower bound.",
+        "",
+        _NTK,
+    ),
+    Term(
+        "Effective dimension of the kernel",
+        "Σ λ / (λ + ridge)",
+        "How many modes of the kernel a regression with that ridge uses.",
+        "Zhang 2005, Neural Computation 17(9)",
+        _NTK,
+    ),
+    Term(
+        "Leave-one-out, GCV",
+        "rᵢ = (A⁻¹Y)ᵢ / (A⁻¹)ᵢᵢ,  A = K + ridge",
+        "The error of the kernel's regression on a sample that it has not seen, exactly and "
+        "without a refit; generalised cross-validation (KARE) is its average form.",
+        "Allen 1974; Golub, Heath & Wahba 1979; Jacot et al. 2020, arXiv 2006.09796",
+        _NTK,
+    ),
+    Term(
+        "Leverage",
+        "(K A⁻¹)ᵢᵢ",
+        "How much the regression's answer on a sample rests on that sample's own label.",
+        "Hoaglin & Welsch 1978",
+        _NTK,
+    ),
+    Term(
+        "Kernel distance",
+        "1 − ⟨K, K'⟩ / (‖K‖ ‖K'‖)",
+        "How far training turned the kernel: 0 where the network trains like its linearisation.",
+        "Fort et al. 2020, arXiv 2010.15110",
+        _NTK,
     ),
 )
 

@@ -120,7 +120,7 @@ def render_html(report_document: Mapping[str, Any]) -> str:
             style=Markup("\n".join(styles)),
             scripts=[Markup(one) for one in scripts],
             hashes=[script_hash(one) for one in scripts],
-            island=Markup(live.island(report_document)),
+            island=Markup(live.packed(report_document)),
         )
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,12 @@ def island(document: Any) -> str:
     for character in "<>&":
         compact = compact.replace(character, f"\\u{ord(character):04x}")
     return compact
+
+
+def packed(document: Any) -> str:
+    """Return a document for a script element: gzip in base 64, a quarter of its size as text."""
+    text = json.dumps(document, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "surrogatepass"), mtime=0)).decode()
 
 
 def _panel(cells: Cells) -> dict[str, Any]:

@@ -16,7 +16,8 @@ _PUNCTUATION = re.compile(r"([\\`*_{}\[\]()#!|~$])")
 def render_markdown(document: Mapping[str, Any]) -> str:
     """Return a report document as Markdown; every string from a file is escaped."""
     report = report_of(document)
-    parts = [_head(report), _findings(report), _numbers(report), _left_out(report), _foot(report)]
+    made = (_head, _findings, _numbers, _agreements, _left_out, _foot)
+    parts = [one(report) for one in made]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -57,6 +58,20 @@ def _rows(section: Section) -> Iterable[tuple[str, ...]]:
     for index, (name, value) in enumerate(numbers):
         first = index == 0
         yield (section.name if first else "", name, plain_cell(value), status if first else "")
+
+
+def _agreements(report: Report) -> str:
+    """Return the cross-checks: those that agree in a line, the others each."""
+    if not report.agreements:
+        return ""
+    agreed = sum(one.agrees is True for one in report.agreements)
+    lines = [f"Cross-checks: {agreed} of {len(report.agreements)} agree."]
+    lines += [
+        f"- {escape(one.claim)}: {one.verdict}, {escape(one.evidence)}"
+        for one in report.agreements
+        if one.agrees is not True
+    ]
+    return "\n".join(lines[:1] + [""] * (len(lines) > 1) + lines[1:])
 
 
 def _left_out(report: Report) -> str:

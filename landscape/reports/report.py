@@ -14,6 +14,7 @@ from landscape.diagnostics import DIAGNOSTICS, by_name, result_of
 from landscape.encode import Schema, decode_fields, encode, schema_of
 from landscape.errors import InputError, NumericalError
 from landscape.estimate import Status, worst
+from landscape.reports.agreement import Agreement
 
 MOST_FINDINGS = 8
 _GRAVITY = ("critical", "warning", "notable")
@@ -70,6 +71,7 @@ class Report:
         sections: The answers, in the order of the registry.
         skipped: What was not asked, and why.
         failures: What was asked and failed.
+        agreements: What sections say of the same numbers.
         settings: The plan by which the questions were asked.
         seed: The seed that the plan gave to every question.
         cost: What all of it cost.
@@ -81,6 +83,7 @@ class Report:
     sections: tuple[Section, ...]
     skipped: tuple[Skipped, ...] = ()
     failures: tuple[Failure, ...] = ()
+    agreements: tuple[Agreement, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     seed: int = 0
     cost: Cost = field(default_factory=Cost)
@@ -99,11 +102,18 @@ class Report:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Return what a reader should not miss: at most eight, gravest first."""
-        found = [failure.finding for failure in self.failures]
+        """Return what a reader should not miss: at most eight, gravest first.
+
+        Of what is equally grave, failures and disagreements come before what single sections
+        find, and the first finding of every section before the second of any.
+        """
+        found = [(0, failure.finding) for failure in self.failures]
+        found += [(0, one.finding) for one in self.agreements if one.finding is not None]
         for section in self.sections:
-            found += [replace(one, section=section.name) for one in section.result.findings()]
-        return tuple(sorted(found, key=lambda one: _GRAVITY.index(one.severity))[:MOST_FINDINGS])
+            own = enumerate(section.result.findings(), start=1)
+            found += [(place, replace(one, section=section.name)) for place, one in own]
+        ranked = sorted(found, key=lambda one: (_GRAVITY.index(one[1].severity), one[0]))
+        return tuple(finding for _, finding in ranked[:MOST_FINDINGS])
 
     @property
     def status(self) -> Status:
@@ -163,6 +173,7 @@ class Report:
                 "sections": {one.name: one.result.to_json() for one in self.sections},
                 "skipped": encode(self.skipped),
                 "failures": encode(self.failures),
+                "agreements": encode(self.agreements),
             },
             "provenance": encode(self.provenance),
         }
@@ -188,6 +199,7 @@ class Report:
             ),
             skipped=tuple(decode_fields(Skipped, one) for one in answer["skipped"]),
             failures=tuple(decode_fields(Failure, one) for one in answer["failures"]),
+            agreements=tuple(decode_fields(Agreement, one) for one in answer.get("agreements", ())),
             settings=document["settings"],
             seed=document["seed"],
             cost=decode_fields(Cost, document["cost"]),
@@ -197,7 +209,12 @@ class Report:
     @classmethod
     def schema(cls) -> Schema:
         """Return the JSON Schema of the document."""
-        listed = {"findings": Finding, "skipped": Skipped, "failures": Failure}
+        listed = {
+            "findings": Finding,
+            "skipped": Skipped,
+            "failures": Failure,
+            "agreements": Agreement,
+        }
         answer: Schema = {
             key: {"type": "array", "items": schema_of(kind)} for key, kind in listed.items()
         }
@@ -210,7 +227,11 @@ class Report:
             "settings": {"type": "object"},
             "seed": {"type": "integer"},
             "cost": schema_of(Cost),
-            "answer": {"type": "object", "properties": answer, "required": list(answer)},
+            "answer": {
+                "type": "object",
+                "properties": answer,
+                "required": [key for key in answer if key != "agreements"],  # came later
+            },
             "provenance": {"type": "object"},
         }
         return {
@@ -243,6 +264,11 @@ class Report:
         from landscape.reports.folder import write_report
 
         return write_report(self, Path(folder), force=force)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from landscape.figures.card import clean
+
+        return {"text/plain": clean(self.summary()), "text/html": self._repr_html_()}
 
     def _repr_html_(self) -> str:
         from landscape.reports.html import render_html

@@ -57,8 +57,8 @@
     });
   }
 
-  // long tables: show the rows that hold some text
-  for (const figure of all("figure.table.long")) {
+  // tables of many rows: show those that hold some text
+  for (const figure of all("figure.table.many")) {
     const rows = [...figure.querySelector("tbody").rows];
     const input = document.createElement("input");
     input.type = "search";
@@ -74,9 +74,43 @@
     figure.querySelector("figcaption").append(input);
   }
 
+  // figures: as large as the window, in a dialog that Escape closes
+  const pressable = (text, label, act) => {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "enlarge", textContent: text });
+    button.setAttribute("aria-label", label);
+    button.addEventListener("click", act);
+    return button;
+  };
+  const enlarge = (holder, opener) => {
+    const dialog = document.createElement("dialog");
+    dialog.className = "enlarged";
+    dialog.setAttribute("aria-label", holder.getAttribute("aria-label"));
+    holder.style.height = `${holder.offsetHeight}px`; // nothing moves behind it
+    dialog.append(pressable("Close", "Close the figure", () => dialog.close()), ...holder.childNodes);
+    dialog.addEventListener("close", () => {
+      dialog.firstChild.remove();
+      holder.append(...dialog.childNodes);
+      holder.style.height = "";
+      dialog.remove();
+      opener.focus();
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+  };
+  for (const holder of all(".drawing > .scroll")) {
+    const name = holder.getAttribute("aria-label");
+    const opener = pressable("Enlarge", `Enlarge: ${name}`, () => enlarge(holder, opener));
+    opener.setAttribute("aria-haspopup", "dialog");
+    holder.before(opener);
+  }
+
   // the document that this page was made from
-  document.getElementById("download").addEventListener("click", () => {
-    const document_ = JSON.parse(document.getElementById("report").textContent);
+  document.getElementById("download").addEventListener("click", async () => {
+    const coded = atob(document.getElementById("report").textContent);
+    const packed = new Blob([Uint8Array.from(coded, (character) => character.charCodeAt(0))]);
+    const unpacked = packed.stream().pipeThrough(new DecompressionStream("gzip"));
+    const document_ = await new Response(unpacked).json();
     const blob = new Blob([JSON.stringify(document_, null, 1)], { type: "application/json" });
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);

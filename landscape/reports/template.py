@@ -16,11 +16,18 @@ from landscape.estimate import Estimate, Status
 from landscape.reports import text
 from landscape.reports.series import SERIES
 
-LONG_TABLE = 20  # rows from which on a table scrolls in its box and can be filtered
-WIDE_TABLE = 6  # columns from which on a table takes the whole width
+MANY_ROWS = 12  # from which on a table can be filtered
+LONG_TABLE = 32  # rows from which on a table scrolls in its box
+HALF_WIDTH = 64  # characters of a table from which on it takes the whole width
+PADDING = 3  # characters between columns
+WORDY = 30  # characters from which on a cell is a sentence, whose lines may break
 
 _POWER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b")
-_INDEX = re.compile(r"λ_(max|min)\b")
+_INDEX = re.compile(r"([λs])_(max|min)\b")
+_BELOW = re.compile(r"_([A-Za-z0-9]+|\*)")
+_ABOVE = re.compile(r"\^(\([^)]*\)|[½¼])")
+_FOLDERS = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\]\S*[/\\](?=[^\s/\\])")
+_INITIALS = {"ntk": "NTK"}
 _STATUSES = frozenset(status.value for status in Status)
 
 
@@ -50,6 +57,9 @@ def environment() -> Environment:
         "short": lambda value: text.shorten(text.clean(str(value))),
         "duration": text.duration,
         "heading": _heading,
+        "formula": _formula,
+        "indexed": lambda cell: _indexed(text.shorten(text.clean(cell))),
+        "foldless": lambda value: _FOLDERS.sub("", str(value)),
         "prose": _prose,
         "words": lambda value: str(value).replace("_", " "),
         "anchor": _anchor,
@@ -59,8 +69,10 @@ def environment() -> Environment:
     made.tests |= {
         "estimate": lambda value: isinstance(value, Estimate),
         "numeric": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+        "many": lambda table: len(table.rows) >= MANY_ROWS,
         "long": lambda table: len(table.rows) >= LONG_TABLE,
-        "wide": lambda table: len(table.columns) >= WIDE_TABLE or table.title == SERIES,
+        "wide": lambda table: table.title == SERIES or _width(table) > HALF_WIDTH,
+        "wordy": lambda cell: isinstance(cell, str) and len(cell) >= WORDY,
         "right": _right_aligned,
         "status": lambda value: value in _STATUSES,
     }
@@ -75,7 +87,7 @@ def _finalised(value: Any) -> Any:
 def _heading(name: str) -> str:
     """Return the name of a section as a heading."""
     shown = text.shorten(text.clean(name))
-    return shown[:1].upper() + shown[1:]
+    return _INITIALS.get(shown, shown[:1].upper() + shown[1:])
 
 
 def _prose(sentence: str) -> Markup:
@@ -84,7 +96,22 @@ def _prose(sentence: str) -> Markup:
     for status in _STATUSES:
         shown = shown.replace(status, status.replace("_", " "))
     shown = _POWER.sub(lambda found: text.power(found[1], int(found[2])), shown)
-    return Markup(_INDEX.sub(r"λ<sub>\1</sub>", shown))
+    return _with_indices(shown)
+
+
+def _indexed(words: str) -> Markup:
+    """Return text with indices set as such, and nothing else changed: it may be a name."""
+    return _with_indices(str(escape(words)))
+
+
+def _with_indices(escaped: str) -> Markup:
+    return Markup(_INDEX.sub(r"\1<sub>\2</sub>", escaped))
+
+
+def _formula(plain: str) -> Markup:
+    """Return a formula of the glossary with what follows _ or ^ below or above the line."""
+    below = _BELOW.sub(r"<sub>\1</sub>", str(escape(plain)))
+    return Markup(_ABOVE.sub(lambda found: f"<sup>{found[1].strip('()')}</sup>", below))
 
 
 def _anchor(name: str) -> str:
@@ -98,15 +125,35 @@ def _right_aligned(table: Table, column: int) -> bool:
     return bool(cells) and all(isinstance(cell, int | float | Estimate) for cell in cells)
 
 
+def _width(table: Table) -> int:
+    """Return about how many characters a table is wide where no line breaks but in sentences."""
+    columns = zip(table.columns, *table.rows, strict=True)
+    return sum(
+        max(_two_lines(head), *(min(len(_shown(cell)), WORDY) for cell in cells), 0) + PADDING
+        for head, *cells in columns
+    )
+
+
+def _two_lines(head: str) -> int:
+    """Return how wide a heading is that is set in two lines."""
+    return max(len(head) // 2, *map(len, head.split()), 0)
+
+
+def _shown(cell: Any) -> str:
+    return cell if isinstance(cell, str) else text.plain_cell(cell)
+
+
 def _flat(values: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Return provenance as rows; what has a place of its own is left out."""
     elsewhere = ("checkpoints", "notes", "command")
-    rows: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        if key in elsewhere:
-            continue
-        if isinstance(value, Mapping):
-            rows += [(f"{key}: {inner}", one) for inner, one in value.items()]
-        else:
-            rows.append((key.replace("_", " "), value))
-    return rows
+    return [
+        row for key, value in values.items() if key not in elsewhere for row in _row(key, value)
+    ]
+
+
+def _row(key: str, value: Any) -> list[tuple[str, Any]]:
+    """Return a value under its name; of a mapping, its values under theirs."""
+    if isinstance(value, Mapping):
+        inner = [row for name, one in value.items() for row in _row(str(name), one)]
+        return [(f"{key}: {name}".replace("_", " "), one) for name, one in inner]
+    return [(key.replace("_", " "), value)]

@@ -12,6 +12,11 @@ from torch.nn.modules.conv import (
     _ConvNd,  # pyright: ignore[reportPrivateUsage]
     _ConvTransposeNd,  # pyright: ignore[reportPrivateUsage]
 )
+from torch.nn.utils.parametrizations import (
+    _SpectralNorm,  # pyright: ignore[reportPrivateUsage]
+    _WeightNorm,  # pyright: ignore[reportPrivateUsage]
+)
+from torch.nn.utils.parametrize import ParametrizationList
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 FIRST = (  # output units, or the rows of a table, on the first axis
@@ -78,18 +83,34 @@ def layouts(model: nn.Module) -> dict[str, Layout]:
 
     Output units are on axis 0 of linear layers, convolutions, recurrent and attention projections,
     and the rows of an embedding; on axis 1, group by group, of transposed convolutions. What is
-    one-dimensional or belongs to a normalisation layer is a `vector`; a parameter of a module that
-    is not known is `whole`.
+    one-dimensional or belongs to a normalisation layer is a `vector`, the lengths g of weight
+    normalisation, w = g v / ‖v‖, too; its v is like the weight. A parameter of a module that is not
+    known is `whole`.
     """
     found: dict[str, Layout] = {}
     for prefix, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            found[f"{prefix}.{name}" if prefix else name] = _layout(module, name, parameter)
+            full = f"{prefix}.{name}" if prefix else name
+            if isinstance(module, ParametrizationList):
+                owner = model.get_submodule(prefix.rpartition("parametrizations")[0].rstrip("."))
+                found[full] = _parametrized(module, owner, name, parameter)
+            else:
+                found[full] = _layout(module, name, parameter)
     return found
 
 
+def _parametrized(held: ParametrizationList, owner: nn.Module, name: str, given: Tensor) -> Layout:
+    """Return the layout of what a weight of a module is computed from."""
+    if isinstance(held[0], _WeightNorm) and name == "original0":
+        return VECTOR
+    if isinstance(held[0], (_WeightNorm, _SpectralNorm)):
+        return _layout(owner, "weight", given)
+    return VECTOR if given.dim() < 2 else WHOLE
+
+
 def _layout(module: nn.Module, name: str, parameter: Tensor) -> Layout:
-    if parameter.dim() < 2 or isinstance(module, NORMS) or name in ("bias_k", "bias_v"):
+    lengths = name.endswith("_g") and hasattr(module, f"{name[:-1]}v")  # of weight_norm, the older
+    if lengths or parameter.dim() < 2 or isinstance(module, NORMS) or name in ("bias_k", "bias_v"):
         return VECTOR
     if isinstance(module, _ConvTransposeNd):
         return Layout(kind="units", axis=1, groups=module.groups)

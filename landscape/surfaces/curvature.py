@@ -1,4 +1,4 @@
-"""The curvature of a slice, told twice: by second differences of the loss, and by a product Hu.
+"""The curvature of a slice, computed twice: by second differences of the loss, and by a product Hu.
 
 The Hessian is that of the network in eval mode, at fixed statistics of normalisation layers, so
 the differences are taken at fixed statistics too, whatever the picture shows. Where kinks of the
@@ -50,7 +50,7 @@ class Products:
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """The curvature along one direction at one checkpoint, told twice.
+    """The curvature along one direction at one checkpoint, computed twice.
 
     Args:
         direction: Its name.
@@ -170,7 +170,7 @@ def checks(
     checkpoint: str,
     seen: Products,
 ) -> tuple[Check, ...]:
-    """Return the curvature along directions, told twice; differences are kept by `subject.once`.
+    """Return the curvature along directions, computed twice; `subject.once` keeps differences.
 
     Args:
         subject: At one checkpoint, as `exactly` gives it.

@@ -10,15 +10,11 @@ import torch
 from torch import Tensor
 
 from landscape.errors import ModelError
-from landscape.linalg.eigenpairs import eigenpairs
 from landscape.linalg.products import dots, norm
-from landscape.operators.hessian import HessianOperator
+from landscape.operators.extremes import extreme_eigenvectors
 from landscape.paths.constant import best_constant
 from landscape.subject.subject import Subject
 from landscape.surfaces.normalisation import Normalise, gaussian, like_weights
-
-TOLERANCE = 1e-4
-MAX_PRODUCTS = 2000
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -52,9 +48,9 @@ def random_directions(
 def eigenvectors(subject: Subject, *, plane: bool, seed: int) -> Directions:
     """Return unit eigenvectors of the Hessian: the first and the lowest, of lines the second too.
 
-    They are kept by `subject.once`. The largest coordinate of each is positive.
+    The largest coordinate of each is positive.
 
-    Cost: some hundred products.
+    Cost: some hundred products, unless a spectrum of the same weights has handed them on.
     """
     size = subject.parameters.size
     if size < 2 and plane:
@@ -63,24 +59,11 @@ def eigenvectors(subject: Subject, *, plane: bool, seed: int) -> Directions:
             where="surface",
             hint="ask for one dimension: --dimensions 1",
         )
-    top = 1 if plane else min(2, max(1, size - 1))
-    bottom = min(1, size - 1)
-
-    def hessian_eigenvectors(subject: Subject, *, top: int, bottom: int, seed: int) -> np.ndarray:
-        found = eigenpairs(
-            HessianOperator(subject),
-            top=top,
-            bottom=bottom,
-            generator=torch.Generator().manual_seed(seed),
-            tolerance=TOLERANCE,
-            max_products=MAX_PRODUCTS,
-        )
-        return torch.cat([found.top.vectors, found.bottom.vectors]).cpu().numpy()
-
-    rows = subject.once(hessian_eigenvectors, top=top, bottom=bottom, seed=seed)
-    names = ("eigenvector of λ₁", "eigenvector of λ₂")[:top] + ("eigenvector of λ_min",) * bottom
-    vectors = torch.from_numpy(rows).to(subject.point.theta)
-    return Directions(vectors=tuple(map(_pointing_up, vectors)), names=names)
+    top, bottom = extreme_eigenvectors(subject, seed=seed)
+    top = top[:1] if plane else top
+    names = ("eigenvector of λ₁", "eigenvector of λ₂")[: len(top)]
+    names += ("eigenvector of λ_min",) * len(bottom)
+    return Directions(vectors=tuple(map(_pointing_up, (*top, *bottom))), names=names)
 
 
 def gradient_directions(subject: Subject, *, plane: bool, seed: int) -> Directions:

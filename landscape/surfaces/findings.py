@@ -81,7 +81,8 @@ def _lower(result: SurfaceResult) -> Finding | None:
             return Finding(
                 severity="notable",
                 sentence=f"{sheet.checkpoint} is not the lowest point of its slice.",
-                evidence=f"The loss is {sheet.here:.3g} there and {value:.3g} at the lowest cell.",
+                evidence=f"The loss is {sheet.here:.3g} at the checkpoint and {value:.3g} at the "
+                "lowest cell.",
                 advice="Training had not ended in the directions of this slice.",
             )
     return None
@@ -95,8 +96,8 @@ def _stale(result: SurfaceResult) -> Finding | None:
         return Finding(
             severity="notable",
             sentence=f"Recomputed BatchNorm statistics change the loss of {sheet.checkpoint}.",
-            evidence=f"It is {sheet.centre:.3g} with its own, {sheet.here:.3g} with those that "
-            "its weights see on these data.",
+            evidence=f"It is {sheet.centre:.3g} with the saved statistics, {sheet.here:.3g} with "
+            "those recomputed on these data.",
             advice="The surface has recomputed statistics everywhere; --statistics kept shows "
             "the network as it was saved.",
         )
@@ -117,8 +118,8 @@ def _off_plane(result: SurfaceResult) -> Finding | None:
     far = max(result.places, key=lambda one: one.apart)
     return Finding(
         severity="notable",
-        sentence=f"The surface holds only {result.explained.sum():.0%} of the run's squared "
-        "distances from its end.",
+        sentence=f"The plane explains only {result.explained.sum():.0%} of the run's squared "
+        "distances from the last checkpoint.",
         evidence=f"{far.name} lies {far.apart:.3g} off it.",
         advice="Read the loss of the checkpoints from the table, not from the contours under them.",
     )

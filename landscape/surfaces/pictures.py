@@ -81,7 +81,6 @@ def surface_ink(result: SurfaceResult, sheet: Sheet, quantity: Quantity) -> Surf
     if result.y is None:
         raise ValueError("this result has lines, no plane")
     values = sheet.loss if quantity == "loss" or sheet.error is None else sheet.error
-    first, second = result.directions
     marks = [Mark(name=one.name, x=one.x, y=one.y) for one in result.places]
     if not result.places:
         marks = [Mark(name=sheet.checkpoint, x=0.0, y=0.0)]
@@ -93,11 +92,20 @@ def surface_ink(result: SurfaceResult, sheet: Sheet, quantity: Quantity) -> Surf
         clipped_at=_ceiling(result, quantity),
         points=tuple(marks),
         trajectory=result.path,
-        axis_names=(first, second),
+        axis_names=_axis_names(result),
         unit=_unit(result),
         quantity=quantity,
         name=sheet.checkpoint if result.others else "",
     )
+
+
+def _axis_names(result: SurfaceResult) -> tuple[str, str]:
+    """Return the directions; those of a run with their share of its squared distances."""
+    first, second = result.directions
+    if result.explained is None:
+        return first, second
+    one, other = result.explained
+    return f"{first}, {one:.1%}", f"{second}, {other:.1%}"
 
 
 def slice_ink(result: SurfaceResult, quantity: Quantity) -> SliceInk:

@@ -53,7 +53,7 @@ def run_plane(subject: Subject, *, dimensions: int, points: int, span: float) ->
         x=axes[0],
         y=axes[1] if dimensions > 1 else None,
     )
-    names = ("first component of the run", "second component of the run")
+    names = ("principal component 1", "principal component 2")
     return Placed(
         frame=frame,
         names=names[:dimensions],

@@ -18,7 +18,7 @@ KINDS = {
     "random": "random directions",
     "eigenvectors": "eigenvectors of the Hessian",
     "gradient": "the gradient",
-    "trajectory": "principal components of the run",
+    "trajectory": "principal components of the run, with shares of its squared distances",
     "checkpoints": "the plane through three checkpoints",
     "curve": "the plane of the fitted curve",
 }
@@ -82,8 +82,8 @@ def tables_of(result: SurfaceResult) -> tuple[Table, ...]:
 
 
 def _ranges(result: SurfaceResult) -> Table:
-    columns = ["around", "loss at the checkpoint", "there on the surface", "lowest", "at"]
-    columns += ["highest", "unreliable cells"]
+    columns = ["checkpoint", "loss as saved", "loss on the surface", "lowest loss", "at"]
+    columns += ["highest loss", "unreliable cells"]
     rows = [
         (
             sheet.checkpoint,
@@ -119,7 +119,15 @@ def _highest(sheet: Sheet) -> float | None:
 
 
 def _curvature(result: SurfaceResult) -> Table:
-    columns = ("at", "along", "second difference", "uᵀHu", "agree", "‖Hu − (uᵀHu) u‖", "slope gᵀu")
+    columns = (
+        "checkpoint",
+        "direction u",
+        "second difference",
+        "uᵀHu",
+        "agreement",
+        "‖Hu − (uᵀHu) u‖",
+        "slope gᵀu",
+    )
     rows = tuple(
         (
             one.checkpoint,
@@ -132,19 +140,27 @@ def _curvature(result: SurfaceResult) -> Table:
         )
         for one in result.checks
     )
-    return Table("Curvature per squared distance, told twice", columns, rows)
+    return Table(
+        "Curvature along the directions: second difference against Hessian product", columns, rows
+    )
 
 
 def _agrees(one: Check) -> str:
     if one.reason:
         return f"no product: {one.reason}"
     if one.by_slopes is not None and one.agrees:
-        return f"yes, by slopes: {one.by_slopes:.4g}"
+        return f"yes, by differences of slopes: {one.by_slopes:.4g}"
     return {True: "yes", False: "no", None: "not resolved"}[one.agrees]
 
 
 def _places(result: SurfaceResult) -> Table:
-    columns: tuple[str, ...] = ("checkpoint", "its own loss", "x", "y", "distance from the surface")
+    columns: tuple[str, ...] = (
+        "checkpoint",
+        "loss as saved",
+        "x",
+        "y",
+        "distance from the surface",
+    )
     rows: tuple[Row, ...] = tuple(
         (one.name, one.loss, one.x, one.y if result.plane else None, one.apart)
         for one in result.places
@@ -157,8 +173,8 @@ def _components(result: SurfaceResult) -> Table:
     rows = tuple(
         (name, f"{share:.1%}") for name, share in zip(result.directions, shares, strict=False)
     )
-    columns = ("direction", "share of the run's squared distances from its end")
-    return Table("Components of the run", columns, rows)
+    columns = ("direction", "share of the squared distances from the last checkpoint")
+    return Table("Principal components of the run", columns, rows)
 
 
 def trust_of(result: SurfaceResult) -> tuple[tuple[str, str], ...]:

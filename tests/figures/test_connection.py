@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -138,3 +140,31 @@ def test_every_cell_has_a_verdict():
 def test_nothing_is_said_to_be_drawn_where_nothing_is():
     assert any("no pair" in text for text in drawn("matrix of nothing")[1])
     assert any("no finite" in text for text in drawn("plane of nothing")[1])
+
+
+def luminance(colour: Sequence[float]) -> float:
+    """WCAG 2.1, relative luminance."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour[:3]]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+@pytest.mark.parametrize("name", ["matrix 5", "matrix of nothing", "matrix of zeros"])
+def test_numbers_in_the_matrix_can_be_read_on_their_colours(name):
+    axes, _ = drawn(name)
+    for image in axes.images:
+        colours = image.to_rgba(np.ma.asarray(image.get_array()))
+        for text in axes.texts:
+            column, row = map(int, text.get_position())
+            pair = [luminance(to_rgb(text.get_color())), luminance(colours[row, column])]
+            low, high = sorted(pair)
+            assert (high + 0.05) / (low + 0.05) > 4.5
+
+
+def test_the_matrix_says_what_its_numbers_are():
+    axes, texts = drawn("matrix 5")
+    assert axes.get_xlabel().startswith("error barrier, points")
+    ink = PICTURES["matrix 5"].keywords["ink"]
+    written = [text.get_text().split()[0] for text in axes.texts if text.get_text()]
+    shares = [ink.barriers[i, j] for i in range(5) for j in range(5) if i != j]
+    assert written == [f"{100 * share:.2g}" for share in shares]
+    assert "2 tolerated" in texts

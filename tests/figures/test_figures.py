@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from landscape.errors import OutputError
-from landscape.figures.canvas import notebook, overlay, save, svg
+from landscape.figures.canvas import overlay, save, svg
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.figures.spectrum import SpectrumInk, draw_spectrum
 
@@ -229,10 +229,3 @@ def test_inline_svg_stands_alone() -> None:
 
 def test_caption_can_be_left_to_the_page() -> None:
     assert "method and cost" not in svg(overlay([Answer(norms(2))], [None], caption=False))
-
-
-def test_notebook_is_escaped() -> None:
-    shown = notebook(Answer(norms(2), "<script>"))
-    assert "&lt;script&gt;" in shown
-    assert "<script>" not in shown
-    assert "<svg" in shown

@@ -105,3 +105,18 @@ def test_the_linear_layer_of_gpt2_has_its_outputs_last():
     layer = Conv1D()
     lengths = layouts(layer)["weight"].lengths(layer.weight).flatten()
     assert lengths.tolist() == pytest.approx(layer.weight.double().norm(dim=0).tolist())
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.Conv2d(4, 6, 2), nn.ConvTranspose2d(4, 6, 3, groups=2), nn.Linear(4, 5)],
+    ids=str,
+)
+def test_what_a_weight_is_computed_from_lies_like_the_weight(layer):
+    own = layouts(layer)["weight"]
+    held = nn.utils.parametrizations.weight_norm(layer)
+    found = layouts(nn.Sequential(held))
+    assert found["0.parametrizations.weight.original1"] == own
+    assert found["0.parametrizations.weight.original0"] == VECTOR
+    plain = nn.utils.parametrizations.orthogonal(nn.Linear(4, 4))
+    assert layouts(plain)["parametrizations.weight.original"] == WHOLE

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from typing import Any
 
 import pytest
@@ -120,3 +121,31 @@ def test_rescaled_units_move_alike():
     )
     scale = torch.cat([c.repeat_interleave(5), c, torch.full((24,), 0.1), torch.ones(3)])
     assert torch.allclose(two, one * scale, rtol=1e-12)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_weight_normalised_units_move_one_by_one(older):
+    """W = g v / ‖v‖: v → c v, unit by unit, is the same function, and the direction follows."""
+    make = nn.utils.weight_norm if older else nn.utils.parametrizations.weight_norm
+
+    def network() -> Any:
+        return nn.Sequential(make(nn.Linear(5, 4)), nn.Tanh(), nn.Linear(4, 3))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the older one is deprecated
+        model, other = (seeded(network, 0).double() for _ in range(2))
+    name = "0.weight_v" if older else "0.parametrizations.weight.original1"
+    c = torch.tensor([0.2, 1.0, 3.0, 9.0], dtype=torch.float64)
+    dict(other.named_parameters())[name].data *= c[:, None]
+    x = normal(4, 5, seed=0).double()
+    assert torch.allclose(other(x), model(x), rtol=1e-12)
+    data = [(x, torch.zeros(4, dtype=torch.long))]
+    found = []
+    for net in (model, other):
+        subject = Subject(net, "ce", data, device="cpu", dtype="float64")
+        found.append(subject.parameters.split(moved(subject)))
+    one, two = (parts.pop(name).view(4, 5) for parts in found)
+    assert torch.allclose(two, one * c[:, None], rtol=1e-12)
+    own = dict(model.named_parameters())[name]
+    assert one.norm(dim=1).tolist() == pytest.approx(own.norm(dim=1).tolist(), rel=1e-10)
+    assert [key for key, part in found[0].items() if part.any()] == ["2.weight"], "lengths g stay"
