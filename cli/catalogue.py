@@ -28,7 +28,8 @@ GROUPS = {
 COMMANDS = {
     "Start here": ("demo", "report", "inspect", "doctor"),
     "Diagnostics": tuple(sorted({*_members(_diagnostics_folder()), *GROUPS})),
-    "Answers": ("track", "plot", "render", "list"),
+    "Before training": ("coordcheck",),
+    "Answers": ("compare", "check", "track", "plot", "render", "list", "config"),
 }
 
 
@@ -37,17 +38,27 @@ def summaries() -> dict[str, str]:
     return {name: _first_line(_source_of(name)) for names in COMMANDS.values() for name in names}
 
 
-def load_command(name: str) -> click.Command:
+def command_names() -> list[str]:
+    """Return all commands that can be run; the members of groups as `tickets-score`."""
+    names = [name for section in COMMANDS.values() for name in section if name not in GROUPS]
+    return names + [f"{group}-{member}" for group, members in GROUPS.items() for member in members]
+
+
+def load_command(name: str, *, sketched: bool = False) -> click.Command:
     """Return a command: written by hand, or made from the diagnostics of that name.
 
     A folder of diagnostics is a group of commands; one of them is called `tickets-score` here.
+
+    Args:
+        name: Of the command.
+        sketched: Take a diagnostic as its source tells of it, without torch: not to be run.
     """
     if name in GROUPS:
         return _group(name)
     if name in COMMANDS["Diagnostics"] or "-" in name:
-        from .diagnostic import command_of
+        from .diagnostic import command_of, sketch_of
 
-        return command_of(name)
+        return sketch_of(name) if sketched else command_of(name)
     return import_module(f"{__package__}.commands.{name}").command
 
 
@@ -58,9 +69,10 @@ def _group(name: str) -> click.Command:
     return Commands(
         name,
         sections={"Commands": GROUPS[name]},
-        load=lambda member: load_command(f"{name}-{member}"),
+        load=lambda member, *, sketched: load_command(f"{name}-{member}", sketched=sketched),
         told=lambda: {member: _first_line(folder / f"{member}.py") for member in GROUPS[name]},
         help=_docstring(folder / "__init__.py"),
+        epilog=f"Example: landscape {name} {GROUPS[name][0]} --help",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from landscape.errors import InputError
+from landscape.errors import InputError, LandscapeError
 
 T = TypeVar("T")
 
@@ -27,7 +27,11 @@ def read_document(path: Path) -> dict[str, Any]:
                 where=str(path),
                 hint="give a report.json, or what --json printed",
             )
-        document = json.loads(path.read_text("utf-8"))
+        document = json.loads(path.read_text("utf-8-sig"))
+    except FileNotFoundError as error:
+        from landscape.subject.files.sniff import did_you_mean
+
+        raise InputError("no such file", where=str(path), hint=did_you_mean(path)) from error
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error.strerror}", where=str(path), hint="check the path"
@@ -61,6 +65,12 @@ def read_answer(path: Path, decode: Callable[[dict[str, Any]], T]) -> T:
     document = read_document(path)
     try:
         return decode(document)
+    except InputError as error:
+        if error.where == "schema":
+            error.where = str(path)
+        raise
+    except LandscapeError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise InputError(
             f"{path} is damaged: {type(error).__name__}: {error}",

@@ -8,11 +8,18 @@ from collections.abc import Sequence
 
 import click
 
-from landscape.errors import LandscapeError, SettingError, out_of_memory
+from landscape.errors import (
+    LandscapeError,
+    SettingError,
+    failed_file,
+    not_differentiable,
+    out_of_memory,
+)
 
 from .terminal import plain
 
 INTERRUPTED = 130
+NOBODY_READS = 141  # of SIGPIPE: `landscape ... | head` is no failed gate
 
 
 class Failed(Exception):
@@ -28,6 +35,8 @@ def report_failure(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
     if isinstance(error, SystemExit):
+        if isinstance(error.__context__, BrokenPipeError):  # rich has silenced stdout
+            return NOBODY_READS
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, KeyboardInterrupt | click.Abort):
         click.echo("interrupted; what was finished is kept: run the command again", err=True)
@@ -46,7 +55,7 @@ def show_error(error: LandscapeError) -> None:
     lines = [f"error[{error.code}]: {plain(error.what)}"]
     for title, text in (("where", error.where), ("why", error.why), ("next", error.hint)):
         if text:
-            lines.append(f"  {title}: {plain(text, lines=True)}")
+            lines.append(f"  {title}: {plain(text, lines=title != 'where')}")
     click.echo("\n".join(lines), err=True)
 
 
@@ -54,9 +63,10 @@ def _known(error: BaseException, arguments: Sequence[str]) -> LandscapeError:
     if isinstance(error, LandscapeError):
         return error
     if isinstance(error, click.ClickException):
-        return _usage(error)
-    if (resources := out_of_memory(error)) is not None:
-        return resources
+        return usage_error(error)
+    for understood in (out_of_memory, not_differentiable, failed_file):
+        if (told := understood(error)) is not None:
+            return told
     return LandscapeError(
         f"{type(error).__name__}: {error}",
         where=" ".join(["landscape", *arguments[:1]]),
@@ -65,7 +75,8 @@ def _known(error: BaseException, arguments: Sequence[str]) -> LandscapeError:
     )
 
 
-def _usage(error: click.ClickException) -> LandscapeError:
+def usage_error(error: click.ClickException) -> SettingError:
+    """Return what to tell of an option that cannot be used as it was given."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "landscape"
     parameter = getattr(error, "param", None)

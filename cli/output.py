@@ -13,10 +13,14 @@ import click
 from landscape.errors import NumericalError, OutputError
 
 from .failures import Failed, show_error
-from .terminal import plain
+from .terminal import LONGEST, plain
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from landscape.answer import Result
+
+SENTENCE = 60  # characters of a line in the cell of a table; a name is shortened to as many
 
 
 @runtime_checkable
@@ -43,7 +47,10 @@ def output_parameters() -> list[click.Parameter]:
     """Return the options that say how an answer comes out."""
     return [
         click.Option(
-            ["-o", "--output"], type=Path, metavar="DIR", help="write JSON and figures here"
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="write JSON and figures here",
         ),
         click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
@@ -56,8 +63,25 @@ def verbosity_parameters() -> list[click.Parameter]:
     """Return the options that say how much is told on the way."""
     return [
         click.Option(["-q", "--quiet"], is_flag=True, help="no progress and no notes"),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            expose_value=False,
+            callback=_be_verbose,
+            help="tell where settings come from, what was switched, and what it cost",
+        ),
         click.Option(["--debug"], is_flag=True, help="show tracebacks"),
     ]
+
+
+def verbose() -> bool:
+    """Return whether the command that runs was asked to tell more."""
+    return bool(click.get_current_context().meta.get("landscape.verbose"))
+
+
+def _be_verbose(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    del option
+    ctx.meta["landscape.verbose"] = value
 
 
 def check_folder(folder: Path | None, names: Iterable[str], *, force: bool) -> None:
@@ -91,23 +115,20 @@ def check_file(path: Path, *, force: bool) -> None:
     Raises:
         OutputError: It is there, or cannot be made.
     """
+    if path.is_dir():
+        raise OutputError(
+            f"{path} is a folder", where=str(path), hint="give the name of a file in it"
+        )
     check_folder(path.parent, [path.name], force=force)
 
 
 def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool) -> None:
     """Print an answer, write its files, and fail where its status asks for it."""
-    from landscape.encode import to_text, write_atomically
+    from landscape.encode import to_text
     from landscape.estimate import Status
-    from landscape.figures.canvas import save
-    from landscape.reports.series import pictures_of
 
     if output is not None and speaks():
-        output.mkdir(parents=True, exist_ok=True)
-        write_atomically(output / f"{result.name}.json", to_text(result.to_json()))
-        for suffix in ("png", "svg"):
-            result.plot(output / f"{result.name}.{suffix}")
-            for picture in pictures_of(result):
-                save(picture.figure(), output / f"{result.name}-{picture.name}.{suffix}")
+        _write(result, output)
     if as_json:
         click.echo(to_text(result.to_json()), nl=False)
     else:
@@ -121,6 +142,28 @@ def deliver(result: Result, *, output: Path | None, as_json: bool, strict: bool)
         raise Failed(NumericalError.exit)
 
 
+def _write(result: Result, output: Path) -> None:
+    """Write figures and document, or nothing, so that the same command can be run again."""
+    from landscape.encode import to_text, write_atomically
+    from landscape.figures.canvas import save
+    from landscape.reports.series import pictures_of
+
+    output.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    try:
+        for suffix in ("png", "svg"):
+            result.plot(path := output / f"{result.name}.{suffix}")
+            written.append(path)
+            for picture in pictures_of(result):
+                save(picture.figure(), path := output / f"{result.name}-{picture.name}.{suffix}")
+                written.append(path)
+        write_atomically(output / f"{result.name}.json", to_text(result.to_json()))
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+
+
 def unsettled(name: str, message: str) -> NumericalError:
     """Return what `--strict` says of a number that did not converge."""
     return NumericalError(
@@ -129,6 +172,15 @@ def unsettled(name: str, message: str) -> NumericalError:
         why=message,
         hint="raise the setting that is named, with - for _: --max-probes, --max-products",
     )
+
+
+def tell_cost(result: Result) -> None:
+    """Print on stderr what an answer cost, and what was switched on the way."""
+    cost = result.cost
+    told = f"{cost.seconds:.3g} s, {cost.products:,} products, {cost.samples:,} samples, "
+    click.echo(f"cost: {told}{cost.peak_memory_bytes / 2**20:,.0f} MiB at the peak", err=True)
+    for switch in result.provenance.get("switches", ()):
+        click.echo(f"switch: {plain(switch)}", err=True)
 
 
 def forget(output: Path) -> None:
@@ -158,21 +210,49 @@ def show(result: Result) -> None:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
 ) -> None:
-    """Print a table as wide as the terminal; text from files is shown, never interpreted."""
-    from rich.box import SIMPLE_HEAD
+    """Print a table as wide as it needs; text from files is shown, never interpreted.
+
+    Sentences go on in the next line, where the terminal is narrow sooner. Nothing else does.
+    """
     from rich.console import Console
+
+    console = Console(highlight=False)
+    room = console.options.update(max_width=10_000)
+    wide, narrow = (
+        console.measure(_drawn(columns, rows, title, sentence), options=room).maximum
+        for sentence in (SENTENCE, SENTENCE // 2)
+    )
+    width = min(wide, max(console.width, narrow)) if console.is_terminal else wide
+    Console(highlight=False, width=max(width, 1)).print(_drawn(columns, rows, title, SENTENCE))
+
+
+def _drawn(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None, sentence: int
+) -> Table:
+    """Return a table in which the lines of sentences have at most so many characters."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    titled = Text(plain(title)) if title else None
+    drawn = Table(title=titled, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, name in enumerate(columns):
         text = any(isinstance(row[i], str) for row in rows)
-        drawn.add_column(Text(name), justify="left" if text else "right", no_wrap=True)
+        wraps = any(_is_sentence(row[i]) for row in rows)
+        drawn.add_column(
+            Text(plain(name)),
+            justify="left" if text else "right",
+            no_wrap=not wraps,
+            overflow="fold",
+            max_width=sentence if wraps else None,
+        )
     for row in rows:
         drawn.add_row(*(Text(cell_text(cell)) for cell in row))
-    console = Console(highlight=False)
-    needed = console.measure(drawn, options=console.options.update(max_width=10_000)).maximum
-    Console(highlight=False, width=max(needed, 1)).print(drawn)  # a name that is cut helps nobody
+    return drawn
+
+
+def _is_sentence(cell: Any) -> bool:
+    return isinstance(cell, str) and len(cell) > SENTENCE // 2 and " " in cell
 
 
 def cell_text(cell: Any) -> str:
@@ -183,4 +263,6 @@ def cell_text(cell: Any) -> str:
         return "yes" if cell else "no"
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:.3g}" if isinstance(cell, float) else plain(cell, longest=60)
+    if isinstance(cell, float):
+        return f"{cell:.3g}"
+    return plain(cell, longest=LONGEST if _is_sentence(cell) else SENTENCE)

@@ -7,7 +7,8 @@ hovers about it, and the loss goes on falling. With a small learning rate it is 
 from functools import partial
 
 import torch
-from edge import arguments, draw, margins, trained
+from edge import draw, margins, trained
+from script import arguments
 
 import landscape as ls
 
@@ -17,7 +18,9 @@ question = ls.Spectrum(top=1, bottom=0, tolerance=1e-3, probes=2, lanczos_steps=
 runs = {}
 for rate in (0.1, 0.6) if options.quick else (0.1, 0.4, 0.6):
     steps, every = (450, 90) if options.quick else (1500, 75)
-    subject = trained(partial(torch.optim.SGD, lr=rate), steps=steps, every=every)
+    subject = trained(
+        partial(torch.optim.SGD, lr=rate), steps=steps, every=every, seed=options.seed
+    )
     answer = question.run(subject)
     runs[f"η = {rate:g}"] = answer.series
     tail = margins(answer)

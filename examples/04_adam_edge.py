@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from edge import arguments, draw, margins, trained
+from edge import draw, margins, trained
+from script import arguments
 
 import landscape as ls
 
@@ -20,7 +21,7 @@ runs = {}
 for rate in (3e-3,) if options.quick else (1e-3, 3e-3):
     adam = partial(torch.optim.Adam, lr=rate, betas=(0.9, 0.99), eps=1e-7)
     steps, every = (1200, 150) if options.quick else (2000, 100)
-    subject = trained(adam, steps=steps, every=every)
+    subject = trained(adam, steps=steps, every=every, seed=options.seed)
     answer = preconditioned.run(subject)
     runs[f"η = {rate:g}"] = answer.series
     tail = [38 * margin for margin in margins(answer)]

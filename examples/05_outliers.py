@@ -1,24 +1,20 @@
 """As many eigenvalues stand apart as there are classes, less one (Sagun 2017; Papyan 2019).
 
 Of ten classes nine do, of four three, above a clear gap: at this stage of training, and for inputs
-with a mean. On standardised digits no gap is clear, so a count needs its gap ratio beside it.
+with a mean. On standardised digits no such gap is there: a count needs its gap ratio beside it.
 """
 
-import argparse
-from pathlib import Path
+from typing import Any
 
 import torch
-from matplotlib.figure import Figure
+from script import arguments, panels
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 import landscape as ls
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--quick", action="store_true", help="ten classes only")
-arguments.add_argument("-o", "--output", type=Path, default=Path("outliers.png"))
-options = arguments.parse_args()
+options = arguments(__doc__, "outliers.png", quick="ten classes only")
 
 question = ls.Spectrum(top=24, bottom=0, tolerance=1e-3, probes=2, lanczos_steps=2, max_probes=2)
 
@@ -31,7 +27,7 @@ def spectrum(classes: int, steps: int, *, standardised: bool = False):
         inputs = (inputs - inputs.mean(0)) / (inputs.std(0) + 0.1 / 16)
     inputs = torch.tensor(inputs, dtype=torch.float32)
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(options.seed)
         model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, classes))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     for _ in range(steps):
@@ -41,20 +37,24 @@ def spectrum(classes: int, steps: int, *, standardised: bool = False):
     return question.run(ls.Subject(model, loss="ce", data=[(inputs, labels)]))
 
 
-runs = [("10 classes", 9, spectrum(10, 50))]
+runs: list[tuple[str, int | None, Any]] = [("10 classes", 9, spectrum(10, 50))]
 if not options.quick:
     runs.append(("4 classes", 3, spectrum(4, 10)))
-    runs.append(("10 classes, standardised", 0, spectrum(10, 50, standardised=True)))
+    runs.append(("10 classes, standardised", None, spectrum(10, 50, standardised=True)))
 
-axes = (figure := Figure(figsize=(7, 4), layout="constrained")).subplots()
+figure, axes = panels()
 for name, expected, answer in runs:
     told = f"{name}: {answer.outliers.count} outliers, gap ratio {answer.outliers.gap_ratio:.2f}"
     print(told)
     assert answer.complete
-    assert answer.outliers.count == expected
+    if expected is None:
+        assert answer.outliers.count < 9
+        assert answer.outliers.gap_ratio < 2
+    else:
+        assert answer.outliers.count == expected
     values = [one.value for one in answer.eigenvalues.top]
     axes.semilogy(range(1, len(values) + 1), values, marker="o", markersize=4, label=told)
 axes.set(xlabel="rank", ylabel="eigenvalue of the Hessian")
-axes.legend(frameon=False)
-figure.savefig(options.output, dpi=150)
+axes.legend()
+figure.savefig(options.output)
 print(f"figure: {options.output}")

@@ -5,31 +5,25 @@ top nine hold a small part of the squared gradient at first and nearly all of it
 Full-batch training with small steps does not show this: it depends on the optimizer.
 """
 
-import argparse
-from pathlib import Path
-
 import torch
-from matplotlib.figure import Figure
+from script import arguments, panels
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 import landscape as ls
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--quick", action="store_true", help="the first and the last checkpoint")
-arguments.add_argument("-o", "--output", type=Path, default=Path("gradient_subspace.png"))
-options = arguments.parse_args()
+options = arguments(__doc__, "gradient_subspace.png", quick="the first and the last checkpoint")
 
 inputs, labels = load_digits(return_X_y=True)
 inputs, labels = torch.tensor(inputs[:1300], dtype=torch.float32) / 16, torch.tensor(labels[:1300])
 with torch.random.fork_rng():
-    torch.manual_seed(0)
+    torch.manual_seed(options.seed)
     model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
 
 kept = (0, 100) if options.quick else (0, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100)
 checkpoints = []
-order = torch.Generator().manual_seed(0)
+order = torch.Generator().manual_seed(options.seed)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 for step in range(101):
     if step in kept:
@@ -48,13 +42,13 @@ print(f"share of the squared gradient in the top 9: {shares[0]} at the start, {s
 assert shares[0].value < 0.3
 assert shares[-1].value > 0.9
 
-axes = (figure := Figure(figsize=(7, 4), layout="constrained")).subplots()
+figure, axes = panels()
 axes.plot(kept, [one.value for one in shares], marker="o", label="top 9 = C − 1 eigenvectors")
 low, high = zip(*(one.interval for one in shares), strict=True)
 axes.fill_between(kept, low, high, alpha=0.2, linewidth=0)
 axes.plot(kept, [one.gradient_share[0].value for one in series], marker="o", label="the first")
 axes.axhline(9 / 2410, color="black", linewidth=0.8, linestyle="--", label="9 random directions")
 axes.set(xlabel="step", ylabel="share of ‖gradient‖²", ylim=(-0.02, 1.02))
-axes.legend(frameon=False)
-figure.savefig(options.output, dpi=150)
+axes.legend()
+figure.savefig(options.output)
 print(f"figure: {options.output}")

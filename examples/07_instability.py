@@ -4,12 +4,11 @@ One run is forked at step k, and two orders of the data finish it. Forked at the
 separated by a barrier; from some step on, hundreds before the last, they are linearly connected.
 """
 
-import argparse
 from collections.abc import Mapping
-from pathlib import Path
 
+import numpy as np
 import torch
-from matplotlib.figure import Figure
+from script import arguments, panels
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,10 +16,7 @@ from torch.nn import functional as F
 import landscape as ls
 from landscape.training.fork import Recipe, Run, instability
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--quick", action="store_true", help="two forks, two pairs of orders")
-arguments.add_argument("-o", "--output", type=Path, default=Path("instability.png"))
-options = arguments.parse_args()
+options = arguments(__doc__, "instability.png", quick="two forks, two pairs of orders")
 
 inputs, labels = (torch.tensor(part) for part in load_digits(return_X_y=True))
 inputs, steps = inputs.float() / 16, 800
@@ -49,18 +45,25 @@ def barrier(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> ls.Estimate:
 
 at = (0, 400) if options.quick else (0, 25, 50, 100, 200, 300, 400)
 orders = ((1, 2), (3, 4)) if options.quick else ((1, 2), (3, 4), (5, 6))
-found = instability(Recipe(start=start, loss=loss, steps=steps), barrier, at=at, orders=orders)
+recipe = Recipe(start=start, loss=loss, steps=steps)
+found = instability(recipe, barrier, at=at, orders=orders, seed=options.seed)
 for one in found.barriers:
     print(f"fork at {one.step}, orders {one.orders}: barrier in error {one.barrier:.2g}")
 print(f"stable from step {found.onset(0.02)} on")
 assert max(one.barrier.value for one in found.barriers if one.step == 0) > 0.02
 assert found.onset(0.02) not in (None, 0)
 
-axes = (figure := Figure(figsize=(6, 4), layout="constrained")).subplots()
-for one in found.barriers:
-    value, (low, high) = one.barrier.value, one.barrier.interval
-    axes.errorbar(one.step, value, [[value - low], [high - value]], marker="o", color="C0")
+figure, axes = panels()
+for number, pair in enumerate(orders):
+    kept = [one for one in found.barriers if one.orders == pair]
+    places = [one.step + 6 * number for one in kept]  # beside one another
+    values = [one.barrier.value for one in kept]
+    assert values[-1] < values[0]
+    low, high = zip(*(one.barrier.interval for one in kept), strict=True)
+    doubt = np.abs(np.array([low, high]) - values)
+    axes.errorbar(places, values, doubt, fmt="o", label=f"orders {pair[0]} and {pair[1]}")
 axes.axhline(0.02, color="black", linewidth=0.8, linestyle="--")
 axes.set(xlabel="step of the fork", ylabel="barrier in training error", ylim=(0, None))
-figure.savefig(options.output, dpi=150)
+axes.legend()
+figure.savefig(options.output)
 print(f"figure: {options.output}")

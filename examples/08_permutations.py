@@ -5,11 +5,8 @@ and the barrier is gone. Of independent runs the units are only alike, and avera
 are only alike fall silent: REPAIR (Jordan et al. 2022) gives them their variance back.
 """
 
-import argparse
-from pathlib import Path
-
 import torch
-from matplotlib.figure import Figure
+from script import arguments, panels
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
@@ -18,10 +15,7 @@ import landscape as ls
 from landscape.symmetry.groups import infer
 from landscape.symmetry.proof import prove
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--quick", action="store_true", help="weight matching only")
-arguments.add_argument("-o", "--output", type=Path, default=Path("permutations.png"))
-options = arguments.parse_args()
+options = arguments(__doc__, "permutations.png", quick="weight matching only")
 
 inputs, labels = (torch.tensor(part) for part in load_digits(return_X_y=True))
 inputs = inputs.float() / 16
@@ -56,16 +50,17 @@ def paths(other: ls.Checkpoint):
             yield f"{name}, {matching}", path
 
 
-first, second, generator = trained(0), trained(1), torch.Generator().manual_seed(0)
+first, second = (trained(2 * options.seed + number) for number in (0, 1))
+generator = torch.Generator().manual_seed(options.seed)
 alone = ls.Subject(network(), "ce", [(inputs, labels)], first)
 symmetry = infer(alone)
 print(f"{len(symmetry.groups)} groups move {symmetry.moved_share:.1%} of the weights;", end=" ")
 print(f"outputs change by {prove(alone, symmetry, generator).error:.1g}")
 shuffled = symmetry.apply(symmetry.random(generator), first.tensors)
 
-figure, limits = Figure(figsize=(8, 3.5), layout="constrained"), (1e-5, 0.3)
-ends = (ls.Checkpoint(label="seed 0, shuffled", tensors=shuffled), second)
-for axes, other, limit in zip(figure.subplots(1, 2, sharey=True), ends, limits, strict=True):
+limits, (figure, both) = (1e-5, 0.3), panels(1, 2, sharey=True)
+ends = (ls.Checkpoint(label=f"{first.label}, shuffled", tensors=shuffled), second)
+for axes, other, limit in zip(both, ends, limits, strict=True):
     found = dict(paths(other))
     for name, path in found.items():
         print(f"{first.label} – {other.label}, {name}: barrier in loss {path.barrier.loss:.2g}")
@@ -74,5 +69,5 @@ for axes, other, limit in zip(figure.subplots(1, 2, sharey=True), ends, limits, 
     raw, *aligned = (path.barrier.loss.value for path in found.values())
     assert max(aligned) < limit * raw
 figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-figure.savefig(options.output, dpi=150)
+figure.savefig(options.output)
 print(f"figure: {options.output}")

@@ -5,10 +5,8 @@ Without, the loss half a weight's length away is several times higher on the sam
 directions, and the largest eigenvalue of the Hessian tens of times.
 """
 
-import argparse
-from pathlib import Path
-
 import torch
+from script import arguments
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,10 +14,7 @@ from torch.nn import functional as F
 import landscape as ls
 from landscape.figures.canvas import overlay, save
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--quick", action="store_true", help="a coarse surface of fewer samples")
-arguments.add_argument("-o", "--output", type=Path, default=Path("skip_connections.png"))
-options = arguments.parse_args()
+options = arguments(__doc__, "skip_connections.png", quick="a coarse surface of fewer samples")
 inputs, labels = (torch.tensor(part) for part in load_digits(return_X_y=True))
 inputs = inputs.float() / 16
 
@@ -47,9 +42,9 @@ spectrum = ls.Spectrum(top=1, bottom=0, probes=2, lanczos_steps=2, max_probes=2)
 half, sharpness, planes = {}, {}, {}
 for name in ("no skips", "with skips"):
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(options.seed)
         model = Deep(skip=name == "with skips")
-    order = torch.Generator().manual_seed(0)
+    order = torch.Generator().manual_seed(options.seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     for _ in range(400):
         rows = torch.randint(len(inputs), (64,), generator=order)

@@ -4,22 +4,18 @@ Singular values of the Jacobian from input to output (Saxe 2014; Pennington 2017
 products of orthogonal matrices; for Gaussian ones m₂/m₁² = L + 1, s²_max → (L + 1)^(L+1) / L^L.
 """
 
-import argparse
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from script import arguments, panels
 from torch import nn
 
 import landscape as ls
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--quick", action="store_true", help="two seeds instead of five")
-arguments.add_argument("-o", "--output", type=Path, default=Path("dynamical_isometry.png"))
-options = arguments.parse_args()
-width, seeds = 200, range(2 if options.quick else 5)
+options = arguments(__doc__, "dynamical_isometry.png", quick="two seeds instead of five")
+width, seeds = 200, range(options.seed, options.seed + (2 if options.quick else 5))
 
 
 def network(kind: str, between: type[nn.Module] | None, depth: int, seed: int) -> nn.Module:
@@ -52,21 +48,26 @@ for depth in (1, 4, 10):
     assert abs(moments / (depth + 1) - 1) < (0.1 if options.quick else 0.05)
     assert 0.7 < squares.max(1).mean() / edge < 1.1
 
-(last,) = answer("orthogonal", None, 20, 0).jacobian.layers[-1:]
+(last,) = answer("orthogonal", None, 20, options.seed).jacobian.layers[-1:]
 print(f"orthogonal, linear, 20 layers: largest |s − 1| is {last.gap.value:.1e}")
 assert last.gap.value < 1e-5
 
+figure, axes = panels()
 median = {}
 for between in (nn.Tanh, nn.ReLU):
     for kind in ("orthogonal", "gaussian"):
-        found = answer(kind, between, 20, 0)
-        median[between.__name__, kind] = found.jacobian.layers[-1].median.value
-        print(f"{kind} {between.__name__}: median s {found.jacobian.layers[-1].median}, "
-              f"χ₁ {found.mean_field.gain}")  # fmt: skip
-        if (between, kind) == (nn.Tanh, "orthogonal"):
-            next(one for one in found.pictures() if one.name == "jacobian").figure().savefig(
-                options.output, dpi=150
-            )
-assert median["Tanh", "orthogonal"] > 0.5 > 0.05 > median["Tanh", "gaussian"]
-assert median["ReLU", "orthogonal"] < 1e-3
+        found = answer(kind, between, 20, options.seed)
+        layers = [one for one in found.jacobian.layers if one.median]
+        name = f"{between.__name__}, {kind}"
+        median[name] = layers[-1].median.value
+        print(f"{name}: median s {layers[-1].median}, χ₁ {found.mean_field.gain}")
+        places = [20 if one is layers[-1] else int(one.name) // 2 + 1 for one in layers]
+        axes.semilogy(places, [max(one.median.value, 1e-8) for one in layers], ".-", label=name)
+axes.axhline(1, color="black", linewidth=0.8, linestyle="--")
+axes.set(xlabel="layer, from the input", ylabel="median singular value of ∂h/∂x")
+axes.set_xticks(range(0, 21, 5))
+axes.legend()
+figure.savefig(options.output)
+assert median["Tanh, orthogonal"] > 0.5 > 0.05 > median["Tanh, gaussian"]
+assert median["ReLU, orthogonal"] < 1e-3
 print(f"figure: {options.output}")

@@ -4,22 +4,15 @@
 batch's own statistics normalise. ReLU networks of width 32 on digits, with scaled skips or without.
 """
 
-import argparse
-from pathlib import Path
-
 import torch
-from matplotlib.figure import Figure
+from script import arguments, panels
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional as F
 
 import landscape as ls
 
-arguments = argparse.ArgumentParser(description=__doc__)
-arguments.add_argument("--quick", action="store_true", help="train one pair of networks only")
-arguments.add_argument("--seed", type=int, default=0, help="of weights and minibatches")
-arguments.add_argument("-o", "--output", type=Path, default=Path("batch_normalisation.png"))
-options = arguments.parse_args()
+options = arguments(__doc__, "batch_normalisation.png", quick="train one pair of networks only")
 
 inputs, labels = (torch.tensor(part[:1300]) for part in load_digits(return_X_y=True))
 inputs = inputs.float() / 16
@@ -61,7 +54,7 @@ def sharpness(depth: int, skip: bool, norm: bool, steps: int) -> float:
 
 cases = [(6, True, 400), (20, False, 0)]  # depth, skips, steps of training
 cases += [] if options.quick else [(6, False, 400), (20, True, 400)]
-axes = (figure := Figure(figsize=(7, 4), layout="constrained")).subplots()
+figure, axes = panels()
 for depth, skip, steps in cases:
     pair = [sharpness(depth, skip, norm, steps) for norm in (False, True)]
     kind, when = "with skips" if skip else "plain", "trained" if steps else "at the start"
@@ -70,6 +63,7 @@ for depth, skip, steps in cases:
     assert pair[1] < pair[0] / 1.5 if steps else pair[1] > 20 * pair[0], name
     axes.semilogy(["without BatchNorm", "with BatchNorm"], pair, marker="o", label=name)
 axes.set(ylabel="largest eigenvalue of the train-mode Hessian")
-axes.legend(frameon=False)
-figure.savefig(options.output, dpi=150)
+axes.margins(x=0.15)
+axes.legend()
+figure.savefig(options.output)
 print(f"figure: {options.output}")

@@ -28,7 +28,9 @@ given = labels.clone()
 given[wrong] = (labels[wrong] + torch.as_tensor(source.integers(1, 10, len(wrong)))) % 10
 
 generator = torch.Generator().manual_seed(0)
-model = cnn()
+with torch.random.fork_rng():
+    torch.manual_seed(0)
+    model = cnn()
 for parameter in model.parameters():
     if parameter.dim() > 1:
         nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)

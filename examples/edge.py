@@ -1,28 +1,20 @@
-"""What the examples 02 to 04 share: digits, network, loss, training, picture.
+"""What the examples 02 to 04 and 22 share: digits, network, loss, training, picture.
 
 As in Cohen et al. 2021, the loss is half the squared distance from the one-hot label; and training
-is by full batches, so that nothing but the curvature limits the steps.
+is by full batches, so that nothing but the curvature limits the steps, unless a size is said.
 """
 
-import argparse
 import copy
 from pathlib import Path
 from typing import Any
 
 import torch
-from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
+from script import panels
 from sklearn.datasets import load_digits
 from torch import nn
 
 import landscape as ls
-
-
-def arguments(description: str | None, picture: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="shorter runs, fewer checkpoints")
-    parser.add_argument("-o", "--output", type=Path, default=Path(picture))
-    return parser.parse_args()
 
 
 def half_square(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:  # (b,)
@@ -35,17 +27,26 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(inputs[:1300], dtype=torch.float32), torch.eye(10)[labels[:1300]]
 
 
-def trained(optimizer_of: Any, *, steps: int, every: int, seed: int = 0) -> ls.Subject:
-    """Return a run with a checkpoint, optimizer state included, after every so many steps."""
+def trained(
+    optimizer_of: Any, *, steps: int, every: int, seed: int = 0, batch: int | None = None
+) -> ls.Subject:
+    """Return a run with a checkpoint, optimizer state included, after every so many steps.
+
+    Batches are drawn from the shuffled data without replacement; None is all of the data.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         hidden = [nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh()]
         model = nn.Sequential(*hidden, nn.Linear(32, 10))
     inputs, targets = digits()
     optimizer, saved = optimizer_of(model.parameters()), []
+    generator, rows = torch.Generator().manual_seed(seed), []
     for step in range(1, steps + 1):
+        if batch is not None and not rows:
+            rows = [*torch.randperm(len(inputs), generator=generator).split(batch)]
+        drawn = slice(None) if batch is None else rows.pop()
         optimizer.zero_grad()
-        half_square(model(inputs), targets).mean().backward()
+        half_square(model(inputs[drawn]), targets[drawn]).mean().backward()
         optimizer.step()
         if step % every == 0:
             tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -64,8 +65,7 @@ def margins(answer: Any, *, last: float = 0.5) -> list[float]:
 
 def draw(runs: dict[str, Any], threshold: str, path: Path) -> None:
     """Draw sharpness over threshold, with its interval, and the loss, against the step."""
-    figure = Figure(figsize=(7, 5), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    figure, (upper, lower) = panels(2, height=4.2, sharex=True, height_ratios=(2, 1))
     for label, series in runs.items():
         steps = [one.step for one in series]
         found = [one.stability.margin for one in series]
@@ -75,7 +75,7 @@ def draw(runs: dict[str, Any], threshold: str, path: Path) -> None:
         lower.semilogy(steps, [one.loss.value for one in series], marker=".")
     upper.axhline(1, color="black", linewidth=0.8, linestyle="--")
     upper.set(ylabel=f"sharpness / ({threshold})", ylim=(0, None))
-    upper.legend(frameon=False, loc="lower right")
+    upper.legend(loc="lower right")
     lower.set(ylabel="training loss", xlabel="step")
     lower.yaxis.set_minor_formatter(NullFormatter())
-    figure.savefig(path, dpi=150)
+    figure.savefig(path)

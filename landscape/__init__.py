@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from landscape.coordinates.check import Coordcheck
     from landscape.diagnostics import DIAGNOSTICS
     from landscape.diagnostics.connect import Connect
     from landscape.diagnostics.gradients import Gradients
     from landscape.diagnostics.lipschitz import Lipschitz
     from landscape.diagnostics.ntk import Ntk
+    from landscape.diagnostics.solutions import Solutions
     from landscape.diagnostics.spectrum import Spectrum
     from landscape.diagnostics.surface import Surface
     from landscape.diagnostics.tickets.compare import TicketsCompare
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Checkpoint": "landscape.subject.files.checkpoint",
     "Connect": "landscape.diagnostics.connect",
+    "Coordcheck": "landscape.coordinates.check",
     "DIAGNOSTICS": "landscape.diagnostics",
     "Estimate": "landscape.estimate",
     "GaussNewtonOperator": "landscape.operators.gauss_newton",
@@ -50,6 +53,7 @@ _HOMES = {
     "Parameters": "landscape.subject.parameters",
     "Recorder": "landscape.recorder.recorder",
     "Report": "landscape.reports.report",
+    "Solutions": "landscape.diagnostics.solutions",
     "Spectrum": "landscape.diagnostics.spectrum",
     "Status": "landscape.estimate",
     "Subject": "landscape.subject.subject",
@@ -66,6 +70,7 @@ __all__ = [
     "DIAGNOSTICS",
     "Checkpoint",
     "Connect",
+    "Coordcheck",
     "Estimate",
     "GaussNewtonOperator",
     "Gradients",
@@ -76,6 +81,7 @@ __all__ = [
     "Parameters",
     "Recorder",
     "Report",
+    "Solutions",
     "Spectrum",
     "Status",
     "Subject",

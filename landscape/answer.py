@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+from landscape.difference import Direction
 from landscape.encode import Schema, decode_fields, encode, schema_of, schema_of_fields
 from landscape.estimate import Estimate, Status
 
@@ -70,6 +71,7 @@ class Result(ABC):
     name: ClassVar[str]
     picture_names: ClassVar[tuple[str, ...]] = ()  # of figures beside the main one
     version: ClassVar[int] = 1
+    better: ClassVar[Mapping[str, Direction]] = {}  # which way, by place in `answer`; else neither
 
     status: Status = Status.CONVERGED
     message: str = ""
@@ -213,6 +215,12 @@ class Result(ABC):
         return ends, [one.label for one in ends]
 
     def _repr_html_(self) -> str:
-        from landscape.figures.canvas import notebook
+        from landscape.figures.canvas import overlay
+        from landscape.figures.card import card
 
-        return notebook(self)
+        return card(self.summary(), overlay(*self.shown()), self.tables())
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from landscape.figures.card import clean
+
+        return {"text/plain": clean(self.summary()), "text/html": self._repr_html_()}

@@ -224,6 +224,15 @@ class Diagnostic(ABC, Generic[R]):
         del subject
         return self
 
+    def part(self, subject: Subject) -> Subject:
+        """Return the part of a subject that a report asks about; all of it."""
+        return subject
+
+    def expected(self, subject: Subject) -> str:
+        """Return in a few words what the answer will cost, where that is known before."""
+        del subject
+        return ""
+
     def _remembered(
         self,
         subject: Subject,
@@ -239,7 +248,7 @@ class Diagnostic(ABC, Generic[R]):
         if subject.memory.folder is None:
             return self._sealed(subject, before)
         told, (number, count) = budget.told(), place
-        asked = (self.depends(), told if told is None or count == 1 else (told, *place))
+        asked = (self.depends(), told if told is None else (told, *place, budget.place()))
         key = (self.result.schema_name(), asked, subject.identity(), _digest(before))
         new: list[Followed[R]] = []
 
@@ -257,6 +266,8 @@ class Diagnostic(ABC, Generic[R]):
             handed = subject.memory.once(("left", *key), left, np.ndarray)
         document = subject.memory.once(("answer", *key), lambda: computed().answer.to_json(), dict)
         answer = cast("R", self.result.from_json(document))
+        if not new:  # so that what comes after has as much left as it had the first time
+            budget.charge(answer.cost.products)
         return Followed(answer, handed if handed.size else None)
 
     def _sealed(self, subject: Subject, before: np.ndarray | None) -> Followed[R]:

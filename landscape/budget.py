@@ -80,6 +80,7 @@ class _Account:
     outer: _Account | None
     products: int = 0
     whole: Budget | None = None  # of which this is a share
+    part: float = 1.0  # one in so many: how large a share
 
     def charge(self, number: int) -> None:
         self.products += number
@@ -105,14 +106,14 @@ class _Account:
         bounds = [self._products_left(), self.outer.left() if self.outer is not None else None]
         return min((bound for bound in bounds if bound is not None), default=None)
 
-    def share(self, parts: int) -> _Account:
-        """Return an account of an equal part of what is left."""
+    def share(self, parts: float) -> _Account:
+        """Return an account of one in so many parts of what is left."""
         seconds, products = self._seconds_left(), self._products_left()
         part = Budget(
             seconds=None if seconds is None else max(seconds / parts, 1e-9),
-            products=None if products is None else max(products // parts, 1),
+            products=None if products is None else max(int(products / parts), 1),
         )
-        return _Account(part, time.monotonic(), self, whole=self.whole or self.budget)
+        return _Account(part, time.monotonic(), self, whole=self.whole or self.budget, part=parts)
 
     def _products_left(self) -> int | None:
         bound = self.budget.products
@@ -140,8 +141,11 @@ def spending(budget: Budget | None) -> Iterator[None]:
 
 
 @contextmanager
-def shared(parts: int) -> Iterator[None]:
-    """Put what is inside a block under an equal part of what is left of the budget in force."""
+def shared(parts: float) -> Iterator[None]:
+    """Put what is inside a block under one in so many parts of what is left of the budget in force.
+
+    What the block leaves over is there for what comes after it.
+    """
     account = _account.get()
     if account is None or account.spent():
         yield
@@ -197,6 +201,17 @@ def told() -> str | None:
     """Return the budget in force as it is written, whole where it is shared; None without one."""
     account = _account.get()
     return str(account.whole or account.budget) if account is not None else None
+
+
+def place() -> tuple[int | None, tuple[float, ...]] | None:
+    """Return what tells this part of a budget from others: products left, shares; None without."""
+    if (account := _account.get()) is None:
+        return None
+    shares, outer = list[float](), account
+    while outer is not None:
+        shares.append(outer.part)
+        outer = outer.outer
+    return account.left(), tuple(shares)
 
 
 def _refused(given: str) -> SettingError:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import tempfile
 import types
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ import numpy as np
 
 T = TypeVar("T")
 Schema = dict[str, Any]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _PRIMITIVES: dict[type, Schema] = {
     bool: {"type": "boolean"},
@@ -134,8 +137,9 @@ def _some(arguments: tuple[Any, ...]) -> Any:
 
 
 def to_text(document: Any) -> str:
-    """Return a JSON document as text."""
-    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    """Return a JSON document as text; what UTF-8 cannot hold, as in some file names, is escaped."""
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -143,7 +147,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
     The content goes to a temporary file in the same folder, is synced, and takes the name at once.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="replace") if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
     try:
         with os.fdopen(handle, "wb") as stream:

@@ -19,6 +19,7 @@ where and why may be empty.
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 DEFECT_EXIT = 70
@@ -147,3 +148,60 @@ def out_of_memory(error: BaseException) -> ResourceError | None:
         why=str(error).split("\n")[0],
         hint="study fewer parameters (--params), fewer samples (--max-samples), smaller batches",
     )
+
+
+_BROKEN = (  # what autograd says of code of a model that cannot be differentiated
+    "modified by an inplace operation",
+    "does not require grad and does not have a grad_fn",
+    "marked with @once_differentiable",
+)
+
+
+def not_differentiable(error: BaseException) -> ModelError | None:
+    """Return what to tell the user when autograd cannot go back through a model; None otherwise."""
+    text = str(error)
+    broken = any(told in text for told in _BROKEN)
+    broken |= "derivative for" in text and "not implemented" in text
+    if not isinstance(error, RuntimeError) or not broken:
+        return None
+    return ModelError(
+        "the network cannot be differentiated",
+        where="backward pass",
+        why=text.split(" Hint:")[0].split("\n")[0],
+        hint="write results into new tensors, not in place, and call .backward() on the loss alone "
+        "with torch.autograd.set_detect_anomaly(True), which names the operation",
+    )
+
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_WRITABLE = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EIO,
+)
+
+
+def failed_file(error: BaseException) -> LandscapeError | None:
+    """Return what to tell the user when a file could not be written or read; None otherwise."""
+    if not isinstance(error, OSError):
+        return None
+    where, why = str(error.filename or "the output"), error.strerror or str(error)
+    if error.errno in _DISK_FULL:
+        return ResourceError(
+            "the disk is full",
+            where=where,
+            why=why,
+            hint="free some space, or choose another folder with -o; what was finished is kept",
+        )
+    if error.errno in _NOT_WRITABLE:
+        return OutputError(
+            "a file cannot be written or read",
+            where=where,
+            why=why,
+            hint="check its permissions, or choose another folder with -o",
+        )
+    return None

@@ -36,6 +36,7 @@ NAMES = [kind.name for kind in ls.DIAGNOSTICS]
 QUICK: dict[str, dict[str, Any]] = {
     "connect": {"points": 11, "curve_steps": 3, "restarts": 1},
     "lipschitz": {"starts": 1, "steps": 3, "seconds": 1.0},
+    "solutions": {"points": 11, "max_probes": 2, "max_products": 40},
     "spectrum": {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 6, "max_probes": 8},
     "surface": {"points": 3},
     "tickets-eval": {"steps": 2, "seeds": 2, "controls": "random", "density": 0.5},

@@ -13,15 +13,19 @@ import torch
 from torch import nn
 
 import landscape as ls
-from landscape.errors import DataError, NumericalError, OutputError, SettingError
+from landscape.errors import DataError, ModelError, NumericalError, OutputError, SettingError
 from landscape.estimate import Status
 from landscape.reports.series import pictures_of
 from landscape.subject.subject import Subject
+from landscape.surfaces.result import SurfaceResult
 from landscape.survey import survey
+from landscape.tickets.judgement import EvalResult
 from tests.cli.networks import data, filled, label_12, mlp, nan_inputs
 from tests.test_contracts import QUICK
 
-ASKED = [kind for kind in ls.DIAGNOSTICS if kind.surveyed]
+SURVEYED = [kind.name for kind in ls.DIAGNOSTICS if kind.surveyed]
+TRAINED = "tickets-eval"  # needs a training function
+ASKED = [kind for kind in ls.DIAGNOSTICS if kind.surveyed and kind.name != TRAINED]
 ORDER = [kind.name for kind in ASKED]
 SINGLE = [kind for kind in ASKED if kind.needs.checkpoints[0] < 2]
 ALONE = [kind.name for kind in SINGLE]  # what can be asked of one checkpoint
@@ -87,11 +91,12 @@ def test_a_checkpoint_alone(tmp_path):
     report = ls.report(saved(tmp_path))
     assert [section.name for section in report.sections] == ["weights"]
     skipped = {one.section: one for one in report.skipped}
-    assert list(skipped) == [name for name in ORDER if name != "weights"]
+    assert list(skipped) == [name for name in SURVEYED if name != "weights"]
     for one in skipped.values():
         assert "no model" in one.reason
         assert "--model" in one.unlock
         assert ("--data" in one.unlock) == (one.section not in DATALESS)
+        assert ("--train" in one.unlock) == (one.section == TRAINED)
     assert report.exit_code == 0
     assert report.status is Status.CONVERGED
 
@@ -99,25 +104,87 @@ def test_a_checkpoint_alone(tmp_path):
 def test_a_checkpoint_and_a_model(tmp_path):
     report = ls.report(saved(tmp_path), model=mlp())
     assert [section.name for section in report.sections] == DATALESS
-    assert all(one.unlock == "--data" for one in report.skipped)
+    unlock = {one.section: one.unlock for one in report.skipped}
+    assert unlock.pop(TRAINED) == "--data and --train"
+    assert set(unlock.values()) == {"--data"}
 
 
 def test_everything(tmp_path):
     ends = saved(tmp_path, "first.pt", 1), saved(tmp_path)
     studied = subject(*ends)
     report = asked(studied)
-    assert [section.name for section in report.sections] == ORDER
-    assert not report.skipped
+    untrained = [name for name in ORDER if name != "connect"]
+    assert [section.name for section in report.sections] == untrained
+    assert [one.section for one in report.skipped] == ["connect", TRAINED]
     assert not report.failures
     assert report.cost.products == sum(one.result.cost.products for one in report.sections)
     assert report.seed == 0
     assert report.settings == {"preset": "quick"}
+    assert {one.agrees for one in report.agreements} == {True}
     by_name = {section.name: section.result for section in report.sections}
     for kind in ASKED:
+        if kind.name == "connect":
+            continue
         alone = kind.preset("quick", **FAST.get(kind.name, {})).run(subject(*ends))
         assert by_name[kind.name].to_json()["answer"] == alone.to_json()["answer"]
         assert len(by_name[kind.name].series) == (2 if kind.needs.each else 0)
     assert [one["label"] for one in report.provenance["checkpoints"]] == ["first.pt", "final.pt"]
+
+
+def test_untrained_ends_are_no_pair_to_connect(tmp_path):
+    """One plain sentence, and no finding: the verdict is refused, not a barrier."""
+    report = asked(subject(saved(tmp_path, "first.pt", 1), saved(tmp_path)))
+    skipped = next(one for one in report.skipped if one.section == "connect")
+    assert skipped.reason.startswith("an end of first.pt – final.pt is not a trained network")
+    assert skipped.unlock == "checkpoints of trained networks"
+    assert all(one.section != "connect" for one in report.findings)
+
+
+def test_tickets_are_asked_where_something_trains(tmp_path, measured):
+    """From the first checkpoint, and remembered as other sections are."""
+    ends = saved(tmp_path, "first.pt", 1), saved(tmp_path)
+    quick = {"rounds": 1, "controls": "random", "steps": 2, "seeds": 1}
+    settings = {**FAST, "tickets-eval": quick}
+    cache = tmp_path / "cache"
+    _, report = (
+        survey(subject(*ends, folder=cache), preset="quick", settings=settings, train="plain")
+        for _ in range(2)
+    )
+    found = next(one.result for one in report.sections if one.name == TRAINED)
+    assert isinstance(found, EvalResult)
+    assert found.checkpoint == "first.pt"
+    assert found.training.startswith("SGD")
+    assert measured[TRAINED] == 1
+    assert report.settings == {"preset": "quick", "train": "plain"}
+
+
+def test_the_training_function_of_a_report_reaches_the_tickets(tmp_path):
+    (tmp_path / "own.py").write_text("def train(model, *, seed):\n    pass\n")
+    quick = {"rounds": 1, "controls": "random", "seeds": 1}
+    train = f"{tmp_path}/own.py:train"
+    report = survey(
+        subject(), preset="quick", settings={**FAST, "tickets-eval": quick}, train=train
+    )
+    found = next(one.result for one in report.sections if one.name == TRAINED)
+    assert isinstance(found, EvalResult)
+    assert found.training == train
+
+
+def test_eigenvectors_are_found_once():
+    """What the spectrum has found, the surface along eigenvectors does not look for again."""
+    along = {**FAST, "surface": {"directions": "eigenvectors", "points": 3}}
+    settings = {**along, "spectrum": {**FAST["spectrum"], "top": 2, "bottom": 1}}
+    report = survey(subject(), preset="quick", settings=settings)
+    by_name = {section.name: section.result for section in report.sections}
+    alone = ls.Surface.preset("quick", **along["surface"]).run(subject())
+    assert by_name["surface"].cost.products == 2, "one product along each axis, to check it"
+    assert alone.cost.products > 20
+    shared, own = by_name["surface"], alone
+    assert isinstance(shared, SurfaceResult)
+    assert shared.loss == pytest.approx(own.loss, rel=1e-2)
+    checks = [one.product.value for one in shared.checks if one.product is not None]
+    top = by_name["spectrum"].to_json()["answer"]["eigenvalues"]["top"][0]["value"]
+    assert checks[0] == pytest.approx(top, rel=1e-3)
 
 
 def test_a_model_as_it_is():
@@ -208,17 +275,42 @@ def test_non_finite_data(tmp_path):
     assert report.save(tmp_path / "out").exists()
 
 
-def test_a_failed_section_does_not_lose_the_others(monkeypatch, tmp_path):
-    failing(monkeypatch, ls.Spectrum, ZeroDivisionError("inside"))
+@pytest.mark.parametrize("name", ALONE)
+def test_a_failed_section_does_not_lose_the_others(monkeypatch, name):
+    kind = next(one for one in ls.DIAGNOSTICS if one.name == name)
+    failing(monkeypatch, kind, ZeroDivisionError("inside"))
     report = asked(subject())
-    assert [section.name for section in report.sections] == [n for n in ALONE if n != "spectrum"]
+    assert [section.name for section in report.sections] == [n for n in ALONE if n != name]
     (failure,) = report.failures
-    assert failure.section == "spectrum"
+    assert failure.section == name
     assert "ZeroDivisionError: inside" in failure.error["what"]
     assert "--debug" in failure.error["next"]
     assert report.exit_code == 70
-    page = report.save(tmp_path / "out").read_text()
-    assert "ZeroDivisionError" in page
+    assert report.findings[0].section == name
+    assert ls.Report.from_json(report.to_json()).exit_code == 70
+
+
+def test_a_failure_is_shown(monkeypatch, tmp_path):
+    failing(monkeypatch, ls.Spectrum, ZeroDivisionError("inside"))
+    page = asked(subject()).save(tmp_path / "out")
+    assert "ZeroDivisionError" in page.read_text()
+    assert "ZeroDivisionError" in (page.parent / "report.md").read_text()
+
+
+def test_what_one_section_refuses_does_not_lose_the_others(monkeypatch):
+    failing(monkeypatch, ls.Surface, ModelError("one parameter makes no plane", hint="none"))
+    report = asked(subject())
+    assert [section.name for section in report.sections] == [n for n in ALONE if n != "surface"]
+    assert report.exit_code == 3
+
+
+def test_what_every_section_refuses_is_refused(monkeypatch):
+    """Nothing could be made of the inputs: that is an error, and no report of errors."""
+    for kind in SINGLE:
+        if kind.needs.model:
+            failing(monkeypatch, kind, ModelError(f"{kind.name} refuses", hint="none"))
+    with pytest.raises(ModelError, match="gradients refuses"):
+        asked(subject())
 
 
 def test_the_exit_code_is_that_of_the_first_failure(monkeypatch):

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from ..configured import Configured
 from ..output import check_folder, verbosity_parameters
 from ..progress import shown
 from ..terminal import plain
 
+if TYPE_CHECKING:
+    from landscape.subject.files.checkpoint import Checkpoint
+
 SEEDS = (0, 1)
+NETWORKS = ("cnn", "mlp")
+FILES = ("report.html", "report.json", "report.md")
 
 
 def run(output: Path, *, force: bool, quiet: bool, debug: bool) -> None:
@@ -18,37 +26,54 @@ def run(output: Path, *, force: bool, quiet: bool, debug: bool) -> None:
     del debug
     import torch
 
-    from landscape.reports.report import Report
+    from landscape.reports.folder import recover
     from landscape.survey import report
-    from landscape.training.demo import Run, train_run, write_factories
+    from landscape.training.demo import train_run, write_factories
 
     torch.set_num_threads(1)  # networks this small are fastest on one
-    check_folder(output, ("report.html", "report.json", "report.md"), force=force)
+    if output.is_dir():
+        recover(output)
+    check_folder(output, FILES, force=force)
     output.mkdir(parents=True, exist_ok=True)
     factories = write_factories(output)
-
-    def train(network: str, seed: int) -> Run:
-        return train_run(factories, network, seed, output / "runs" / f"{network}-{seed}")
-
-    def study(run: Run) -> Report:
-        first, last = run.checkpoints[0], run.checkpoints[-1]
-        model, data = f"{factories}:{run.network}", f"{factories}:data"
-        folder = output / "cache"
-        return report(first, last, model=model, data=data, preset="quick", folder=folder)
-
+    written = []
     with shown(quiet=quiet):
-        runs = {(n, s): train(n, s) for n in ("cnn", "mlp") for s in SEEDS}
-        reports = {output: study(runs["cnn", 0]), output / "mlp": study(runs["mlp", 0])}
-    for folder, one in reports.items():
-        one.save(folder, force=True)
-        click.echo(plain(one.summary(), lines=True))
+        for network in NETWORKS:
+            first, *others = (
+                train_run(factories, network, seed, output / "runs" / f"{network}-{seed}")
+                for seed in SEEDS
+            )
+            last = [one.checkpoints[-1] for one in (first, *others)]
+            folder = output if network == NETWORKS[0] else output / network
+            found = report(
+                *(_named(path) for path in (first.checkpoints[0], *last)),
+                model=f"{factories}:{network}",
+                data=f"{factories}:data",
+                train="plain",
+                preset="quick",
+                folder=output / "cache",
+            )
+            found.save(folder, force=True)
+            written.append((folder, found.summary(), (first.checkpoints[0], *last)))
+    for folder, summary, _ in written:
+        click.echo(plain(summary, lines=True))
         click.echo(f"report: {folder / 'report.html'}\n")
-    again = f"{output}/runs/cnn-0/epoch00.pt {output}/runs/cnn-0/epoch12.pt"
+    files = " ".join(map(str, written[0][2]))
     click.echo("The same by hand, for networks of your own:")
-    click.echo(f"  landscape report {again} --model {factories}:cnn --data {factories}:data")
+    click.echo(
+        f"  landscape report {files} --model {factories}:{NETWORKS[0]} --data {factories}:data "
+        "--train plain --preset quick"
+    )
 
 
-command = click.Command(
+def _named(path: Path) -> Checkpoint:
+    """Return a checkpoint under a name that tells its run too."""
+    from landscape.subject.files.checkpoint import Checkpoint
+
+    return replace(Checkpoint.read(path), label=f"{path.parent.name}/{path.name}")
+
+
+command = Configured(
     "demo",
     callback=run,
     help=__doc__,
@@ -56,7 +81,7 @@ command = click.Command(
     params=[
         click.Option(
             ["-o", "--output"],
-            type=Path,
+            type=click.Path(path_type=Path),
             default=Path("landscape-demo"),
             show_default=True,
             metavar="DIR",

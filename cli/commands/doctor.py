@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from landscape.budget import spending
 
 from ..attach import described, subject_parameters, tell_notes
+from ..configured import Configured, settled
 from ..failures import Failed
 from ..options import budget_option
 from ..output import print_table, verbosity_parameters
@@ -32,6 +34,7 @@ def run(**values: Any) -> None:
         found = preflight(**described(values))
     if not quiet and found.provenance:
         tell_notes(found.provenance)
+    found = replace(found, provenance={**found.provenance, **settled().provenance()})
     if as_json:
         click.echo(to_text(found.to_json()), nl=False)
     else:
@@ -80,7 +83,7 @@ def _told(check: Check) -> str:
     return "\n".join(plain(line, lines=True) for line in lines)
 
 
-command = click.Command(
+command = Configured(
     "doctor",
     callback=run,
     help=__doc__,

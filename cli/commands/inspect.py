@@ -51,7 +51,7 @@ command = click.Command(
     help=__doc__,
     epilog="Example: landscape inspect model.safetensors",
     params=[
-        click.Argument(["checkpoint"], type=Path, metavar="CKPT"),
+        click.Argument(["checkpoint"], type=click.Path(path_type=Path), metavar="CKPT"),
         click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
         click.Option(["--debug"], is_flag=True, expose_value=False, help="show tracebacks"),
     ],

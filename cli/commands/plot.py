@@ -42,9 +42,19 @@ command = click.Command(
     help=__doc__,
     epilog="Example: landscape plot init.json trained.json -o spectrum.pdf",
     params=[
-        click.Argument(["answers"], nargs=-1, required=True, type=Path, metavar="ANSWER.json..."),
+        click.Argument(
+            ["answers"],
+            nargs=-1,
+            required=True,
+            type=click.Path(path_type=Path),
+            metavar="ANSWER.json...",
+        ),
         click.Option(
-            ["-o", "--output"], type=Path, required=True, metavar="FILE", help=".png, .svg or .pdf"
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            required=True,
+            metavar="FILE",
+            help=".png, .svg or .pdf",
         ),
         click.Option(["--label", "labels"], multiple=True, help="what to call an answer, in order"),
         click.Option(["--force"], is_flag=True, help="write over what is there"),

@@ -34,9 +34,13 @@ command = click.Command(
     help=__doc__,
     epilog="Example: landscape render report.json -o report.html",
     params=[
-        click.Argument(["document"], type=Path, metavar="REPORT.json"),
+        click.Argument(["document"], type=click.Path(path_type=Path), metavar="REPORT.json"),
         click.Option(
-            ["-o", "--output"], type=Path, required=True, metavar="FILE.html", help="the page"
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            required=True,
+            metavar="FILE.html",
+            help="the page",
         ),
         click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--debug"], is_flag=True, expose_value=False, help="show tracebacks"),

@@ -2,52 +2,110 @@
 
 from __future__ import annotations
 
-import shlex
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from landscape.budget import spending, spent
+from landscape.budget import Budget, spending, spent
 from landscape.errors import NumericalError
 
 from ..attach import attach, subject_parameters, tell_notes
+from ..configured import Configured, settled
+from ..dry_run import dry_run_option
 from ..failures import Failed, show_error
-from ..options import budget_option, tell_spent
-from ..output import check_folder, forget, speaks, unsettled, verbosity_parameters
+from ..options import budget_option, path_or, preset_option, tell_spent
+from ..output import (
+    check_folder,
+    forget,
+    print_table,
+    speaks,
+    unsettled,
+    verbose,
+    verbosity_parameters,
+)
 from ..progress import shown
 from ..terminal import plain
+
+if TYPE_CHECKING:
+    from landscape.reports.report import Report
+    from landscape.survey import Plan
 
 FILES = ("report.html", "report.json", "report.md")
 
 
 def run(**values: Any) -> None:
     """Write the report and print where it is and what it found."""
-    from landscape.encode import to_text
+    from landscape.reports.folder import recover
     from landscape.survey import survey
 
     output: Path = values.pop("output")
     force, quiet, as_json = values.pop("force"), values.pop("quiet"), values.pop("as_json")
-    strict = values.pop("strict")
+    strict, dry = values.pop("strict"), values.pop("dry_run")
+    if speaks() and output.is_dir() and not dry:
+        recover(output)
     check_folder(output, FILES, force=force)
-    seed, preset = values["seed"], values.pop("preset")
-    settings = {"spectrum": {"crosscheck": values.pop("crosscheck")}}
+    budget: Budget | None = values.pop("budget")
+    asked: dict[str, Any] = {
+        "seed": values["seed"],
+        "preset": values.pop("preset"),
+        "train": values.pop("train") or "",
+        "settings": _settings(crosscheck=values.pop("crosscheck")),
+    }
+    if dry:
+        _plan(values, asked, budget, as_json=as_json)
+        return
     if force:
         forget(output)
-    budget = values.pop("budget")
-    with shown(quiet=quiet), spending(budget):
-        subject = attach(values, folder=output / "cache")
-        report = survey(subject, preset=preset, seed=seed, settings=settings, command=_command())
-        late = spent()
-    if budget is not None:
-        report = replace(report, settings={**report.settings, "budget": str(budget)})
-        if late and not quiet:
-            tell_spent(budget, report.cost)
+    with shown(quiet=quiet):
+        with spending(budget):
+            subject = attach(values, folder=output / "cache")
+            told = (lambda plan: _tell(plan, budget)) if verbose() else None
+            report = survey(subject, tell=told, **asked)
+            late = spent()
+        report = _stamped(report, budget)
+        if speaks():
+            report.save(output, force=True)
     if not quiet:
+        if budget is not None and late:
+            tell_spent(budget, report.cost)
         tell_notes(report.provenance)
-    if speaks():
-        report.save(output, force=True)
+    _deliver(report, output, as_json=as_json, strict=strict)
+
+
+def _settings(*, crosscheck: bool) -> dict[str, dict[str, Any]]:
+    """Return what the configuration files say of the sections, and what the options do."""
+    from landscape.diagnostics import DIAGNOSTICS
+
+    options = {one.name: one.options() for one in DIAGNOSTICS}
+    given: dict[str, dict[str, Any]] = {
+        name: {key: value for key, value in found.items() if key in options[name]}
+        for name, found in settled().sections().items()
+        if name in options
+    }
+    if crosscheck:
+        given["spectrum"] = {**given.get("spectrum", {}), "crosscheck": True}
+    return given
+
+
+def _stamped(report: Report, budget: Budget | None) -> Report:
+    """Return the report with the command, its configuration and the budget."""
+    settings = {**report.settings, **({"budget": str(budget)} if budget is not None else {})}
+    provenance = {**report.provenance, **settled().provenance()}
+    return replace(report, settings=settings, provenance=provenance)
+
+
+def _deliver(report: Report, output: Path, *, as_json: bool, strict: bool) -> None:
+    """Print the answer.
+
+    Raises:
+        Failed: A section failed, or a number did not converge where that was asked for.
+    """
+    from landscape.encode import to_text
+
     if as_json:
         click.echo(to_text(report.to_json()), nl=False)
     else:
@@ -60,12 +118,30 @@ def run(**values: Any) -> None:
         raise Failed(NumericalError.exit)
 
 
-def _command() -> str:
-    arguments: list[str] = click.get_current_context().find_root().obj or []
-    return shlex.join(["landscape", *arguments])
+def _plan(
+    values: dict[str, Any], asked: Mapping[str, Any], budget: Budget | None, *, as_json: bool
+) -> None:
+    """Print what would be asked, for which share of the budget, at which expected cost."""
+    from landscape.survey import plan_of
+
+    plan = plan_of(attach(values), **asked)
+    rows = list(plan.told(budget))
+    if as_json:
+        sections = [dict(zip(("section", "budget", "expected"), row, strict=True)) for row in rows]
+        told = {"schema": "landscape/dry-run/1", "question": "report", "sections": sections}
+        click.echo(json.dumps(told, indent=1, allow_nan=False))
+        return
+    print_table(("section", "share of the budget", "expected cost"), rows)
+    click.echo("dry run: nothing was computed or written; `landscape doctor` tells time and memory")
 
 
-command = click.Command(
+def _tell(plan: Plan, budget: Budget | None) -> None:
+    """Print the plan on stderr."""
+    for name, share, expected in plan.told(budget):
+        click.echo(f"plan: {name}: {plain(expected)} ({share})", err=True)
+
+
+command = Configured(
     "report",
     callback=run,
     help=__doc__,
@@ -73,12 +149,12 @@ command = click.Command(
     params=[
         *subject_parameters(),
         click.Option(
-            ["--preset"],
-            type=click.Choice(["quick", "standard", "full"]),
-            default="standard",
-            show_default=True,
-            help="how much to spend",
+            ["--train"],
+            metavar="SPEC",
+            shell_complete=path_or("plain"),
+            help="function that trains, nets.py:train, or plain: it unlocks lottery tickets",
         ),
+        preset_option(),
         budget_option(),
         click.Option(["--seed"], type=click.IntRange(min=0), default=0, help="seed of every draw"),
         click.Option(
@@ -95,6 +171,7 @@ command = click.Command(
         click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--json", "as_json"], is_flag=True, help="print the JSON document"),
         click.Option(["--strict"], is_flag=True, help="fail when a number did not converge"),
+        dry_run_option(),
         *verbosity_parameters(),
     ],
 )

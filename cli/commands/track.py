@@ -135,9 +135,12 @@ command = click.Command(
     help=__doc__,
     epilog="Example: landscape track run.jsonl -o run-figures",
     params=[
-        click.Argument(["log"], type=Path, metavar="LOG"),
+        click.Argument(["log"], type=click.Path(path_type=Path), metavar="LOG"),
         click.Option(
-            ["-o", "--output"], type=Path, metavar="DIR", help="write JSON and figures here"
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="write JSON and figures here",
         ),
         click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from landscape import budget
 from landscape.bracket.certificates import Certificates
 from landscape.bracket.result import ChainBracket, LayerBracket, LipschitzResult, NetworkBracket
 from landscape.estimate import Estimate, Status, worst
@@ -62,9 +63,13 @@ def _status(
     if isinstance(reached, Attained):
         statuses.append(reached.status)
     status = worst(*statuses)
-    if status is Status.BUDGET_SPENT:
+    if status is not Status.BUDGET_SPENT:
+        return status, ""
+    if budget.spent():
         return status, "Both sides hold; the search for tighter ones was cut short."
-    return status, ""
+    return Status.CONVERGED, (
+        "Both sides hold; tighter ones were sought for as long as the settings allow."
+    )
 
 
 def _upper(bound: NetworkBound, lower: float) -> Estimate:

@@ -16,12 +16,18 @@ ADVICE = {
     "aligned": "Their weights may be averaged once the units are aligned, not as they are.",
     "curve": "Networks on the curve may be taken; the plain average of the weights is not on it.",
 }
+SAID = {"aligned": "aligned line"}
 STALE = 0.5  # of the tolerance, by which stale statistics may mislead before it is told
 
 
 def findings_of(result: ConnectResult) -> tuple[Finding, ...]:
-    """Return the findings: the verdict first, then what could mislead."""
-    found = [_verdict(result)] if result.alone is None else [_pair(result.pairs[0])]
+    """Return the findings: the verdict first, then what could mislead.
+
+    That a pair is refused, because an end is untrained, is no finding: its summary says so.
+    """
+    if result.declined:
+        return ()
+    found = [_verdict(result) if result.drawn is None else _pair(result.drawn)]
     looks = (_chained, _own_data, _overfitted, _stale)
     return (*found, *(one for look in looks if (one := look(result)) is not None))
 
@@ -30,7 +36,7 @@ def _pair(pair: Pair) -> Finding:
     if pair.verdict == "connected" and pair.by is not None:
         return Finding(
             severity="notable",
-            sentence=f"{pair.name}: connected by the {pair.by}.",
+            sentence=f"{pair.name}: connected by the {SAID.get(pair.by, pair.by)}.",
             evidence=_evidence(pair, pair.paths[pair.by]),
             advice=ADVICE[pair.by],
         )
@@ -42,13 +48,6 @@ def _pair(pair: Pair) -> Finding:
             evidence=told,
             advice="Do not average these weights; another path may still connect them "
             "(more bends, more steps of the curve).",
-        )
-    if pair.verdict == "refused":
-        return Finding(
-            severity="notable",
-            sentence=f"{pair.name}: no verdict, because an end is not a trained network.",
-            evidence=_sentence(pair.reason),
-            advice="Give checkpoints of networks that have learned the data.",
         )
     return Finding(
         severity="warning",
@@ -77,16 +76,20 @@ def _sentence(text: str) -> str:
 def _verdict(result: ConnectResult) -> Finding:
     """Return the finding of many pairs."""
     barriers = [pair.name for pair in result.pairs if pair.verdict == "barrier"]
-    undecided = [pair.name for pair in result.pairs if pair.verdict in ("inconclusive", "refused")]
+    undecided = [pair.name for pair in result.pairs if pair.verdict == "inconclusive"]
+    refused = sum(pair.verdict == "refused" for pair in result.pairs)
     parts = len(result.components)
+    number = f"{parts}" if result.fewest == parts else f"{result.fewest} to {parts}"
     grave = bool(barriers or undecided)
     of = f"{len(result.checkpoints)} networks"
     sentence = (
-        f"{of} fall into {parts} components at the tolerance."
+        f"{of} fall into {number} components at the tolerance."
         if parts > 1
         else f"{of} are one component at the tolerance."
     )
     told = f"Pairs with a barrier: {len(barriers)}; undecided: {len(undecided)}"
+    if refused:
+        told += f"; without a verdict, because an end is untrained: {refused}"
     named = barriers or undecided
     return Finding(
         severity="warning" if grave else "notable",
@@ -144,6 +147,8 @@ def _overfitted(result: ConnectResult) -> Finding | None:
 def _stale(result: ConnectResult) -> Finding | None:
     """Return what the same weights would have said with stale BatchNorm statistics."""
     for pair in result.pairs:
+        if pair.verdict == "refused":
+            continue
         for name, path in pair.paths.items():
             if path.stale is None or not np.isfinite(path.stale).any():
                 continue

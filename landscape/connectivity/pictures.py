@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 def draw_main(axes: Axes, result: ConnectResult, *, label: str | None, colour: str | None) -> None:
     """Draw the loss along the paths of a pair, or the matrix of many."""
-    if result.alone is not None:
-        draw_connection(axes, loss_ink(result.alone), label=label, colour=colour)
+    if result.drawn is not None:
+        draw_connection(axes, loss_ink(result.drawn), label=label, colour=colour)
     else:
         draw_matrix(axes, pairs_ink(result), label=label)
 
@@ -29,7 +29,7 @@ def draw_main(axes: Axes, result: ConnectResult, *, label: str | None, colour: s
 def pictures_of(result: ConnectResult) -> tuple[Picture, ...]:
     """Return the figures that an answer has."""
     made = []
-    pair = result.alone
+    pair = result.drawn
     if pair is not None and (ink := error_ink(pair)) is not None:
         made.append(
             Picture(

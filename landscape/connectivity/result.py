@@ -172,6 +172,10 @@ class ConnectResult(Result):
 
     name: ClassVar[str] = "connect"
     picture_names: ClassVar[tuple[str, ...]] = ("error", "plane", "graph")
+    better: ClassVar = {
+        "pairs[*].paths[*].barrier.loss": "lower",
+        "pairs[*].paths[*].barrier.error": "lower",
+    }
 
     checkpoint: str  # all names
     checkpoints: tuple[str, ...]
@@ -200,17 +204,32 @@ class ConnectResult(Result):
         return 0 if self.verdict == "connected" else UNDECIDED_EXIT
 
     @property
+    def declined(self) -> str:
+        """Return in a sentence why there is no verdict on any pair; empty where there is one."""
+        if not self.pairs or any(pair.verdict != "refused" for pair in self.pairs):
+            return ""
+        first = self.pairs[0]
+        more = " (and the other pairs alike)" if len(self.pairs) > 1 else ""
+        return f"an end of {first.name} is not a trained network: {first.reason}{more}"
+
+    @property
     def alone(self) -> Pair | None:
         """Return the pair, where there is only one."""
         return self.pairs[0] if len(self.pairs) == 1 else None
+
+    @property
+    def drawn(self) -> Pair | None:
+        """Return the pair whose paths are shown: the only one, or the only one that is judged."""
+        judged = [pair for pair in self.pairs if pair.verdict != "refused"]
+        return judged[0] if len(judged) == 1 else self.alone
 
     def summary(self) -> str:
         """Return the verdict in one or two lines."""
         return tables.summary_of(self)
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
-        """Return the barriers of the paths of a single pair."""
-        if (pair := self.alone) is None:
+        """Return the barriers of the paths of a single pair; none where an end is untrained."""
+        if (pair := self.drawn) is None or pair.verdict == "refused":
             return ()
         return tuple((f"{name} barrier", path.barrier.loss) for name, path in pair.paths.items())
 

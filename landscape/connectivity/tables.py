@@ -63,12 +63,16 @@ def in_points(share: Estimate) -> Estimate:
 
 def caption_of(result: ConnectResult) -> str:
     """Return method and cost of the figure."""
-    along = "the pairs" if result.alone is None else "the paths"
+    many = result.drawn is None
+    with_error = all(pair.tolerance.error is not None for pair in result.pairs)
+    shown = "Barriers of the error" if with_error else "Barriers of the mean loss"
+    shown = f"{shown} of every pair" if many else "Mean loss along the paths"
+    bands = "Verdicts by bands" if many else "Bands"
     refreshed = any(path.stale is not None for pair in result.pairs for path in pair.paths.values())
     statistics = "; BatchNorm statistics recomputed at every point" if refreshed else ""
     return (
-        f"Mean loss of {result.samples:,} samples ({result.judged_on}) along {along}{statistics}. "
-        f"Bands: simultaneous {result.level:.0%} (paired differences, multiplier bootstrap), the "
+        f"{shown}, {result.samples:,} samples ({result.judged_on}){statistics}. "
+        f"{bands}: simultaneous {result.level:.0%} (paired differences, multiplier bootstrap), the "
         f"level shared among the paths. {result.cost.seconds:.1f} s, seed {result.seed}."
     )
 

@@ -226,8 +226,8 @@ def _module(
     x = np.array(widths, dtype=np.float64)
     sizes = tuple(exponent(x, size[..., t]) for t in range(size.shape[-1]))
     changes = tuple(exponent(x, change[..., t]) for t in range(1, size.shape[-1]))
-    of_sizes = [judged(one, tolerance, may_fall=True) for one in sizes]
-    of_changes = [judged(one, tolerance, may_fall=False) for one in changes]
+    of_sizes: list[Outcome] = [judged(one, tolerance, may_fall=True) for one in sizes]
+    of_changes: list[Outcome] = [judged(one, tolerance, may_fall=False) for one in changes]
     return ModuleScaling(
         name=name,
         kind=kind,
@@ -235,7 +235,7 @@ def _module(
         changes=changes,
         size=_geometric_mean(size),
         change=_geometric_mean(change),
-        outcome=gravest([gravest(of_sizes), gravest(of_changes)]),
+        outcome=gravest([*of_sizes, *of_changes]),
     )
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from landscape.answer import Result
 from landscape.base import Diagnostic
+from landscape.coordinates.result import CoordcheckResult
 from landscape.diagnostics.connect import Connect, ConnectResult
 from landscape.diagnostics.gradients import Gradients, GradientsResult
 from landscape.diagnostics.lipschitz import Lipschitz, LipschitzResult
 from landscape.diagnostics.ntk import Ntk, NtkResult
+from landscape.diagnostics.solutions import Solutions, SolutionsResult
 from landscape.diagnostics.spectrum import Spectrum, SpectrumResult
 from landscape.diagnostics.surface import Surface, SurfaceResult
 from landscape.diagnostics.tickets.compare import TicketsCompare, TicketsCompareResult
@@ -24,12 +26,17 @@ DIAGNOSTICS: tuple[type[Diagnostic[Any]], ...] = (
     Spectrum,
     Surface,
     Connect,
+    Solutions,
     Ntk,
     TicketsScore,
     TicketsFind,
     TicketsEval,
     TicketsCompare,
     Weights,
+)
+RESULTS: tuple[type[Result], ...] = (  # what can be read back: answers with no subject too
+    *(diagnostic.result for diagnostic in DIAGNOSTICS),
+    CoordcheckResult,
 )
 
 
@@ -47,9 +54,9 @@ def result_of(document: dict[str, Any]) -> Result:
     from landscape.errors import InputError
 
     written = document.get("schema") if isinstance(document, dict) else None
-    for diagnostic in DIAGNOSTICS:
-        if written == diagnostic.result.schema_name():
-            return diagnostic.result.from_json(document)
+    for kind in RESULTS:
+        if written == kind.schema_name():
+            return kind.from_json(document)
     if str(written).startswith("landscape/report/"):
         raise InputError(
             "this is a report, not the answer of one diagnostic",
@@ -57,12 +64,17 @@ def result_of(document: dict[str, Any]) -> Result:
             why="a report holds several answers",
             hint="give what `landscape spectrum ... -o DIR` writes: DIR/spectrum.json",
         )
-    known = ", ".join(diagnostic.result.schema_name() for diagnostic in DIAGNOSTICS)
+    read = [kind.schema_name() for kind in RESULTS]
+    same = [one for one in read if one.rpartition("/")[0] == str(written).rpartition("/")[0]]
+    made = document.get("provenance") if same else None
+    author = made.get("landscape") if isinstance(made, dict) else None
     raise InputError(
         f"a document of schema {written!r} cannot be read",
         where="schema",
-        why=f"this version reads {known}",
-        hint="write it again with this version of landscape",
+        why=f"landscape {author or 'of another version'} wrote it, and this one reads {same[0]}"
+        if same
+        else f"this version reads {', '.join(read)}",
+        hint="use the version that wrote it, or write it again with this one",
     )
 
 
@@ -78,6 +90,8 @@ __all__ = [
     "LipschitzResult",
     "Ntk",
     "NtkResult",
+    "Solutions",
+    "SolutionsResult",
     "Spectrum",
     "SpectrumResult",
     "Surface",

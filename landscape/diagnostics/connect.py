@@ -23,7 +23,7 @@ from landscape.errors import ModelError
 from landscape.subject.subject import Subject
 
 GIVEN, HELD_OUT = "the given data", "held-out data"
-FEW = 2  # checkpoints, up to which a report asks for more than the line
+PAIR, FEW = 2, 3  # checkpoints of one pair, and up to which a report asks for more than the line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,15 @@ class Connect(Diagnostic[ConnectResult]):
         many = len(subject.checkpoints) > FEW and self.path == "any"
         return replace(self, path="line") if many else self
 
+    def expected(self, subject: Subject) -> str:
+        """Return how many pairs there are, and what the curve of one takes."""
+        count = len(subject.checkpoints)
+        number = count * (count - 1) // 2
+        each = f"{self.points} points on each path"
+        if self.path in ("any", "curve"):
+            each += f", and {self.curve_steps:,} minibatches for a curve where one is needed"
+        return f"{number} pair{'s' * (number != 1)}: {each}"
+
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and what is in the override file."""
         path = Path(self.override)
@@ -111,7 +120,7 @@ class Connect(Diagnostic[ConnectResult]):
         return ConnectResult(
             status=status,
             message=message,
-            checkpoint=" – ".join(names) if len(names) == FEW else f"{len(names)} networks",
+            checkpoint=" – ".join(names) if len(names) == PAIR else f"{len(names)} networks",
             checkpoints=names,
             path=self.path,
             level=self.level,

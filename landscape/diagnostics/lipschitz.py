@@ -58,6 +58,14 @@ class Lipschitz(Diagnostic[LipschitzResult]):
         str, Option("file of certificates to prove again instead of searching; empty: none")
     ] = ""
 
+    def expected(self, subject: Subject) -> str:
+        """Return how long the searches may take at each checkpoint."""
+        times = f" for each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
+        return (
+            f"at most {self.seconds:g} s for every feed-forward part and {self.pair_seconds:g} s "
+            f"for a pair{times}"
+        )
+
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and whether files are to be written or read."""
         path = Path(self.verify)

@@ -10,7 +10,7 @@ import numpy as np
 
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Needs, Option, Question
-from landscape.errors import OutputError
+from landscape.errors import OutputError, SettingError
 from landscape.kernels.measuring import Asked, measured, planned
 from landscape.kernels.result import NtkResult
 from landscape.subject.subject import Subject
@@ -27,19 +27,33 @@ class Ntk(Diagnostic[NtkResult]):
     follows: ClassVar[bool] = True
     budgeted: ClassVar[bool] = False
     presets: ClassVar = {
-        "quick": {"samples": 128},
+        "quick": {"samples": 300},
         "standard": {},
         "full": {"samples": 2000},
     }
 
     kind: Annotated[
-        Literal["trace", "full", "classes", "sketch"],
-        Option("summed over outputs, all pairs of outputs, each output by itself, or signed sums"),
+        Literal["trace", "full", "classes", "sketch", "products"],
+        Option(
+            "summed over outputs, all pairs of outputs, each output by itself, signed sums, or the "
+            "largest eigenvalues of all pairs without forming them"
+        ),
     ] = "trace"
     samples: Annotated[int, Option("at most so many, evenly spaced over the data", at_least=2)] = (
         512
     )
-    probes: Annotated[int, Option("random signs of a sketch", at_least=2)] = 8
+    probes: Annotated[
+        int, Option("random signs of a sketch, random vectors of a density", at_least=2)
+    ] = 8
+    top: Annotated[int, Option("eigenvalues where the kernel is not formed", at_least=1)] = 20
+    max_memory: Annotated[
+        float,
+        Option(
+            "GiB for factors and kernel, 0: a share of what is free; a full kernel that takes more "
+            "is known by its products",
+            at_least=0,
+        ),
+    ] = 0.0
     ridge: Annotated[
         float,
         Option("of the regression, over the mean eigenvalue; 0: least left-out error", at_least=0),
@@ -51,6 +65,11 @@ class Ntk(Diagnostic[NtkResult]):
     kernel_file: Annotated[
         str, Option("npz file that the kernel is written to; {checkpoint} is its name")
     ] = ""
+
+    def expected(self, subject: Subject) -> str:
+        """Return the size of the kernel."""
+        times = f" at each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
+        return f"a kernel of at most {self.samples:,} samples{times}"
 
     def measure(self, subject: Subject) -> NtkResult:
         """Return the answer at the subject's checkpoint."""
@@ -72,11 +91,21 @@ class Ntk(Diagnostic[NtkResult]):
             ridge=self.ridge,
             rate=self.rate,
             seed=self.seed,
+            top=self.top,
+            memory_bytes=int(self.max_memory * 2**30) or None,
         )
+        if self.kind == "products" and (self.plan or self.kernel_file):
+            raise SettingError(
+                "--kind products forms no kernel, so there is none to plan or to write",
+                where="tangent kernel",
+                hint="leave --plan and --kernel-file out, or choose another kind",
+            )
         if self.plan:
             return Followed(planned(subject, asked))
         ends = (before[0], before[1]) if before is not None else None
         found = measured(subject, asked, ends)
+        if found.kernel is None:
+            return Followed(found.answer, None)
         answer = replace(found.answer, kernel_file=self._written(subject, found.kernel))
         first = ends[0] if ends is not None else found.kernel
         fits = 2 * found.kernel.nbytes <= HANDED_ON_LIMIT and first.shape == found.kernel.shape

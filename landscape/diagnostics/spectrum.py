@@ -28,6 +28,7 @@ from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs, refuse_more_than
 from landscape.linalg.krylov import krylov
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.trace import Traces, estimate_traces
+from landscape.operators.extremes import hand_on
 from landscape.spectra.comparison import Comparison, compare
 from landscape.spectra.critical_point import kind_of_point
 from landscape.spectra.curvature import Curvature, differentiation
@@ -43,6 +44,8 @@ from landscape.subject.subject import Subject
 
 SHARP = ("hessian", "gauss-newton")  # whose largest eigenvalue tells how large steps may be
 OTHER = "it is of the Hessian or the Gauss-Newton matrix"  # why there is none of the others
+PER_PAIR = 10  # products that an eigenpair takes, about
+FIRST_PROBES = 32  # of the trace, before its width is looked at
 COMPARED = 32  # random vectors through both Hessian and Gauss-Newton matrix
 
 
@@ -89,6 +92,14 @@ class Spectrum(Diagnostic[SpectrumResult]):
         size = subject.parameters.size
         return replace(self, top=min(self.top, size), bottom=min(self.bottom, size))
 
+    def expected(self, subject: Subject) -> str:
+        """Return about how many products it takes at each checkpoint."""
+        size = subject.parameters.size
+        pairs = min(self.top, size) + min(self.bottom, size)
+        number = PER_PAIR * pairs + self.probes * min(self.lanczos_steps, size) + FIRST_PROBES
+        times = f" for each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
+        return f"about {number:,} products{times}, more where pairs or trace converge slowly"
+
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and what is in the file of the preconditioner."""
         path = Path(self.precondition)
@@ -115,6 +126,8 @@ class Spectrum(Diagnostic[SpectrumResult]):
         layers = layer_slices(subject)
         slices = [(first, last) for _, first, last in layers]
         pairs, measure, traces, limit = self._solved(operator, slices, start)
+        if self.operator == "hessian" and self.precondition == NONE and not self.weight_decay:
+            hand_on(subject, pairs, seed=self.seed, tolerance=self.tolerance)
         found = self._sampled(subject, curvature, pairs, traces)
         gradient = curvature.gradient(subject)
         loss = curvature.loss(subject, subject.point.theta)

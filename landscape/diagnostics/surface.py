@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from landscape.answer import Result
@@ -28,7 +29,7 @@ class Surface(Diagnostic[SurfaceResult]):
     budgeted: ClassVar[bool] = False
     needs: ClassVar[Needs] = Needs(checkpoints=(1, None), each=False)
     presets: ClassVar = {
-        "quick": {"points": 15, "samples": 500},
+        "quick": {"points": 21, "samples": 500},
         "standard": {},
         "full": {"points": 51},
     }
@@ -90,9 +91,24 @@ class Surface(Diagnostic[SurfaceResult]):
             )
 
     def fitted(self, subject: Subject) -> Self:
-        """Return the question about the run as a whole where there are many checkpoints."""
-        run = len(subject.checkpoints) >= RUN and self.directions == "random"
-        return replace(self, directions="trajectory") if run else self
+        """Return the question about all checkpoints at once where there are many of them.
+
+        Three from several folders span a plane; more, or those of one run, are seen along it.
+        """
+        count = len(subject.checkpoints)
+        if count < RUN or self.directions != "random" or self.dimensions == 1:
+            return self
+        folders = {Path(one.path).parent for one in subject.checkpoints if one.path is not None}
+        plane = count == RUN and len(folders) > 1
+        return replace(self, directions="checkpoints" if plane else "trajectory")
+
+    def expected(self, subject: Subject) -> str:
+        """Return at how many points the loss is evaluated."""
+        apart = self.directions in ("random", "eigenvectors", "gradient")
+        sheets = len(subject.checkpoints) if apart else 1
+        lines = self.points if self.dimensions == 2 else self.draws
+        told = f"on {self.samples:,} samples" if self.samples else "on all samples"
+        return f"the loss at {sheets * lines * self.points:,} points, {told}"
 
     @property
     def _policy(self) -> Statistics:

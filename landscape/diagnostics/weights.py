@@ -15,7 +15,7 @@ from landscape.base import Diagnostic, Needs, Question
 from landscape.estimate import Estimate, Status
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.linalg.norm import spectral_norm
-from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint, refuse_packed
 from landscape.subject.files.fingerprint import memory
 from landscape.subject.files.names import stripped
 from landscape.subject.subject import Subject
@@ -146,6 +146,8 @@ class Weights(Diagnostic[WeightsResult]):
         """Return the weights of the last checkpoint. Needs no model and no data."""
         last = subject.checkpoint
         several = len(subject.checkpoints) > 1
+        for one in subject.checkpoints:
+            refuse_packed(one.tensors, one.path or one.label)
         reference = _numbers(subject.checkpoints[0]) if several else {}
         numbers = _numbers(last)
         generator = torch.Generator().manual_seed(self.seed)

@@ -84,6 +84,8 @@ def _moved(result: NtkResult) -> Finding | None:
 
 
 def _floor(result: NtkResult) -> Finding | None:
+    if result.partial:
+        return None
     below = 1 - result.rank / len(result.eigenvalues)
     if below < BELOW:
         return None

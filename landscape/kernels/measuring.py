@@ -13,25 +13,36 @@ from torch import Tensor
 from landscape.errors import SettingError
 from landscape.estimate import Estimate, Status
 from landscape.kernels import alignment as aligned
+from landscape.kernels.by_products import found_by_products, trace_of
 from landscape.kernels.decomposition import Decomposition, decomposition
 from landscape.kernels.dynamics import Dynamics, dual_modes, dynamics_of
 from landscape.kernels.influence import suspects
 from landscape.kernels.prediction import Prediction, prediction
 from landscape.kernels.regression import fitted, ridge_path
-from landscape.kernels.result import Change, LayerShare, NtkResult, OutputAlignment, Regression
+from landscape.kernels.result import (
+    Change,
+    LayerAlignment,
+    LayerShare,
+    NtkResult,
+    OutputAlignment,
+    Regression,
+)
 from landscape.kernels.targets import UNKNOWN, Targets, targets_of
 from landscape.linalg.probes import rademacher
-from landscape.signals.intervals import over_samples, share
+from landscape.signals.intervals import share
 from landscape.signals.samples import rows_of
 from landscape.subject.batch import Batch
 from landscape.subject.batches import Batches
 from landscape.subject.subject import Subject
-from landscape.tangent.kernel import Kernel, cross_kernel, kernel, probe
+from landscape.tangent.calling import outputs_of
+from landscape.tangent.kernel import Diagonal, Kernel, cross_kernel, fits, kernel, layers_of
 from landscape.tangent.plan import KernelPlan, plan
 from landscape.tangent.tiles import Kind
 
 PLANNED = "only the plan was asked for"
 MANY = 20  # outputs, up to which each has an alignment of its own
+NOT_FORMED = "the kernel was not formed"
+FORMLESS = "The full kernel does not fit the memory: its largest eigenvalues are by products."
 INSIDE = "the loss is computed inside the model"
 
 
@@ -40,12 +51,14 @@ class Asked:
     """The settings of a question.
 
     Args:
-        kind: Full, trace, classes or sketch.
+        kind: Full, trace, classes, sketch or products.
         samples: At most so many.
         probes: Directions of a sketch.
         ridge: Over the mean eigenvalue; 0: the one with the least leave-one-out error.
         rate: Whether the largest stable learning rate is wanted.
         seed: Of directions and start vectors.
+        top: Eigenvalues that are found where the kernel is not formed.
+        memory_bytes: For factors, tiles and the kernel; None: a share of what is free.
     """
 
     kind: str
@@ -54,6 +67,8 @@ class Asked:
     ridge: float
     rate: bool
     seed: int
+    top: int
+    memory_bytes: int | None
 
     @property
     def tiled(self) -> Kind:
@@ -64,10 +79,10 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """An answer, and the kernel that a later checkpoint is compared to."""
+    """An answer, and the kernel that a later checkpoint is compared to, if it was formed."""
 
     answer: NtkResult
-    kernel: np.ndarray
+    kernel: np.ndarray | None
 
 
 def chosen(subject: Subject, data: Batches | None, most: int) -> list[Batch]:
@@ -95,8 +110,7 @@ def planned(subject: Subject, asked: Asked) -> NtkResult:
     """Return the plan of a kernel, with every number of the kernel itself left open."""
     batches = chosen(subject, subject.batches, asked.samples)
     samples = sum(one.samples for one in batches)
-    directions = asked.probes if asked.kind == "sketch" else None
-    made = plan(subject, batches[0], samples=samples, kind=asked.tiled, outputs=directions)
+    made = _planned(subject, batches, asked, samples, _directions(subject, batches, asked))
     nothing = missing(PLANNED)
     return NtkResult(
         status=Status.SKIPPED,
@@ -108,6 +122,8 @@ def planned(subject: Subject, asked: Asked) -> NtkResult:
         outputs=made.outputs,
         parameters=subject.parameters.size,
         eigenvalues=np.zeros(0),
+        residuals=None,
+        density=None,
         floor=0.0,
         trace=nothing,
         condition=nothing,
@@ -118,6 +134,7 @@ def planned(subject: Subject, asked: Asked) -> NtkResult:
         participation=nothing,
         entropy_rank=0.0,
         by_output=(),
+        by_layer=(),
         power=None,
         layers=(),
         dynamics=None,
@@ -147,6 +164,8 @@ def measured(
     """
     batches = chosen(subject, subject.batches, asked.samples)
     samples = sum(one.samples for one in batches)
+    if _too_large(subject, batches, asked, samples):
+        return Measured(answer=_by_products(subject, batches, asked, samples), kernel=None)
     targets = targets_of(subject, batches, curved=asked.kind == "full" and _separable(subject))
     found, made = _kernel(subject, batches, asked, samples)
     outputs = made.outputs
@@ -168,8 +187,10 @@ def measured(
         outputs=outputs,
         parameters=subject.parameters.size,
         eigenvalues=modes.values,
+        residuals=None,
+        density=None,
         floor=modes.floor,
-        trace=_trace(traced),
+        trace=trace_of(np.diagonal(traced)),
         condition=modes.condition,
         alignment=_alignment(traced, targets, centred=False),
         alignment_centred=_alignment(traced, targets, centred=True),
@@ -178,6 +199,7 @@ def measured(
         participation=_participation(traced) if own is modes else _of_modes(modes),
         entropy_rank=modes.entropy_rank,
         by_output=_by_output(whole, traced, targets, asked.kind),
+        by_layer=_by_layer(subject, found, targets),
         power=_power(modes, own, targets, asked.kind),
         layers=_layers(subject, found, asked.probes if asked.kind == "sketch" else 1),
         dynamics=dynamics,
@@ -196,17 +218,110 @@ def measured(
     return Measured(answer=answer, kernel=whole)
 
 
+def _too_large(subject: Subject, batches: list[Batch], asked: Asked, samples: int) -> bool:
+    """Return whether products take the place of the full kernel."""
+    if asked.kind != "full":
+        return asked.kind == "products"
+    outputs = outputs_of(subject, batches[0])
+    return not fits(samples**2, outputs, "full", asked.memory_bytes)
+
+
+def _by_products(subject: Subject, batches: list[Batch], asked: Asked, samples: int) -> NtkResult:
+    """Return the answer for a kernel that is not formed."""
+    found = found_by_products(
+        subject,
+        batches,
+        top=asked.top,
+        probes=asked.probes,
+        seed=asked.seed,
+        memory_bytes=asked.memory_bytes,
+    )
+    targets = targets_of(subject, batches)
+    dynamics, why = _dynamics(subject, batches, targets, None, asked)
+    values, size = found.pairs.top.values, samples * found.outputs
+    floor = float(torch.finfo(subject.dtype).eps) * float(values[0]) * math.sqrt(size)
+    not_formed = missing(NOT_FORMED)
+    power = None
+    if targets.centred is not None:
+        vectors = found.pairs.top.vectors.double().cpu().numpy().T
+        power = aligned.target_power(vectors, targets.centred.reshape(-1, 1))
+    settled = dynamics is None or dynamics.sharpness.status.settled
+    return NtkResult(
+        status=found.pairs.status if settled else Status.BUDGET_SPENT,
+        message=FORMLESS if asked.kind == "full" else "",
+        kind="products",
+        checkpoint=subject.checkpoint.label,
+        step=subject.checkpoint.step,
+        samples=samples,
+        outputs=found.outputs,
+        parameters=subject.parameters.size,
+        eigenvalues=values,
+        residuals=found.pairs.top.residuals,
+        density=found.density,
+        floor=floor,
+        trace=found.trace,
+        condition=found.condition,
+        alignment=not_formed,
+        alignment_centred=not_formed,
+        kernel_file=None,
+        rank=int((values > floor).sum()),
+        participation=found.participation,
+        entropy_rank=math.nan,
+        by_output=(),
+        by_layer=(),
+        power=power,
+        layers=_layers(subject, found.exact),
+        dynamics=dynamics,
+        dynamics_reason=why,
+        regression=None,
+        prediction=None,
+        prediction_reason=NOT_FORMED,
+        change=None,
+        sketch_error=None,
+        plan=(),
+        tiles=0,
+        block=0,
+        agreement=found.exact.agreement if found.exact is not None else math.nan,
+        precision=_named(subject.dtype),
+    )
+
+
 def _kernel(
     subject: Subject, batches: list[Batch], asked: Asked, samples: int
 ) -> tuple[Kernel, KernelPlan]:
     """Return the kernel, and the plan by which it is computed."""
-    combine, directions = None, None
-    if asked.kind == "sketch":
-        _, outputs = probe(subject, batches[0], None)
-        combine, directions = signs(outputs, asked.probes, asked.seed, batches[0]), asked.probes
-    made = plan(subject, batches[0], samples=samples, kind=asked.tiled, outputs=directions)
-    found = kernel(subject, kind=asked.tiled, batches=batches, combine=combine, block=made.block)
+    combine = _directions(subject, batches, asked)
+    made = _planned(subject, batches, asked, samples, combine)
+    found = kernel(
+        subject,
+        kind=asked.tiled,
+        batches=batches,
+        combine=combine,
+        memory_bytes=asked.memory_bytes,
+        block=made.block,
+        by_layer=True,
+    )
     return found, made if combine is None else replace(made, outputs=len(combine))
+
+
+def _planned(
+    subject: Subject, batches: list[Batch], asked: Asked, samples: int, combine: Tensor | None
+) -> KernelPlan:
+    return plan(
+        subject,
+        batches[0],
+        samples=samples,
+        kind=asked.tiled,
+        combine=combine,
+        memory_bytes=asked.memory_bytes,
+    )
+
+
+def _directions(subject: Subject, batches: list[Batch], asked: Asked) -> Tensor | None:
+    """Return the random signs of a sketch (O, R)."""
+    if asked.kind != "sketch":
+        return None
+    return signs(outputs_of(subject, batches[0]), asked.probes, asked.seed, batches[0])
 
 
 def signs(outputs: int, probes: int, seed: int, batch: Batch) -> Tensor:  # (O, R)
@@ -240,14 +355,18 @@ def traced_of(whole: np.ndarray, kind: str, outputs: int) -> np.ndarray:  # (N, 
 
 
 def _dynamics(
-    subject: Subject, batches: list[Batch], targets: Targets, found: Kernel, asked: Asked
+    subject: Subject,
+    batches: list[Batch],
+    targets: Targets,
+    found: Kernel | None,
+    asked: Asked,
 ) -> tuple[Dynamics | None, str]:
     if not asked.rate:
         return None, "it was not asked for"
     if not _separable(subject):
         return None, INSIDE
     modes = None
-    if asked.kind == "full" and targets.roots is not None:
+    if found is not None and asked.kind == "full" and targets.roots is not None:
         modes = dual_modes(found.values, targets.roots, targets.count)
         modes = modes[modes > float(torch.finfo(subject.dtype).eps) * modes[0]]
     return dynamics_of(subject, batches, targets.count, modes, seed=asked.seed), ""
@@ -294,7 +413,7 @@ def _prediction(
         return None, "a sketch has no kernel with held-out samples"
     others = chosen(subject, subject.held_out, asked.samples)
     held = targets_of(subject, others)
-    cross, outputs = cross_kernel(subject, others, batches)
+    cross, outputs = cross_kernel(subject, others, batches, memory_bytes=asked.memory_bytes)
     made = prediction(
         own,
         cross,
@@ -304,13 +423,6 @@ def _prediction(
         held=held,
     )
     return made, "" if made is not None else UNKNOWN
-
-
-def _trace(traced: np.ndarray) -> Estimate:
-    each = over_samples(np.diagonal(traced), "Σ_c ‖∇f_c‖² over samples, Student's t")
-    low, high = (len(traced) * end for end in each.interval)
-    interval = (max(low, 0.0), high)
-    return replace(each, value=float(np.trace(traced)), interval=interval, sampling=interval)
 
 
 def _alignment(traced: np.ndarray, targets: Targets, *, centred: bool) -> Estimate:
@@ -358,9 +470,30 @@ def _power(
     return aligned.target_power(own.vectors, centred)
 
 
-def _layers(subject: Subject, found: Kernel, draws: int) -> tuple[LayerShare, ...]:
+def _by_layer(subject: Subject, found: Kernel, targets: Targets) -> tuple[LayerAlignment, ...]:
+    if targets.values is None:
+        return ()
     sizes = {block.name: block.stop - block.start for block in subject.parameters.blocks}
-    total = found.trace or 1.0
+    total, made = found.trace or 1.0, []
+    for name, names in layers_of(subject).items():
+        if name in found.layers and any(one in found.shares for one in names):
+            one = LayerAlignment(
+                name=name,
+                parameters=sum(sizes[one] for one in names),
+                share=sum(found.shares.get(one, 0.0) for one in names) / total,
+                alignment=aligned.alignment(found.layers[name], targets.values, centred=True),
+            )
+            made.append(one)
+    return tuple(made)
+
+
+def _layers(
+    subject: Subject, found: Kernel | Diagonal | None, draws: int = 1
+) -> tuple[LayerShare, ...]:
+    if found is None:
+        return ()
+    sizes = {block.name: block.stop - block.start for block in subject.parameters.blocks}
+    total = sum(found.shares.values()) or 1.0
     return tuple(
         LayerShare(
             name=name,

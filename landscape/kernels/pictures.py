@@ -5,21 +5,27 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from landscape.figures.kernel import (
     KernelInk,
+    LayerInk,
     PathInk,
     PowerInk,
     draw_kernel,
+    draw_layers,
     draw_path,
     draw_power,
 )
 from landscape.figures.picture import Picture
+from landscape.figures.spectrum import SpectrumInk, draw_spectrum
 from landscape.kernels.tables import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from landscape.kernels.result import NtkResult
+    from landscape.linalg.density import Density
 
 
 def draw_main(axes: Axes, result: NtkResult, *, label: str | None, colour: str | None) -> None:
@@ -37,7 +43,8 @@ def pictures_of(result: NtkResult) -> tuple[Picture, ...]:
     """Return the figures that an answer has."""
     made = list[Picture]()
     if result.power is not None and len(result.power):
-        shares = PowerInk(power=result.power, eigenvalues=result.eigenvalues)
+        trace = result.trace.value if result.partial else float(result.eigenvalues.sum())
+        shares = PowerInk(power=result.power, eigenvalues=result.eigenvalues, trace=trace)
         made.append(
             Picture(
                 name="power",
@@ -61,4 +68,44 @@ def pictures_of(result: NtkResult) -> tuple[Picture, ...]:
                 "leave-one-out error and generalised cross-validation, one eigendecomposition.",
             )
         )
+    if result.by_layer:
+        layers = LayerInk(
+            names=tuple(one.name for one in result.by_layer),
+            share=np.array([one.share for one in result.by_layer]),
+            alignment=np.array([one.alignment.value for one in result.by_layer]),
+            interval=np.array([one.alignment.interval for one in result.by_layer]),
+        )
+        made.append(
+            Picture(
+                name="layers",
+                title="Layers: alignment with the targets, share of the trace",
+                draw=partial(draw_layers, ink=layers),
+                text="Centred alignment of every layer's own trace kernel with the targets, with "
+                "intervals over samples, and its share of the trace.",
+            )
+        )
+    if (density := result.density) is not None:
+        made.append(_density(result, density))
     return tuple(made)
+
+
+def _density(result: NtkResult, density: Density) -> Picture:
+    ink = SpectrumInk(
+        grid=density.grid,
+        value=density.value,
+        lower=density.lower,
+        upper=density.upper,
+        eigenvalues=result.eigenvalues,
+        residuals=result.residuals if result.residuals is not None else np.zeros(0),
+        outliers=0,
+        parameters=result.samples * result.outputs,
+        operator="tangent kernel",
+        settled=density.status.settled,
+    )
+    return Picture(
+        name="density",
+        title="The density of the eigenvalues",
+        draw=partial(draw_spectrum, ink=ink),
+        text=f"All {result.samples * result.outputs:,} eigenvalues of the full kernel by "
+        "stochastic Lanczos quadrature, with a pointwise 95 % band; ticks are eigenvalues found.",
+    )

@@ -15,6 +15,7 @@ from landscape.kernels.dynamics import Dynamics
 from landscape.kernels.influence import Suspect
 from landscape.kernels.prediction import Prediction
 from landscape.kernels.regression import RidgePath
+from landscape.linalg.density import Density
 from landscape.tangent.plan import LayerPlan
 
 if TYPE_CHECKING:
@@ -38,6 +39,23 @@ class OutputAlignment:
     """How far the kernel of one output points at its own targets, centred."""
 
     output: int
+    alignment: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerAlignment:
+    """How far the kernel of one layer points at the targets, centred.
+
+    Args:
+        name: Of the module that owns the parameters.
+        parameters: How many.
+        share: Of the trace.
+        alignment: Of Σ_c K_cc over its parameters alone.
+    """
+
+    name: str
+    parameters: int
+    share: float
     alignment: Estimate
 
 
@@ -82,7 +100,8 @@ class NtkResult(Result):
     """Spectrum, alignment, regression, dynamics and change of the tangent kernel."""
 
     name: ClassVar[str] = "ntk"
-    picture_names: ClassVar[tuple[str, ...]] = ("power", "ridge")
+    picture_names: ClassVar[tuple[str, ...]] = ("power", "ridge", "layers", "density")
+    better: ClassVar = {"regression.accuracy": "higher"}
 
     kind: str
     checkpoint: str
@@ -91,6 +110,8 @@ class NtkResult(Result):
     outputs: int
     parameters: int
     eigenvalues: np.ndarray  # descending, as computed, also below the floor
+    residuals: np.ndarray | None  # ‖Kv − λv‖ where only the largest were found, by products
+    density: Density | None  # of all eigenvalues, where only the largest were found
     floor: float
     trace: Estimate
     condition: Estimate
@@ -101,6 +122,7 @@ class NtkResult(Result):
     participation: Estimate
     entropy_rank: float
     by_output: tuple[OutputAlignment, ...]
+    by_layer: tuple[LayerAlignment, ...]
     power: np.ndarray | None  # of the centred targets in the first k modes
     layers: tuple[LayerShare, ...]
     dynamics: Dynamics | None
@@ -121,8 +143,13 @@ class NtkResult(Result):
         """Return whether this is a plan, and nothing was computed."""
         return not len(self.eigenvalues)
 
+    @property
+    def partial(self) -> bool:
+        """Return whether the kernel was not formed, and only its largest eigenvalues are known."""
+        return self.residuals is not None
+
     def summary(self) -> str:
-        """Return trace, alignment, rank and condition in two lines."""
+        """Return trace, condition, rank and alignment in one line."""
         return tables.summary_of(self)
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
@@ -134,7 +161,7 @@ class NtkResult(Result):
         pictures.draw_main(axes, self, label=label, colour=colour)
 
     def pictures(self) -> tuple[Picture, ...]:
-        """Return the figures beside the main one: target power, ridge path."""
+        """Return the figures beside the main one: target power, ridge path, layers, density."""
         return pictures.pictures_of(self)
 
     def caption(self) -> str:

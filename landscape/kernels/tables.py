@@ -19,11 +19,12 @@ NAMES = {
     "trace": "trace kernel",
     "classes": "kernel of every output",
     "sketch": "sketched trace kernel",
+    "products": "full kernel by its products",
 }
 
 
 def summary_of(result: NtkResult) -> str:
-    """Return what was found in at most two lines."""
+    """Return what was found in one line."""
     what = f"{NAMES[result.kind]} of {result.samples:,} samples, {result.outputs:,} outputs"
     if result.planned:
         cost = sum(layer.operations for layer in result.plan)
@@ -31,10 +32,13 @@ def summary_of(result: NtkResult) -> str:
             f"plan of the {what}: {result.tiles:,} tiles, {cost:.2g} multiplications and additions"
         )
     text = f"{what}: trace {result.trace:.4g}, condition {result.condition:.3g}, "
+    if result.partial:
+        ends = f"{result.eigenvalues[0]:.4g} to {result.eigenvalues[-1]:.4g}"
+        return f"{text}{len(result.eigenvalues):,} largest eigenvalues {ends}"
     text += f"{result.rank:,} of {len(result.eigenvalues):,} eigenvalues above the floor"
     if not math.isfinite(result.alignment_centred.value):
         return text
-    return f"{text}\nalignment with the targets {result.alignment_centred:.3g} (centred)"
+    return f"{text}; alignment with the targets {result.alignment_centred:.3g} (centred)"
 
 
 def headline_of(result: NtkResult) -> tuple[tuple[str, Estimate], ...]:
@@ -56,6 +60,11 @@ def caption_of(result: NtkResult) -> str:
     whole = f"{result.stamp}{NAMES[result.kind].capitalize()} of {result.samples:,} samples"
     if result.planned:
         return f"{whole}: a plan, nothing was computed. Seed {result.seed}"
+    if result.partial:
+        return (
+            f"{whole}, {result.precision}: block Lanczos with true residuals; density by "
+            f"stochastic quadrature. {result.cost.seconds:.1f} s, seed {result.seed}."
+        )
     return (
         f"{whole}, factors of every layer held against autograd (largest relative difference "
         f"{result.agreement:.1e}), {result.precision} tiles, float64 eigenvalues; below the floor "
@@ -72,6 +81,7 @@ def tables_of(result: NtkResult) -> tuple[Table, ...]:
         _modes(result),
         _layers(result),
         _outputs(result),
+        _alignments(result),
         _ridges(result),
         _suspects(result),
         _prediction(result),
@@ -84,12 +94,14 @@ def _numbers(result: NtkResult) -> Table:
     rows: list[tuple[str, object]] = [
         ("trace", result.trace),
         ("largest eigenvalue", float(result.eigenvalues[0])),
-        ("smallest eigenvalue", _smallest(result)),
+        (f"{len(result.eigenvalues)}-th eigenvalue", float(result.eigenvalues[-1]))
+        if result.partial
+        else ("smallest eigenvalue", _smallest(result)),
         ("floor of rounding", result.floor),
         ("condition", result.condition),
-        ("eigenvalues above the floor", result.rank),
+        ("eigenvalues above the floor", f"≥ {result.rank}" if result.partial else result.rank),
         ("participation ratio (Σλ)²/Σλ²", result.participation),
-        ("entropy rank", result.entropy_rank),
+        ("entropy rank", "not known" if result.partial else result.entropy_rank),
         ("alignment, not centred", result.alignment),
         ("alignment, centred", result.alignment_centred),
     ]
@@ -118,7 +130,8 @@ def _smallest(result: NtkResult) -> float | str:
 
 def _modes(result: NtkResult) -> Table:
     """Return eigenvalues with the targets' power in the first k, and how fast they are learned."""
-    total = float(result.eigenvalues.sum()) or 1.0
+    total = result.trace.value if result.partial else float(result.eigenvalues.sum())
+    total = total or 1.0
     moves = result.dynamics
     rows = []
     for k in (k for k in MODES if k <= len(result.eigenvalues)):
@@ -129,6 +142,7 @@ def _modes(result: NtkResult) -> Table:
             (
                 k,
                 value if value > result.floor else f"< {result.floor:.3g}",
+                float(result.residuals[k - 1]) if result.residuals is not None else None,
                 float(result.eigenvalues[:k].sum()) / total,
                 _power_in(result, k),
                 float(moves.modes[k - 1]) if timed and moves is not None else None,
@@ -139,6 +153,7 @@ def _modes(result: NtkResult) -> Table:
     columns = (
         "k",
         "eigenvalue",
+        "residual",
         "share of the trace",
         "share of the targets",
         "Gauss-Newton eigenvalue",
@@ -170,6 +185,12 @@ def _layers(result: NtkResult) -> Table:
 def _outputs(result: NtkResult) -> Table:
     rows = tuple((one.output, one.alignment) for one in result.by_output)
     return Table("Alignment by output, centred", ("output", "alignment"), rows)
+
+
+def _alignments(result: NtkResult) -> Table:
+    columns = ("layer", "size", "share of the trace", "alignment")
+    rows = tuple((o.name, o.parameters, o.share, o.alignment) for o in result.by_layer)
+    return Table("Alignment by layer, centred", columns, rows)
 
 
 def _ridges(result: NtkResult) -> Table:
@@ -268,6 +289,8 @@ def _plan(result: NtkResult) -> Table:
 
 def trust_of(result: NtkResult) -> tuple[tuple[str, str], ...]:
     """Return what the numbers rest on."""
+    if result.residuals is not None:
+        return (*_trust_of_products(result, result.residuals), *_untold(result))
     agreed = "two samples" if result.planned else "every block"
     rows = [
         ("factors against autograd", f"{result.agreement:.1e} at worst, every tensor, {agreed}"),
@@ -287,10 +310,26 @@ def trust_of(result: NtkResult) -> tuple[tuple[str, str], ...]:
     if result.dynamics is not None and result.dynamics.duality is not None:
         gap = f"{result.dynamics.duality:.1e} from the Gauss-Newton products"
         rows.append(("largest mode of the kernel", gap))
-    for name, reason in (
+    return (*rows, *_untold(result))
+
+
+def _trust_of_products(result: NtkResult, residuals: np.ndarray) -> tuple[tuple[str, str], ...]:
+    largest = float(residuals.max()) / (float(result.eigenvalues[0]) or 1.0)
+    rows = [
+        ("products", f"vᵀKv and ‖Jᵀv‖² agree in every one, {result.precision}"),
+        ("residuals of the eigenvalues", f"at most {largest:.1e} of the largest eigenvalue"),
+        ("trace", result.trace.method),
+    ]
+    if math.isfinite(result.agreement):
+        agreed = f"{result.agreement:.1e} at worst, every tensor, every block"
+        rows.append(("factors of the trace against autograd", agreed))
+    return tuple(rows)
+
+
+def _untold(result: NtkResult) -> tuple[tuple[str, str], ...]:
+    """Return why numbers are missing."""
+    reasons = (
         ("learning rate", result.dynamics_reason),
         ("held-out prediction", result.prediction_reason),
-    ):
-        if reason:
-            rows.append((name, f"not told: {reason}"))
-    return tuple(rows)
+    )
+    return tuple((name, f"not told: {reason}") for name, reason in reasons if reason)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from landscape.errors import DataError
+from landscape.lipschitz.epsilon import OwnEpsilon
 from landscape.subject.batch import Batch
 from landscape.subject.graph import read_by
 from landscape.subject.point import Point
@@ -73,7 +74,10 @@ class InputMap:
             leaves[place] = part
         args, kwargs = pytree.tree_unflatten(leaves, self._spec)
         moved = Batch(tuple(args), kwargs, self.batch.targets, self.batch.target_key)
-        outputs = self._subject.network.outputs(self._point, moved, self._subject.criterion)
+        network = self._subject.network
+        own = next((t.dtype for t in network.own.values() if t.is_floating_point()), torch.float32)
+        with OwnEpsilon(own):
+            outputs = network.outputs(self._point, moved, self._subject.criterion)
         read = read_by(self._subject.criterion)(outputs)
         return torch.cat([one.reshape(len(x), -1) for one in read if one.is_floating_point()], 1)
 

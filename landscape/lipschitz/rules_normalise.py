@@ -66,8 +66,8 @@ def _by_entries(walk: Walk, call: Call, value: Any, count: int, *, centred: bool
     shape = value.shape
     size = math.prod(shape[-count:])
     epsilon = call["eps"]
-    if epsilon is None:
-        epsilon = torch.finfo(torch.float32).eps
+    if epsilon is None:  # of the type that it computes in, which `own_epsilon` keeps elsewhere
+        epsilon = torch.finfo(call.node.meta["val"].dtype).eps
     spread = _least_spread(walk, value, size, centred=centred) if count == 1 else 0.0
     if epsilon + spread == 0:
         raise NoRuleError("it divides by zero where entries are equal")

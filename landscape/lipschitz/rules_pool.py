@@ -72,7 +72,8 @@ def _each(numbers: Any, rank: int) -> tuple[int, ...]:
 def one_of_many(walk: Walk, call: Call) -> Any:
     """1: each result follows its own group of entries, no faster than the group."""
     value = call["self"]
-    if call.name in ("linalg_vector_norm", "norm") and float(call["ord"] or call["p"] or 2) < 2:
+    orders = [one for one in (call["ord"], call["p"]) if one is not None]
+    if call.name in ("linalg_vector_norm", "norm") and orders and float(orders[0]) < 2:
         raise NoRuleError("a norm that is steeper than the Euclidean one")
     if not isinstance(value, Value) or call["other"] is not None:
         raise NoRuleError

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 SPAN, POINTS = 40.0, 40_001  # of the grid on which extremal slopes are looked for
 ZOOMS = 6
+SMOOTH = 16.0  # of softplus's threshold t: its jump there is e⁻ᵗ, below the rounding of float32
 SAFETY = 1e-9  # added outwards to slopes that were found on a grid
 
 Arguments = Callable[[str], Any]
@@ -106,7 +107,6 @@ _FIXED: Mapping[str, Slopes] = {
     "hardswish": Slopes(-0.5, 1.5),
     "selu": Slopes(0.0, _SELU_SCALE * _SELU_ALPHA * (1 + 1e-15)),
     "celu": Slopes(0.0, 1.0),
-    "softplus": Slopes(0.0, 1.0),
     "log_sigmoid": Slopes(0.0, 1.0),
     "softsign": Slopes(0.0, 1.0, 1.0),
     "tanhshrink": Slopes(0.0, 1.0),
@@ -134,9 +134,16 @@ def _elu(argument: Arguments) -> Slopes | None:
     return Slopes(0.0, scale * max(1.0, alpha * inner))
 
 
+def _softplus(argument: Arguments) -> Slopes | None:
+    """None where the threshold, from which it is x itself, cuts off so soon that it jumps."""
+    threshold = argument("threshold")
+    return Slopes(0.0, 1.0) if threshold is None or float(threshold) >= SMOOTH else None
+
+
 _SETTABLE: Mapping[str, Callable[[Arguments], Slopes | None]] = {
     "leaky_relu": _leaky,
     "elu": _elu,
+    "softplus": _softplus,
 }
 
 

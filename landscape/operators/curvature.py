@@ -80,12 +80,12 @@ class CurvatureOperator(LinearOperator):
             self.device,
             self.local,
             micro_batches,
-            exact=self._exact,
+            exact=self.exact,
             product=self._product,
             block=block,
         )
 
-    def _exact(self, batch: Batch) -> Local:
+    def exact(self, batch: Batch) -> Local:
         """Return the share of a micro-batch in float64."""
         exact = self.in_precision(torch.float64)
         return exact.local(batch.to(self.device, torch.float64))

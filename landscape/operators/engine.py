@@ -188,7 +188,9 @@ class Engine:
             "the derivative of this network that is needed does not exist in PyTorch",
             where=f"--product {self.product}",
             why="; ".join(f"{way}: {reason}" for way, reason in trial.reasons.items()),
-            hint="use --product auto or differences, or replace the operation that is named",
+            hint="replace the operation that is named, or take differences: --product differences"
+            if self.product == "auto"
+            else "use --product auto or differences, or replace the operation that is named",
         ) from error
 
     def _set_up(self, place: int, batch: Batch, rows: Tensor, way: str) -> Tensor:

@@ -11,20 +11,21 @@ import torch
 
 from landscape.encode import encode, write_atomically
 from landscape.pruning.mask import Mask
-from landscape.subject.files.mask import FORMAT, read_mask
+from landscape.subject.files.mask import FORMAT, digest, read_mask
 
 
 def save(mask: Mask, path: str | Path) -> None:
     """Write a mask atomically.
 
     Each tensor is its bits in C order, eight to a byte, the first in the highest; shapes and
-    provenance stand in the metadata as JSON.
+    provenance stand in the metadata as JSON, and a hash of the bits, which safetensors lacks.
     """
     packed = {n: torch.from_numpy(np.packbits(kept.numpy())) for n, kept in mask.kept.items()}
     metadata = {
         "format": FORMAT,
         "shapes": json.dumps({name: list(kept.shape) for name, kept in mask.kept.items()}),
         "provenance": json.dumps(encode(dict(mask.provenance))),
+        "sha256": digest(packed),
     }
     write_atomically(Path(path), safetensors.torch.save(packed, metadata))
 

@@ -14,6 +14,7 @@ from landscape.errors import InputError
 from landscape.progress import task
 from landscape.recorder.journal import SCHEMA
 from landscape.recorder.shape import ARRAYS, well_formed
+from landscape.subject.files.sniff import did_you_mean
 
 Record = dict[str, Any]
 
@@ -105,6 +106,10 @@ class Follower:
                 stream.seek(self._offset + len(self._rest))
                 while chunk := stream.read(CHUNK):
                     self._take(chunk)
+        except FileNotFoundError as error:
+            raise InputError(
+                "no such file", where=str(self.path), hint=did_you_mean(self.path)
+            ) from error
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be read: {error.strerror}",

@@ -148,10 +148,10 @@ def _spectral(result: GradientsResult) -> Finding | None:
         return None
     return Finding(
         severity="notable",
-        sentence=f"Steps with equal singular values (Muon) are favoured in {len(wins)} of "
-        f"{len(judged)} layers.",
+        sentence=f"In {len(wins)} of {len(judged)} layers one step with equal singular values "
+        "(Muon's) would lower the loss more than one along the gradient.",
         evidence="There the nuclear rank of the gradient exceeds the stable rank of the inputs.",
-        advice="Try Muon on the hidden matrices; the test is of one step, not of a training.",
+        advice="It is a statement about one step on these data, not about a whole training.",
     )
 
 

@@ -84,10 +84,10 @@ def _samples(result: GradientsResult, found: PerSample) -> Picture:
     )
     return Picture(
         name="samples",
-        title="Lengths of the gradients of single samples",
+        title="Norms of the per-sample gradients",
         draw=partial(draw_lengths, ink=ink),
         text=f"{found.samples:,} samples at {result.checkpoint}; band: 95 % at all lengths at once "
-        "(Kolmogorov); dashed: thresholds to which every sample's gradient might be clipped.",
+        "(Kolmogorov); dashed: thresholds at which every sample's gradient could be clipped.",
     )
 
 
@@ -130,7 +130,7 @@ def _series(series: Sequence[GradientsResult]) -> Picture:
         title="Gradient, noise and smoothness over the checkpoints",
         draw=partial(draw_profile, ink=ink),
         text=f"{len(series)} checkpoints; bands: intervals for other samples (noise scale tr Σ / "
-        "‖g‖²); hollow: lower bounds, as smoothness is, the largest over a few steps.",
+        "‖g‖²); arrows: bounds. Smoothness is one: the largest over a few steps.",
     )
 
 
@@ -143,7 +143,8 @@ def trace(name: str, numbers: Sequence[Estimate | None]) -> Trace:
         for one in numbers
     ]
     value, lower, upper = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    bound = np.array([one is not None and "bound" in one.kind for one in numbers])
+    sides = {"lower_bound": 1, "upper_bound": -1}
+    bound = np.array([0 if one is None else sides.get(one.kind, 0) for one in numbers])
     return Trace(name=name, value=value, lower=lower, upper=upper, bound=bound)
 
 

@@ -39,6 +39,7 @@ class GradientsResult(Result):
 
     name: ClassVar[str] = "gradients"
     version: ClassVar[int] = 2
+    better: ClassVar = {"loss": "lower"}
     picture_names: ClassVar[tuple[str, ...]] = ("signals", "samples", "jacobian", "series")
 
     checkpoint: str
@@ -67,7 +68,8 @@ class GradientsResult(Result):
     def summary(self) -> str:
         """Return the answer in one line."""
         step = f", last step {self.update_norm}" if self.update_norm else ""
-        noise = f", noise scale {self.noise_scale:.3g}" if self.noise is not None else ""
+        told = self.noise is not None and self.noise_scale.value > 0
+        noise = f", noise scale {self.noise_scale:.3g}" if told else ""
         return (
             f"{self.checkpoint}: loss {self.loss}, gradient norm {self.total_norm}, weight norm "
             f"{self.weight_norm}{step}{noise}"
@@ -79,7 +81,7 @@ class GradientsResult(Result):
         found.append(("weight norm", self.weight_norm))
         if self.update_norm is not None:
             found.append(("last step", self.update_norm))
-        if self.noise is not None:
+        if self.noise is not None and self.noise_scale.value > 0:  # "at least 0" says nothing
             found.append(("noise scale", self.noise_scale))
         return tuple(found)
 

@@ -18,7 +18,7 @@ def tables_of(result: GradientsResult) -> tuple[Table, ...]:
     """Return norms per tensor, then what else was measured; empty ones are left out."""
     found = (
         _norms(result),
-        Table("Gradient and noise", ("number", "value"), tuple(_numbers(result))),
+        Table("Gradient and noise", ("quantity", "value"), tuple(_numbers(result))),
         _signals(result),
         _jacobian(result),
         _conditioning(result),
@@ -34,7 +34,7 @@ def trust_of(result: GradientsResult) -> tuple[tuple[str, str], ...]:
     if result.signals:
         rows.append(("signals", f"{result.signals[0].forward.samples:,} samples, eval mode"))
     if (found := result.per_sample) is not None:
-        rows.append(("gradients of single samples", f"{found.samples:,}, {found.way}"))
+        rows.append(("per-sample gradients", f"{found.samples:,}, {found.way}"))
     return (*rows, *((f"left out: {one.part}", one.reason) for one in result.left_out))
 
 
@@ -70,7 +70,7 @@ def _numbers(result: GradientsResult) -> list[Row]:
             rows += [
                 ("noise scale with curvature tr HΣ / gᵀHg", noise.curvature),
                 ("curvature along the gradient", noise.along),
-                ("batch size where noise and gradient weigh alike", noise.batch_size),
+                ("batch size at which noise and gradient are equal", noise.batch_size),
             ]
     if (found := result.per_sample) is not None:
         rows += [(f"‖gᵢ‖, quantile {q}", value) for q, value in found.quantiles.items()]
@@ -107,7 +107,7 @@ def _signals(result: GradientsResult) -> Table:
 
 def _jacobian(result: GradientsResult) -> Table:
     found = result.jacobian
-    columns = ("layer", "outputs", "mean s²", "largest s", "median s", "s_max / s_min", "max |s−1|")
+    columns = ("layer", "outputs", "mean s²", "max s", "median s", "s_max / s_min", "max |s−1|")
     rows = tuple(
         (
             one.name,
@@ -130,11 +130,11 @@ def _conditioning(result: GradientsResult) -> Table:
         "width",
         "inputs: λ_max/λ_min",
         "stable rank",
-        "mean's share",
+        "share of the mean",
         "signals: λ_max/λ_min",
         "stable rank of δ",
         "nuclear rank of G",
-        "spectral step",
+        "spectral step (Muon)",
     )
     words = {None: "undecided", True: "favoured", False: "not favoured"}
     rows = tuple(
@@ -162,8 +162,8 @@ def _clipping(result: GradientsResult) -> Table:
         (one.threshold, one.origin, one.fraction, one.cosine, one.ratio)
         for one in (found.clipped if found is not None else ())
     )
-    columns = ("threshold C", "which is", "clipped", "cosine with g", "length / ‖g‖")
-    return Table("Clipping the gradients of single samples", columns, rows)
+    columns = ("threshold C", "chosen as", "share clipped", "cosine with g", "norm / ‖g‖")
+    return Table("Clipping per-sample gradients", columns, rows)
 
 
 def _steps(result: GradientsResult) -> Table:

@@ -19,7 +19,17 @@ APART = 1.0  # decades between the layers' largest eigenvalues
 
 def findings_of(result: SpectrumResult) -> tuple[Finding, ...]:
     """Return the findings, in the order in which they are looked for."""
-    looks = (_unsettled, _edge, _kind, _outlying, _aligned, _unlike, _few_groups, _disagreement)
+    looks = (
+        _unsettled,
+        _zero,
+        _edge,
+        _kind,
+        _outlying,
+        _aligned,
+        _unlike,
+        _few_groups,
+        _disagreement,
+    )
     return tuple(found for look in looks if (found := look(result)) is not None)
 
 
@@ -33,6 +43,28 @@ def _unsettled(result: SpectrumResult) -> Finding | None:
         evidence=f"{unsettled} of {len(result.pairs)} pairs unconverged; "
         f"complete: {result.complete}.",
         advice="Raise max_products, or ask for fewer eigenvalues.",
+    )
+
+
+def _zero(result: SpectrumResult) -> Finding | None:
+    ends = (*result.eigenvalues.top, *result.eigenvalues.bottom)
+    if not ends or any(one.value for one in (*ends, result.trace)):
+        return None
+    slope = result.gradient_norm
+    if not slope.value:
+        why = "The gradient is 0 as well."
+        advice = "Look for outputs that are saturated, detached or computed without gradients."
+    else:
+        why = f"The gradient is not, {slope}: network and loss are straight lines between kinks."
+        advice = (
+            "--operator empirical-fisher is of first derivatives alone; --operator gauss-newton "
+            "shows whether the loss bends in the outputs."
+        )
+    return Finding(
+        severity="warning",
+        sentence=f"{result.checkpoint}: the curvature is zero, every eigenvalue and the trace.",
+        evidence=why,
+        advice=advice,
     )
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from landscape.errors import DataError, out_of_memory
 from landscape.operators.curvature import CurvatureOperator
-from landscape.operators.local import Local, one_by_one
+from landscape.operators.engine import DIFFERENCE
+from landscape.operators.local import one_by_one
 from landscape.spectra.curvature import Curvature
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products
@@ -95,14 +96,21 @@ def _sums(subject: Subject, term: CurvatureOperator, rows: Tensor) -> np.ndarray
     sums = []
     with subject.undisturbed(0), differentiable_attention():
         for group in data_groups(term.source(), _number(subject)):
-            parts = [(_products(term.local(batch), rows).double() * rows).sum(1) for batch in group]
+            parts = [(_products(term, batch, rows).double() * rows).sum(1) for batch in group]
             sums.append(torch.stack(parts).sum(0).cpu().numpy())
     count_products(len(rows))
     return np.stack(sums)
 
 
-def _products(local: Local, rows: Tensor) -> Tensor:
-    """Return the products of one batch by reverse mode, or by forward mode where there is none."""
+def _products(term: CurvatureOperator, batch: Batch, rows: Tensor) -> Tensor:
+    """Return the products of one batch by reverse mode, or by forward mode where there is none.
+
+    By differences where the subject asks for them.
+    """
+    if term.subject.product == "differences":
+        exact = term.exact(batch)
+        return torch.stack([exact.difference(row.double(), DIFFERENCE)[0] for row in rows])
+    local = term.local(batch)
     try:
         return local.graph()(rows)
     except (RuntimeError, NotImplementedError, DataError) as error:

@@ -48,6 +48,7 @@ class SpectrumResult(Result):
     name: ClassVar[str] = "spectrum"
     picture_names: ClassVar[tuple[str, ...]] = ("series", "layers")
     version: ClassVar[int] = 4
+    better: ClassVar = {"loss": "lower"}  # flat is not better in itself
 
     operator: str
     precondition: str

@@ -20,7 +20,7 @@ from landscape.subject.batch import Batch
 from landscape.subject.batches import Batches, dealt
 from landscape.subject.counting import Counted, count_items, counted
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
-from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint, refuse_integers
 from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.files.names import match_names
 from landscape.subject.losses import Loss, ModelLoss, choose_loss
@@ -121,6 +121,12 @@ class Subject:
         self._loss = attach_loss(loss)
         self._data = attach_data(data)
         self._batching = (max_samples, seed)
+        if learning_rate is not None and not 0 < learning_rate < math.inf:
+            raise SettingError(
+                f"a learning rate must be above 0 and finite, got {learning_rate}",
+                where="Subject.learning_rate",
+                hint="leave it out to take that of the checkpoint, where it holds one",
+            )
         self.learning_rate = learning_rate
         self.product: Product = product
         self.batch_size = batch_size
@@ -500,16 +506,20 @@ class Subject:
     def _map(self, checkpoint: Checkpoint) -> Mapping[str, str]:
         if self._network is None:
             return {}
+        where = checkpoint.path or checkpoint.label
         match = match_names(
             {name: tuple(t.shape) for name, t in checkpoint.tensors.items()},
             self._network.saved_shapes(),
             required=self._network.parameter_names,
             aliases=self._network.aliases,
-            where=checkpoint.path or checkpoint.label,
+            where=where,
         )
         for text in match.notes:
             self.note(text)
-        return {name: match.mapping[name] for name in self._network.own if name in match.mapping}
+        mapping = match.mapping
+        weights = {n: checkpoint.tensors[mapping[n]] for n in self._network.parameter_names}
+        refuse_integers(weights, self._network.own, where)
+        return {name: mapping[name] for name in self._network.own if name in mapping}
 
     def _prune(self) -> None:
         """Set what a mask of pruning takes out to zero in every checkpoint, and say so."""

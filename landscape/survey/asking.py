@@ -1,29 +1,26 @@
-"""Many questions about one subject, under one plan: finished answers are kept, a failed one too."""
+"""Asking what is planned: finished answers are kept, a failed section does not lose the others."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from torch import nn
 
+from landscape import budget, progress
 from landscape.answer import Cost
-from landscape.base import Diagnostic
-from landscape.diagnostics import DIAGNOSTICS
-from landscape.errors import (
-    InputError,
-    LandscapeError,
-    NumericalError,
-    SettingError,
-    out_of_memory,
-)
+from landscape.connectivity.result import ConnectResult
+from landscape.errors import InputError, LandscapeError, NumericalError, out_of_memory
 from landscape.reports.report import Failure, Report, Section, Skipped
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
+from landscape.survey.agreement import agreements_of
+from landscape.survey.plan import DATA, Plan, Planned, Preset, plan_of
 
-Preset = Literal["quick", "standard", "full"]
+TRAINED = "checkpoints of trained networks"
 
 
 def report(
@@ -33,6 +30,8 @@ def report(
     loss: Any = "auto",
     preset: Preset = "standard",
     seed: int = 0,
+    train: str = "",
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
     **attaching: Any,
 ) -> Report:
     """Return every section that the inputs allow, bound into one report.
@@ -44,13 +43,16 @@ def report(
         loss: What `Subject` takes.
         preset: How much to spend: quick, standard or full.
         seed: Of every random draw.
+        train: Spec of a training function, `file.py:train`, which unlocks lottery tickets; `plain`
+            for plain training by the settings of that section.
+        settings: Settings by diagnostic, in place of the preset's.
         attaching: Further arguments of `Subject`.
 
     Raises:
         InputError: Something given cannot be used; nothing was computed then.
     """
     subject = Subject(model, loss, data, checkpoints, seed=seed, **attaching)
-    return survey(subject, preset=preset, seed=seed)
+    return survey(subject, preset=preset, seed=seed, train=train, settings=settings)
 
 
 def survey(
@@ -59,64 +61,96 @@ def survey(
     preset: Preset = "standard",
     seed: int = 0,
     settings: Mapping[str, Mapping[str, Any]] | None = None,
-    command: str | None = None,
+    train: str = "",
+    tell: Callable[[Plan], object] | None = None,
 ) -> Report:
-    """Ask every diagnostic that a subject allows.
+    """Ask every diagnostic that a subject allows, one after another.
 
     Args:
         subject: What is studied.
         preset: How much to spend.
         seed: Of every random draw.
         settings: Settings by diagnostic, in place of the preset's.
-        command: The command line, for the report's last chapter.
+        train: Spec of a training function, or `plain`; empty: what trains networks is skipped.
+        tell: Is told the plan before anything is computed.
 
-    An answer that is in the subject's memory is not computed again, so that an interrupted survey
-    goes on where it was.
+    A budget in force is shared by the plan's weights. An answer that is in the subject's memory is
+    not computed again, so that an interrupted survey goes on where it was.
     """
-    asked = [kind for kind in DIAGNOSTICS if kind.surveyed]
-    questions = [_question(kind, preset, seed, settings or {}) for kind in asked]
     subject, broken = _with_usable_data(subject)
-    sections: list[Section] = []
-    skipped: list[Skipped] = []
-    failures: list[Failure] = []
-    for question in questions:
-        name = question.name
-        if broken is not None and question.needs.data:
-            failures.append(Failure(section=name, error=broken.to_json()))
-        elif (missing := question.needs.missing(subject)) is not None:
-            skipped.append(Skipped(section=name, reason=missing[0], unlock=missing[1]))
-        else:
-            try:
-                result = question.fitted(subject).run(subject)
-            except Exception as error:  # a failed section must not lose the others
-                failures.append(Failure(section=name, error=_described(error)))
-            else:
-                sections.append(Section(name=name, question=question.question, result=result))
+    plan = plan_of(subject, preset=preset, seed=seed, settings=settings, train=train)
+    found = _Found(skipped=list(plan.skipped))
+    if broken is not None:
+        found.lose(broken)
+    if tell is not None:
+        tell(plan)
+    with progress.task("sections", len(plan.asked)) as task:
+        for planned in plan.asked:
+            with budget.shared(plan.parts(planned)):
+                _ask(planned, subject, found)
+            task.advance()
+    found.require_an_answer()
+    place = {one.name: number for number, one in enumerate(plan.sections)}
     return Report(
-        sections=tuple(sections),
-        skipped=tuple(skipped),
-        failures=tuple(failures),
-        settings={"preset": preset},
+        sections=tuple(found.sections),
+        skipped=tuple(sorted(found.skipped, key=lambda one: place[one.section])),
+        failures=tuple(sorted(found.failures, key=lambda one: place[one.section])),
+        agreements=agreements_of(found.sections),
+        settings={"preset": preset, **({"train": train} if train else {})},
         seed=seed,
-        cost=Cost.total([section.result.cost for section in sections]),
-        provenance={**subject.provenance(), "date": _today(), "command": command},
+        cost=Cost.total([section.result.cost for section in found.sections]),
+        provenance={**subject.provenance(), "date": _today()},
     )
 
 
-def _question(
-    kind: type[Diagnostic[Any]],
-    preset: str,
-    seed: int,
-    settings: Mapping[str, Mapping[str, Any]],
-) -> Diagnostic[Any]:
-    if preset not in get_args(Preset):
-        raise SettingError(
-            f"there is no preset {preset!r}",
-            where="report",
-            why=f"presets are {', '.join(get_args(Preset))}",
-            hint="the default is standard",
-        )
-    return kind.preset(preset, seed=seed, **settings.get(kind.name, {}))
+@dataclass
+class _Found:
+    """What became of the sections so far."""
+
+    skipped: list[Skipped]
+    sections: list[Section] = field(default_factory=list[Section])
+    failures: list[Failure] = field(default_factory=list[Failure])
+    refusals: list[InputError] = field(default_factory=list[InputError])
+
+    def lose(self, error: LandscapeError) -> None:
+        """Take what is skipped for want of data that cannot be used as failed."""
+        lost = [one for one in self.skipped if one.unlock == DATA]
+        self.skipped = [one for one in self.skipped if one.unlock != DATA]
+        self.failures = [Failure(section=one.section, error=error.to_json()) for one in lost]
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Take a section as failed."""
+        if isinstance(error, InputError):
+            self.refusals.append(error)
+        self.failures.append(Failure(section=name, error=_described(error)))
+
+    def require_an_answer(self) -> None:
+        """Refuse inputs of which no section but that of the weights could make anything.
+
+        Raises:
+            InputError: As the first section said.
+        """
+        if self.refusals and all(one.question == "weights" for one in self.sections):
+            raise self.refusals[0]
+
+
+def _ask(planned: Planned, subject: Subject, found: _Found) -> None:
+    """Answer one section, or say why not."""
+    name, question = planned.name, planned.question
+    if question.needs.data and (limit := budget.reached()) is not None:
+        reason = f"{limit} was spent before it"
+        found.skipped.append(Skipped(section=name, reason=reason, unlock="a larger --budget"))
+        return
+    try:
+        part = question.part(subject)
+        result = question.fitted(part).run(part)
+    except Exception as error:  # a failed section must not lose the others
+        found.fail(name, error)
+        return
+    if isinstance(result, ConnectResult) and result.declined:
+        found.skipped.append(Skipped(section=name, reason=result.declined, unlock=TRAINED))
+        return
+    found.sections.append(Section(name=name, question=question.question, result=result))
 
 
 def _with_usable_data(subject: Subject) -> tuple[Subject, NumericalError | None]:
@@ -140,8 +174,6 @@ def _with_usable_data(subject: Subject) -> tuple[Subject, NumericalError | None]
 
 
 def _described(error: Exception) -> dict[str, Any]:
-    if isinstance(error, InputError):
-        raise error
     if isinstance(error, LandscapeError):
         return error.to_json()
     if (resources := out_of_memory(error)) is not None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,9 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from landscape.tangent.factors import Factors, Flat, Lookup, Outer
+from landscape.tangent.factors import Factors, Flat, Lookup, Outer, condensed
 
-Finish = Callable[[Tensor], Factors]  # of D (O, *shape of the output)
+UNBATCHED = re.compile(r"vmap|functorch|batching rule|storage|data pointer", re.IGNORECASE)
+
+Finish = Callable[[Tensor], Factors]  # of D (n, O, *shape of the output without n)
 
 
 @dataclass
@@ -25,6 +29,7 @@ class Use:
     finish: Finish
     watched: Tensor  # what came in, and must not be written to
     version: int
+    rows: bool  # whether every row is treated alike, so that samples may be several rows each
 
 
 @dataclass
@@ -32,7 +37,7 @@ class Capture(TorchFunctionMode):
     """Inside it, every use of a parameter by an operation that has factors is written down.
 
     Args:
-        parameters: Tensors of the network by name; they are told by identity.
+        parameters: Tensors of the network by name, with gradients; they are told by identity.
     """
 
     parameters: Mapping[str, Tensor]
@@ -59,9 +64,11 @@ class Capture(TorchFunctionMode):
         if not own:
             return output
         if not output.requires_grad:
-            output = output.detach().requires_grad_()
-        entered = args[0] if args else kwargs["input"]
-        self.uses += [Use(n, output, f, entered, entered._version) for n, f in own]
+            return output  # by torch.no_grad: autograd does not see it either
+        called = func.__name__
+        entered = kwargs["input"] if not args else args[1 if called == "addmm" else 0]
+        version, rows = entered._version, called in ROWS
+        self.uses += [Use(name, output, f, entered, version, rows) for name, f in own]
         return output.clone()  # may be written to
 
     @property
@@ -70,37 +77,77 @@ class Capture(TorchFunctionMode):
         return all(use.watched._version == use.version for use in self.uses)
 
 
-def factors_of(
-    uses: list[Use], outputs: Tensor, cotangents: Tensor | None = None
-) -> dict[str, Factors]:
+def factors_of(uses: list[Use], outputs: Tensor) -> dict[str, Factors]:
     """Return the factors of every parameter that was caught.
 
     Args:
-        uses: Of one forward pass.
-        outputs: (n, O) of it, samples independent of one another.
-        cotangents: Directions (O, R) in which outputs are combined; None: each by itself.
+        uses: Of one forward pass, whose graph is kept.
+        outputs: (n, O) of it, or combinations of them; samples independent of one another.
 
-    Cost: R backward passes through the activations.
+    Cost: O backward passes through the activations, all at once where PyTorch can.
     """
-    wanted = [use.output for use in uses]
-    slopes: list[list[Tensor]] = [[] for _ in wanted]
-    combined = outputs if cotangents is None else outputs @ cotangents
-    for c in range(combined.shape[1]):
-        grads = torch.autograd.grad(
-            combined[:, c].sum(),
-            wanted,
-            retain_graph=c + 1 < combined.shape[1],
-            allow_unused=True,
-            materialize_grads=True,
-        )
-        for kept, grad in zip(slopes, grads, strict=True):
-            kept.append(grad)
+    samples = len(outputs)
+    strange = {use.name for use in uses if not _of_samples(use, samples)}
+    uses = [use for use in uses if use.name not in strange]
+    wanted = list({id(use.output): use.output for use in uses}.values())
+    slopes = dict(zip(map(id, wanted), _slopes(outputs, wanted), strict=True))
+    last = {id(use.output): number for number, use in enumerate(uses)}
     found = dict[str, Factors]()
-    for use, kept in zip(uses, slopes, strict=True):
-        one = use.finish(torch.stack(kept))
+    for number, use in enumerate(uses):
+        place = id(use.output)
+        one = use.finish(slopes[place])
+        if last[place] == number:
+            del slopes[place]  # they are large
         before = found.get(use.name)
         found[use.name] = one if before is None else _joined(before, one)
-    return found
+    return {name: condensed(one) for name, one in found.items()}
+
+
+def _of_samples(use: Use, samples: int) -> bool:
+    """Return whether an output begins with the samples, or with the rows of each."""
+    count = len(use.output)
+    return count == samples or (use.rows and count % samples == 0)
+
+
+def _slopes(outputs: Tensor, wanted: list[Tensor]) -> list[Tensor]:  # each (n, O, *shape)
+    """Return the derivatives of every output, summed over samples, in each of some tensors.
+
+    What begins with the rows of the samples is (n, O, rows, …).
+    """
+    if not wanted:
+        return []
+    count = outputs.shape[1]
+    unit = torch.eye(count, dtype=outputs.dtype, device=outputs.device)
+    rows = unit[:, None].expand(count, *outputs.shape)
+    try:
+        found = _pulled(outputs, wanted, rows)
+    except RuntimeError as error:
+        if UNBATCHED.search(str(error)) is None:
+            raise
+        each = [_pulled(outputs, wanted, row[None]) for row in rows]
+        found = [torch.cat(parts) for parts in zip(*each, strict=True)]
+    samples = len(outputs)
+    found = [o if o.shape[1] == samples else o.unflatten(1, (samples, -1)) for o in found]
+    return [one.transpose(0, 1).contiguous() for one in found]
+
+
+def _pulled(outputs: Tensor, wanted: list[Tensor], rows: Tensor) -> list[Tensor]:
+    """Return the derivatives along rows (k, n, O), each (k, *shape)."""
+    several = len(rows) > 1
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
+        found = torch.autograd.grad(
+            outputs,
+            wanted,
+            rows if several else rows[0],
+            retain_graph=True,
+            allow_unused=True,
+            is_grads_batched=several,
+        )
+    return [
+        one.new_zeros(len(rows), *one.shape) if grad is None else (grad if several else grad[None])
+        for one, grad in zip(wanted, found, strict=True)
+    ]
 
 
 def _joined(first: Factors, second: Factors) -> Factors:
@@ -119,16 +166,31 @@ Found = list[tuple[Any, Finish]]
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Found:
     x = input.detach()
 
-    def of_weight(d: Tensor) -> Factors:  # (O, n, ..., d_o)
-        rows = x.reshape(len(x), -1, 1, x.shape[-1])
-        return Outer(x=rows, d=d.reshape(len(d), len(x), -1, 1, d.shape[-1]))
+    def of_weight(d: Tensor) -> Factors:  # (n, O, ..., d_o)
+        rows = x.reshape(len(d), -1, 1, x.shape[-1])
+        return Outer(x=rows, d=d.reshape(*d.shape[:2], -1, 1, d.shape[-1]))
 
     return [(weight, of_weight), (bias, _over_rows)]
 
 
+def _matmul(input: Tensor, other: Tensor) -> Found:
+    """Return the use of a weight that holds d_i before d_o."""
+    if other.dim() != 2 or input.dim() < 2:
+        raise _UnfactoredError
+    ((_, of_weight), _) = _linear(input, other)
+    return [(other, lambda d: replace(of_weight(d), inward_first=True))]  # type: ignore[arg-type]
+
+
+def _addmm(input: Tensor, mat1: Tensor, mat2: Tensor, **more: Any) -> Found:
+    if more or input.dim() != 1:
+        raise _UnfactoredError
+    return [*_matmul(mat1, mat2), (input, _over_rows)]
+
+
 def _over_rows(d: Tensor) -> Factors:
     """Return the Jacobian of a bias on the last axis."""
-    return Flat(j=d.reshape(len(d), d.shape[1], -1, d.shape[-1]).sum(2))
+    rows = d.reshape(*d.shape[:2], -1, d.shape[-1])
+    return Flat(j=rows[:, :, 0] if rows.shape[2] == 1 else rows.sum(2))
 
 
 def _over_places(d: Tensor) -> Factors:
@@ -152,7 +214,7 @@ def _conv(dims: int) -> Callable[..., Found]:
         stride, dilation = _each(stride, dims), _each(dilation, dims)
         x = _padded(input.detach(), padding, kernel, dilation)
 
-        def of_weight(d: Tensor) -> Factors:  # (O, n, d_o, *places)
+        def of_weight(d: Tensor) -> Factors:  # (n, O, d_o, *places)
             patches = _patches(x, kernel, stride, dilation)  # (n, T, channels, taps)
             patches = patches.unflatten(2, (groups, -1)).flatten(3)
             back = d.flatten(3).unflatten(2, (groups, -1)).permute(0, 1, 4, 2, 3)
@@ -231,12 +293,12 @@ def _embedding(input: Tensor, weight: Tensor, *rest: Any, **more: Any) -> Found:
     padding = more.get("padding_idx", rest[0] if rest else None)
     if len(rest) > 1 or any(more.get(one) for one in ("max_norm", "scale_grad_by_freq", "sparse")):
         raise _UnfactoredError
-    ids = input.reshape(len(input), -1)
 
     def of_weight(d: Tensor) -> Factors:
-        back = d.reshape(len(d), *ids.shape, d.shape[-1])
+        ids = input.reshape(len(d), -1)
+        back = d.reshape(*d.shape[:2], ids.shape[1], d.shape[-1])
         if padding is not None:  # its row never moves
-            back = back * (ids != padding % len(weight))[..., None]
+            back = back * (ids != padding % len(weight))[:, None, :, None]
         return Lookup(ids=ids, d=back, size=len(weight))
 
     return [(weight, of_weight)]
@@ -251,7 +313,7 @@ def _layer_norm(
 ) -> Found:
     x = F.layer_norm(input.detach(), normalized_shape, eps=eps)
     dims = len(normalized_shape)
-    return [(weight, lambda d: _last(d * x, dims)), (bias, lambda d: _last(d, dims))]
+    return [(weight, lambda d: _last(d * x[:, None], dims)), (bias, lambda d: _last(d, dims))]
 
 
 def _last(d: Tensor, dims: int) -> Factors:
@@ -275,7 +337,7 @@ def _batch_norm(
     if training or running_mean is None or running_var is None:
         raise _UnfactoredError
     x = F.batch_norm(input.detach(), running_mean, running_var, eps=eps)
-    return [(weight, lambda d: _over_places(d * x)), (bias, _over_places)]
+    return [(weight, lambda d: _over_places(d * x[:, None])), (bias, _over_places)]
 
 
 def _group_norm(
@@ -286,11 +348,16 @@ def _group_norm(
     eps: float = 1e-5,
 ) -> Found:
     x = F.group_norm(input.detach(), num_groups, eps=eps)
-    return [(weight, lambda d: _over_places(d * x)), (bias, _over_places)]
+    return [(weight, lambda d: _over_places(d * x[:, None])), (bias, _over_places)]
 
 
+ROWS = ("linear", "matmul", "__matmul__", "mm", "addmm", "embedding")
 _RULES: dict[str, Callable[..., Found]] = {
     "linear": _linear,
+    "matmul": _matmul,
+    "__matmul__": _matmul,
+    "mm": _matmul,
+    "addmm": _addmm,
     "conv1d": _conv(1),
     "conv2d": _conv(2),
     "conv3d": _conv(3),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,12 +18,13 @@ from landscape.linalg.memory import free_bytes
 from landscape.subject.batch import Batch
 from landscape.subject.regrouping import regrouped
 from landscape.subject.subject import Subject
-from landscape.tangent.blocks import block_of
-from landscape.tangent.tiles import Blocks, Kind, Tiles, Told, placed
+from landscape.tangent.blocks import probed
+from landscape.tangent.tiles import Blocks, Kind, Tile, Tiles, Told, placed
 
 SHARE = 0.4  # of the free memory that factors, tiles and kernel may take
 PROBE = 2  # samples whose factors tell what one takes
 MOST = 512  # samples in a block
+NEAR = 8  # samples in a block where only the diagonal is wanted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +40,7 @@ class Kernel:
         unfactored: Parameters whose Jacobian was computed as it is, with the reason.
         agreement: The largest relative difference of any Jᵀu from autograd.
         block: Samples in a block.
+        layers: Shares of the layers in Σ_c K_cc, each (N, N) in float32, where asked for.
     """
 
     values: np.ndarray
@@ -46,6 +50,7 @@ class Kernel:
     unfactored: Mapping[str, str]
     agreement: float
     block: int
+    layers: Mapping[str, np.ndarray]
 
     @property
     def trace(self) -> float:
@@ -61,6 +66,7 @@ def kernel(
     combine: Tensor | None = None,
     memory_bytes: int | None = None,
     block: int | None = None,
+    by_layer: bool = False,
 ) -> Kernel:
     """Return the kernel of samples of the subject's data at its checkpoint.
 
@@ -74,27 +80,33 @@ def kernel(
         combine: Directions (O, R) that outputs are first combined in; None: none.
         memory_bytes: For factors, tiles and the kernel; None: a share of what is free.
         block: Samples in a block; None: what fits.
+        by_layer: Whether the shares of the layers are wanted; they are left out where they do not
+            fit.
 
     Raises:
         SettingError: The subject is in train mode.
         ResourceError: The kernel does not fit.
 
-    Cost: per block O + 2 passes; the contraction of every pair of blocks; factors are captured
-    once where those of all blocks fit, else once for every pair.
+    Cost: per block O + 2 passes, and two samples' before; the contraction of every pair of blocks;
+    factors are captured once where those of all blocks fit, else once for every pair.
 
     Source: Novak, Sohl-Dickstein & Schoenholz 2022, arXiv 2206.08720.
     """
     subject.refuse_dependent("a tangent kernel")
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
     given = batches if batches is not None else list(subject.device_batches())
-    each, outputs = probe(subject, given[0], combine)
+    each, outputs = probe(subject, given[0], combine, room=room)
     samples = sum(one.samples for one in given)
     _check_room(samples**2, outputs, kind, room)
     size = block or block_size(each, outputs, kind, room)
     blocks = Blocks(subject, list(regrouped(given, size)), combine, room=room // 2)
     key = ["upper triangle", _digest(subject, given), size, _directions(combine)]
-    tiles = Tiles(subject=subject, blocks=blocks, kind=kind, room=room // 8, key=key)
-    told = list[Told]()
+    layers = layers_of(subject) if by_layer else {}
+    if 4 * len(layers) * samples**2 > room // 4:
+        layers = {}
+    tiles = Tiles(subject=subject, blocks=blocks, kind=kind, room=room // 8, key=key, layers=layers)
+    told, starts = list[Told](), blocks.starts
+    parts = np.zeros((len(layers), samples, samples), dtype=np.float32)
 
     def upper() -> Iterator[tuple[int, int, np.ndarray]]:
         count = len(blocks.parts)
@@ -104,21 +116,25 @@ def kernel(
                     tile = tiles.tile(i, j)
                     if i == j:
                         told.append(tile.told)
+                    if tile.parts is not None:
+                        rows, along = (slice(starts[k], starts[k + 1]) for k in (i, j))
+                        parts[:, rows, along] = tile.parts
+                        parts[:, along, rows] = tile.parts.swapaxes(1, 2)
                     yield i, j, tile.values
                     task.advance()
 
-    starts = blocks.starts
     values = placed(upper(), kind, rows=starts, columns=starts, outputs=outputs, symmetric=True)
-    names = list(dict.fromkeys(name for one in told for name in one.shares))
-    return Kernel(
-        values=values,
-        outputs=np.concatenate([one.outputs for one in told]),
-        shares={name: sum(one.shares.get(name, 0.0) for one in told) for name in names},
-        orders={n: o for one in told for n, o in one.orders.items()},
-        unfactored={n: why for one in told for n, why in one.unfactored.items()},
-        agreement=max(one.agreement for one in told),
-        block=size,
-    )
+    found = np.concatenate([one.outputs for one in told])
+    shares = dict(zip(layers, parts, strict=True))
+    return Kernel(values=values, outputs=found, block=size, layers=shares, **_of(told))
+
+
+def layers_of(subject: Subject) -> dict[str, list[str]]:
+    """Return the studied parameters of every layer: those that one module owns."""
+    found = dict[str, list[str]]()
+    for part in subject.parameters.blocks:
+        found.setdefault(part.name.rpartition(".")[0] or part.name, []).append(part.name)
+    return found
 
 
 def cross_kernel(
@@ -146,7 +162,7 @@ def cross_kernel(
     """
     subject.refuse_dependent("a tangent kernel")
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
-    each, outputs = probe(subject, batches[0], None)
+    each, outputs = probe(subject, batches[0], None, room=room)
     counts = [sum(one.samples for one in part) for part in (others, batches)]
     _check_room(counts[0] * counts[1], outputs, kind, room)
     size = block or block_size(each, outputs, kind, room)
@@ -171,10 +187,76 @@ def cross_kernel(
     return values, np.concatenate(list(found.values()))
 
 
-def probe(subject: Subject, batch: Batch, combine: Tensor | None) -> tuple[float, int]:
-    """Return the bytes of a sample's factors, and the number of outputs."""
-    found = block_of(subject, subject.point, batch.head(PROBE), combine=combine)
-    return found.nbytes / found.samples, found.outputs.shape[1]
+@dataclass(frozen=True, kw_only=True)
+class Diagonal:
+    """Σ_c ‖∇f_c(x_n)‖² of every sample, exactly, without the rest of the kernel.
+
+    Args:
+        values: (N,).
+        shares: Of the trace, by parameter.
+        orders: Of contraction, by parameter.
+        unfactored: Parameters whose Jacobian was computed as it is, with the reason.
+        agreement: The largest relative difference of any Jᵀu from autograd.
+    """
+
+    values: np.ndarray
+    shares: Mapping[str, float]
+    orders: Mapping[str, str]
+    unfactored: Mapping[str, str]
+    agreement: float
+
+
+def diagonal(
+    subject: Subject, batches: list[Batch], *, memory_bytes: int | None = None
+) -> Diagonal:
+    """Return the diagonal of the trace kernel of some samples.
+
+    Args:
+        subject: In eval mode.
+        batches: Samples on its device.
+        memory_bytes: For factors; None: a share of what is free.
+
+    Raises:
+        ResourceError: Not even one sample's factors fit.
+
+    Cost: O + 2 passes over the samples, and their products with `NEAR` of themselves.
+    """
+    room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
+    each, outputs = probe(subject, batches[0], None, room=room)
+    size = min(NEAR, block_size(each, outputs, "trace", room))
+    parts = list(regrouped(batches, size))
+    blocks = Blocks(subject, parts, None, room=0)
+    key = ["diagonal", _digest(subject, batches), size]
+    tiles = Tiles(subject=subject, blocks=blocks, kind="trace", room=room // 8, key=key)
+    with progress.task("trace of the tangent kernel", len(parts)) as task:
+        found = list[Tile]()
+        for i in range(len(parts)):
+            found.append(tiles.tile(i, i))
+            task.advance()
+    told = [one.told for one in found]
+    return Diagonal(values=np.concatenate([np.diagonal(one.values) for one in found]), **_of(told))
+
+
+def _of(told: list[Told]) -> dict[str, Any]:
+    """Return what blocks tell of all samples together."""
+    names = list(dict.fromkeys(name for one in told for name in one.shares))
+    return {
+        "shares": {name: sum(one.shares.get(name, 0.0) for one in told) for name in names},
+        "orders": {n: o for one in told for n, o in one.orders.items()},
+        "unfactored": {n: why for one in told for n, why in one.unfactored.items()},
+        "agreement": max(one.agreement for one in told),
+    }
+
+
+def probe(
+    subject: Subject, batch: Batch, combine: Tensor | None, *, room: float = inf
+) -> tuple[float, int]:
+    """Return the bytes of a sample's factors, and the number of outputs.
+
+    Raises:
+        ResourceError: Not even one sample's factors fit.
+    """
+    return probed(subject, batch.head(PROBE), combine, room=room / 4)
 
 
 def block_size(each: float, outputs: int, kind: Kind, room: int) -> int:
@@ -202,13 +284,22 @@ def _digest(subject: Subject, batches: list[Batch]) -> str | None:
     return digest.hexdigest()
 
 
+def fits(pairs: int, outputs: int, kind: Kind, memory_bytes: int | None = None) -> bool:
+    """Return whether the kernel of so many pairs of samples can be held."""
+    room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
+    return _needed(pairs, outputs, kind) <= room // 2
+
+
+def _needed(pairs: int, outputs: int, kind: Kind) -> int:
+    return 8 * pairs * {"full": outputs**2, "classes": outputs, "trace": 1}[kind]
+
+
 def _check_room(pairs: int, outputs: int, kind: Kind, room: int) -> None:
-    each = {"full": outputs**2, "classes": outputs, "trace": 1}[kind]
-    needed = 8 * pairs * each
+    needed = _needed(pairs, outputs, kind)
     if needed > room // 2:
         raise ResourceError(
             f"the kernel of {pairs:,} pairs of samples and {outputs:,} outputs does not fit",
             where="tangent kernel",
             why=f"it takes {needed / 2**30:,.1f} GiB, and {room / 2**31:,.1f} GiB are for it",
-            hint="take fewer samples, or the trace over the outputs",
+            hint="take fewer samples, the trace over the outputs, or --kind products",
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from landscape.linalg.memory import free_bytes
 from landscape.subject.batch import Batch
@@ -13,7 +15,7 @@ from landscape.tangent.blocks import block_of
 from landscape.tangent.contraction import cheapest, costs
 from landscape.tangent.factors import Factors, Flat, Lookup
 from landscape.tangent.kernel import PROBE, SHARE, block_size
-from landscape.tangent.tiles import Kind, itemsize
+from landscape.tangent.tiles import Kind, itemsize, outputs_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ def plan(
     *,
     samples: int,
     kind: Kind = "trace",
-    outputs: int | None = None,
+    combine: Tensor | None = None,
     memory_bytes: int | None = None,
 ) -> KernelPlan:
     """Return how the kernel of so many samples would be computed.
@@ -80,22 +82,21 @@ def plan(
         batch: Of which the first samples are looked at.
         samples: N.
         kind: As for `kernel`.
-        outputs: Combinations of outputs, where they are combined; None: every output by itself.
+        combine: Directions (O, R) that outputs are first combined in; None: none.
         memory_bytes: As for `kernel`.
 
     Cost: O + 2 passes over two samples.
     """
     subject.refuse_dependent("a tangent kernel")
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
-    probe = block_of(subject, subject.point, batch.head(PROBE))
-    each = probe.outputs.shape[1] if outputs is None else outputs
-    share = each / probe.outputs.shape[1]
-    size = min(block_size(share * probe.nbytes / probe.samples, each, kind, room), samples)
+    probe = block_of(subject, subject.point, batch.head(PROBE), combine=combine)
+    each = probe.outputs.shape[1]
+    size = min(block_size(probe.nbytes / probe.samples, each, kind, room), samples)
     blocks = -(-samples // size)
     tiles = blocks * (blocks + 1) // 2
     rows = samples * each if kind == "full" else samples
     layers = tuple(
-        _layer(name, _widened(one, size, each), kind, each, room // 8, tiles, probe.unfactored)
+        _layer(name, _widened(one, size), kind, room // 8, tiles, probe.unfactored)
         for name, one in probe.factors.items()
     )
     return KernelPlan(
@@ -109,18 +110,12 @@ def plan(
 
 
 def _layer(
-    name: str,
-    factors: Factors,
-    kind: Kind,
-    outputs: int,
-    room: int,
-    tiles: int,
-    unfactored: object,
+    name: str, factors: Factors, kind: Kind, room: int, tiles: int, unfactored: Container[str]
 ) -> LayerPlan:
+    outputs, itself = outputs_of(factors), itemsize(factors)
     offered = costs(factors, factors, outputs=outputs, traced=kind != "full")
-    itself = itemsize(factors)
     chosen = cheapest(offered, room=room / itself)
-    samples = factors.j.shape[1] if isinstance(factors, Flat) else factors.d.shape[1]
+    samples = len(factors.j if isinstance(factors, Flat) else factors.d)
     flat = next(one for one in offered if one.order == "flat")
     return LayerPlan(
         name=name,
@@ -131,18 +126,21 @@ def _layer(
         peak_bytes=itself * chosen.numbers,
         factor_bytes=_numbers(factors) * itself / samples,
         jacobian_bytes=flat.numbers / 2 / samples * itself,
-        unfactored=name in unfactored,  # type: ignore[operator]
+        unfactored=name in unfactored,
     )
 
 
-def _widened(factors: Factors, samples: int, outputs: int) -> Factors:
+def _widened(factors: Factors, samples: int) -> Factors:
     """Return factors in the shapes of a whole block, without their memory."""
+
+    def of_all(tensor: Tensor) -> Tensor:
+        return tensor[:1].expand(samples, *tensor.shape[1:])
+
     if isinstance(factors, Flat):
-        return Flat(j=factors.j[:1, :1].expand(outputs, samples, -1))
-    d = factors.d[:1, :1].expand(outputs, samples, *factors.d.shape[2:])
+        return replace(factors, j=of_all(factors.j))
     if isinstance(factors, Lookup):
-        return replace(factors, ids=factors.ids[:1].expand(samples, -1), d=d)
-    return replace(factors, x=factors.x[:1].expand(samples, *factors.x.shape[1:]), d=d)
+        return replace(factors, ids=of_all(factors.ids), d=of_all(factors.d))
+    return replace(factors, x=of_all(factors.x), d=of_all(factors.d))
 
 
 def _numbers(factors: Factors) -> int:

@@ -13,7 +13,7 @@ from torch import Tensor
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
 from landscape.tangent.blocks import Block, block_of
-from landscape.tangent.contraction import Order, cheapest, contracted, costs
+from landscape.tangent.contraction import Order, Products, cheapest, contracted, costs
 from landscape.tangent.factors import Factors, Flat
 
 Kind = Literal["full", "trace", "classes"]
@@ -32,10 +32,17 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Tile:
-    """One tile, and what is told of its first block."""
+    """One tile, and what is told of its first block.
+
+    Args:
+        values: float64.
+        told: Of the first block.
+        parts: Shares of the layers in the trace over the outputs (L, n, m), where asked for.
+    """
 
     values: np.ndarray
     told: Told
+    parts: np.ndarray | None = None
 
 
 class Blocks:
@@ -78,6 +85,7 @@ class Tiles:
         kind: All pairs of outputs, their trace, or every output by itself.
         room: Bytes for the contraction of one parameter.
         key: What tells the samples, their blocks and the outputs from others.
+        layers: Parameters by layer, whose shares are wanted; empty: none are.
     """
 
     subject: Subject
@@ -85,6 +93,7 @@ class Tiles:
     kind: Kind
     room: int
     key: list[object] = field(default_factory=list[object])
+    layers: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
 
     def tile(self, i: int, j: int) -> Tile:
         """Return the tile of two blocks, computed or remembered."""
@@ -105,23 +114,31 @@ class Tiles:
             del subject, at
             return computed().told
 
+        def tangent_layers(subject: Subject, *, at: list[object]) -> np.ndarray:
+            del subject, at
+            return np.asarray(computed().parts)
+
         at = [i, j, self.kind, *self.key]
         values = self.subject.once(tangent_tile, at=at)
-        return Tile(values=values, told=self.subject.once(tangent_told, at=at))
+        parts = self.subject.once(tangent_layers, at=at) if self.layers else None
+        told = self.subject.once(tangent_told, at=at)
+        return Tile(values=values, told=told, parts=parts)
 
     def _computed(self, i: int, j: int) -> Tile:
         first, second = self.blocks[i], self.blocks[j]
-        total, shares, orders = None, dict[str, float](), dict[str, str]()
+        total, shares, orders = _nothing(first, second, self.kind), dict[str, float](), {}
+        parts = total.new_zeros(len(self.layers), first.samples, second.samples)
+        place = {name: k for k, names in enumerate(self.layers.values()) for name in names}
+        products = Products()
         for name, factors in first.factors.items():
             if name not in second.factors:
                 continue
-            part, order = self._share(factors, second.factors[name], first.outputs.shape[1])
-            orders[name] = order
+            part, orders[name] = self._share(factors, second.factors[name], products)
             if i == j:
                 shares[name] = _trace(part, self.kind)
-            total = part if total is None else total.add_(part)
-        if total is None:
-            total = _nothing(first, second, self.kind)
+            total += part  # in float64
+            if name in place:
+                parts[place[name]] += _traced(part, self.kind)
         told = Told(
             outputs=first.outputs.double().cpu().numpy(),
             shares=shares,
@@ -129,19 +146,18 @@ class Tiles:
             unfactored=dict(first.unfactored),
             agreement=first.agreement,
         )
-        return Tile(values=total.numpy(), told=told)
+        kept = parts.float().cpu().numpy() if self.layers else None
+        return Tile(values=total.cpu().numpy(), told=told, parts=kept)
 
-    def _share(self, factors: Factors, other: Factors, outputs: int) -> tuple[Tensor, Order]:
-        """Return the share of a parameter in a tile, float64 on the CPU, and the order taken."""
-        traced = self.kind != "full"
+    def _share(self, factors: Factors, other: Factors, products: Products) -> tuple[Tensor, Order]:
+        """Return the share of a parameter in a tile, and the order taken."""
+        traced, outputs = self.kind != "full", outputs_of(factors)
         offered = costs(factors, other, outputs=outputs, traced=traced)
         order = cheapest(offered, room=self.room / itemsize(factors)).order
-        if self.kind == "classes":
-            pairs = ((_output(factors, c), _output(other, c)) for c in range(outputs))
-            found = torch.stack([contracted(f, g, order, traced=True) for f, g in pairs])
-        else:
-            found = contracted(factors, other, order, traced=traced)
-        return found.double().cpu(), order
+        if self.kind != "classes":
+            return contracted(factors, other, order, traced=traced, products=products), order
+        found = [_of_output(factors, other, c, order) for c in range(outputs)]
+        return torch.stack(found), order
 
 
 def placed(
@@ -172,7 +188,7 @@ def placed(
         across = slice(scale * rows[i], scale * rows[i + 1])
         along = slice(scale * columns[j], scale * columns[j + 1])
         values[..., across, along] = flat
-        if symmetric:
+        if symmetric and i != j:
             values[..., along, across] = np.swapaxes(flat, -1, -2)
     return values
 
@@ -182,19 +198,37 @@ def itemsize(factors: Factors) -> int:
     return factors.j.itemsize if isinstance(factors, Flat) else factors.d.itemsize
 
 
+def outputs_of(factors: Factors) -> int:
+    """Return O."""
+    return (factors.j if isinstance(factors, Flat) else factors.d).shape[1]
+
+
+def _of_output(factors: Factors, other: Factors, c: int, order: Order) -> Tensor:  # (n, m)
+    one = _output(factors, c)
+    return contracted(one, one if other is factors else _output(other, c), order, traced=True)
+
+
 def _output(factors: Factors, c: int) -> Factors:
     if isinstance(factors, Flat):
-        return Flat(j=factors.j[c : c + 1])
-    return replace(factors, d=factors.d[c : c + 1])
+        return replace(factors, j=factors.j[:, c : c + 1])
+    return replace(factors, d=factors.d[:, c : c + 1])
+
+
+def _traced(part: Tensor, kind: Kind) -> Tensor:  # (n, m)
+    """Return the sum over equal outputs."""
+    if kind == "full":
+        return part.diagonal(dim1=1, dim2=3).sum(-1)
+    return part.sum(0) if kind == "classes" else part
 
 
 def _trace(part: Tensor, kind: Kind) -> float:
     if kind == "full":
-        return float(torch.einsum("ncnc->", part))
-    return float(torch.einsum("...nn->", part))
+        rows = part.shape[0] * part.shape[1]
+        part = part.reshape(rows, rows)
+    return float(part.diagonal(dim1=-2, dim2=-1).sum(dtype=torch.float64))
 
 
 def _nothing(first: Block, second: Block, kind: Kind) -> Tensor:
     n, m, outputs = first.samples, second.samples, first.outputs.shape[1]
     shape = {"full": (n, outputs, m, outputs), "trace": (n, m), "classes": (outputs, n, m)}[kind]
-    return torch.zeros(shape, dtype=torch.float64)
+    return torch.zeros(shape, dtype=torch.float64, device=first.outputs.device)

@@ -66,6 +66,7 @@ class FindResult(Result):
 
     name: ClassVar[str] = "tickets-find"
     picture_names: ClassVar[tuple[str, ...]] = ("layers",)
+    better: ClassVar = {"levels[*].accuracy": "higher", "levels[*].loss": "lower"}
 
     checkpoint: str
     training: str

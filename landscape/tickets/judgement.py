@@ -88,6 +88,7 @@ class EvalResult(Result):
 
     name: ClassVar[str] = "tickets-eval"
     picture_names: ClassVar[tuple[str, ...]] = ("layers",)
+    better: ClassVar = {"arms[*].accuracy": "higher", "arms[*].loss": "lower"}
 
     checkpoint: str
     training: str

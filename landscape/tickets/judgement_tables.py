@@ -30,18 +30,23 @@ def summary_of(result: EvalResult) -> str:
     told = f"{one.mask}, {one.density:.2%} of the weights: {one.verdict} ({one.reason})"
     return (
         f"{told}; {result.quantity} {ticket:.3g}, dense {result.dense.quality:.3g}, "
-        f"{result.seeds} seeds"
+        f"{_seeds(result)}"
     )
 
 
 def caption_of(result: EvalResult) -> str:
     """Return method and cost."""
+    doubt = "samples alone" if result.seeds == 1 else "seeds and of samples"
     cost = f" {result.cost.seconds:.1f} s, seed {result.seed}." if result.cost.seconds else ""
     return (
-        f"{result.stamp}Mean over {result.seeds} seeds ({result.training}), judged on "
-        f"{result.samples:,} samples ({result.judged_on}); intervals {result.level:.0%}, doubt of "
-        f"seeds and of samples.{cost}"
+        f"{result.stamp}Mean over {_seeds(result)} ({result.training}), judged on "
+        f"{result.samples:,} samples ({result.judged_on}); intervals {result.level:.0%}, "
+        f"doubt of {doubt}.{cost}"
     )
+
+
+def _seeds(result: EvalResult) -> str:
+    return f"{result.seeds} seed{'s' * (result.seeds != 1)}"
 
 
 def tables_of(result: EvalResult) -> tuple[Table, ...]:
@@ -121,7 +126,7 @@ def findings_of(result: EvalResult) -> tuple[Finding, ...]:
     if ticket.warning:
         found.append(
             Finding(
-                severity="warning",
+                severity="notable",
                 sentence="The mask keeps weights that do nothing.",
                 evidence=f"{ticket.warning[0].upper()}{ticket.warning[1:]}.",
                 advice="Read the effective density beside the density.",
@@ -146,7 +151,7 @@ def _verdict(result: EvalResult, one: TicketAnswer) -> Finding:
     )
     points = "in points" if unit == 100 else "in loss"
     return Finding(
-        severity=SEVERITY[one.verdict],
+        severity="notable" if result.seeds == 1 else SEVERITY[one.verdict],
         sentence=f"{one.mask} ({one.density:.2%} of the weights) {words[one.verdict]}: "
         f"{one.reason}.",
         evidence=f"Ticket {ticket:.3g}, dense {result.dense.quality:.3g}; ticket less control, "

@@ -23,6 +23,7 @@ from landscape.tickets.data import Judged
 Word = Literal["winning", "not better", "not resolved"]
 Part = Literal["better", "not better", "not resolved"]
 
+ALONE = "of one run: the doubt of samples alone, that of seeds is not known"
 MOST_SEEDS = 10_000  # that are told to be needed
 
 
@@ -127,6 +128,9 @@ def judged(
             more_seeds=None,
             comparisons=found,
         )
+    if all(one.difference.samples < 2 for one in open_):
+        reason = f"{open_[0].reason}; at least two are needed"
+        return Trial(verdict="not resolved", reason=reason, more_seeds=None, comparisons=found)
     needs = [one.more_seeds for one in open_ if one.more_seeds is not None]
     more = max(needs) if len(needs) == len(open_) else None
     told = f"about {more:,} more seeds needed" if more is not None else open_[0].reason
@@ -170,22 +174,25 @@ def compared(
     elif value + half(strict, number) < margin:
         verdict = "not better"
     more = None
+    alone = number < 2
     reason = f"better by {_shown(value, unit)}" if verdict == "better" else ""
     if verdict == "not better":
         reason = f"better by less than {_shown(margin, unit)}"
-    if verdict == "not resolved" and math.isfinite(value):
+    if alone and math.isfinite(value):
+        reason = "one seed tells nothing of others"
+    elif verdict == "not resolved" and math.isfinite(value):
         more, reason = _missing(value, deviation, spread, samples, level, strict, margin, number)
     seeds, held = _over_seeds(deviation, number, level), _over_samples(spread, len(samples), level)
-    whole = half(level, number)
+    whole = held if alone else half(level, number)
     difference = Estimate(
         value=value,
         kind="estimate",
         interval=(value - whole, value + whole),
         level=level,
-        solver=(value - seeds, value + seeds),
+        solver=None if alone else (value - seeds, value + seeds),
         sampling=(value - held, value + held),
         samples=number,
-        method="paired by seed; doubt of seeds and of samples",
+        method=ALONE if alone else "paired by seed; doubt of seeds and of samples",
     )
     return Comparison(
         control=name,
@@ -264,6 +271,9 @@ def mean_of(runs: Runs, *, level: float, sign: float, method: str) -> Estimate:
     deviation = float(runs.values.std(ddof=1)) if len(runs.values) > 1 else math.inf
     seeds = _over_seeds(deviation, len(runs.values), level)
     below, above = _sampled(runs, value, level)
+    alone = len(runs.values) < 2
+    if alone:
+        seeds, method = 0.0, ALONE
     low, high = value - math.hypot(seeds, below), value + math.hypot(seeds, above)
     parts = [(low, high), (value - seeds, value + seeds), (value - below, value + above)]
     if runs.shares or sign > 0:
@@ -274,7 +284,7 @@ def mean_of(runs: Runs, *, level: float, sign: float, method: str) -> Estimate:
         kind="estimate",
         interval=total,
         level=level,
-        solver=over_seeds,
+        solver=None if alone else over_seeds,
         sampling=over_samples,
         samples=len(runs.values),
         status=Status.CONVERGED if math.isfinite(value) else Status.NOT_FINITE,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from landscape import budget
 from landscape.bracket.certificates import Certificates
 from landscape.bracket.handed import Handed
 from landscape.bracket.judging import answer_of
@@ -98,7 +99,12 @@ def test_a_pair_above_the_bound_is_a_defect_that_is_told():
 
 def test_statuses():
     assert answer(pair(4.0)).status is Status.CONVERGED
-    cut = answer(pair(4.0, Status.BUDGET_SPENT))
+    ended = answer(pair(4.0, Status.BUDGET_SPENT))
+    assert ended.status is Status.CONVERGED, "a limit of the settings is no budget of the user's"
+    assert "as long as the settings allow" in ended.message
+    with budget.spending(budget.Budget(products=1)):
+        budget.charge(1)
+        cut = answer(pair(4.0, Status.BUDGET_SPENT))
     assert cut.status is Status.BUDGET_SPENT
     assert "Both sides hold" in cut.message
     refused = answer(pair(4.0), refused=(ROUND,), upper=math.inf)

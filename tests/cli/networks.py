@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 
 def drawn(seed: int) -> torch.Generator:
@@ -77,6 +77,8 @@ def frozen() -> nn.Module:
 class Dictated(nn.Module):
     """Is called by keyword."""
 
+    body: Any  # a Sequential of four
+
     def __init__(self) -> None:
         super().__init__()
         self.body = mlp()
@@ -123,6 +125,73 @@ def moody() -> nn.Module:
     """Dropout and batch statistics, left in train mode."""
     layers = (nn.Linear(64, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 10))
     return filled(nn.Sequential(nn.Flatten(), *layers)).train()
+
+
+class Once(torch.autograd.Function):
+    """A rectifier whose backward pass cannot be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return gradient * (x > 0)
+
+
+class Handmade(Dictated):
+    def forward(self, pixels: Tensor) -> Tensor:
+        flatten, first, _, last = self.body
+        return last(Once.apply(first(flatten(pixels))))
+
+
+def handmade() -> nn.Module:
+    return Handmade()
+
+
+class Rectified(Dictated):
+    def forward(self, pixels: Tensor) -> Tensor:
+        flatten, first, _, last = self.body
+        return last(first(flatten(pixels)).relu())
+
+
+def rectified() -> nn.Module:
+    return Rectified()
+
+
+class Overwriting(Dictated):
+    """Writes over what its backward pass needs."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        flatten, first, tanh, last = self.body
+        hidden = tanh(first(flatten(pixels)))
+        hidden *= 2
+        return last(hidden)
+
+
+def overwriting() -> nn.Module:
+    return Overwriting()
+
+
+class Detached(Dictated):
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.body(pixels).detach()
+
+
+def detached() -> nn.Module:
+    return Detached()
+
+
+def exits() -> nn.Module:
+    raise SystemExit(3)
+
+
+def straight() -> nn.Module:
+    """One linear layer, whose mean output is a straight line in its weights."""
+    return filled(nn.Sequential(nn.Flatten(), nn.Linear(64, 1)))
 
 
 def headed(classes: int) -> nn.Module:
@@ -253,6 +322,61 @@ def nan_inputs() -> list[tuple[Tensor, Tensor]]:
     first, (inputs, targets) = data()
     inputs[2, 0, 1, 5] = torch.nan
     return [first, (inputs, targets)]
+
+
+def infinite_inputs() -> list[tuple[Tensor, Tensor]]:
+    first, (inputs, targets) = data()
+    inputs[4, 0, 0, 0] = torch.inf
+    return [first, (inputs, targets)]
+
+
+def nan_targets() -> list[tuple[Tensor, Tensor]]:
+    return [(inputs, torch.full((len(inputs), 10), torch.nan)) for inputs, _ in data()]
+
+
+def real_labels() -> list[tuple[Tensor, Tensor]]:
+    return [(inputs, targets.float()) for inputs, targets in data()]
+
+
+def ignored() -> list[tuple[Tensor, Tensor]]:
+    return [(inputs, torch.full_like(targets, -100)) for inputs, targets in data()]
+
+
+def images_only() -> list[Tensor]:
+    return [inputs for inputs, _ in data()][:1]
+
+
+def nothing() -> None:
+    return None
+
+
+def number() -> int:
+    return 7
+
+
+def held_out_alone() -> dict[str, Any]:
+    return {"held_out": data()}
+
+
+class Torn(Dataset[Any]):
+    """One of its files is damaged."""
+
+    def __len__(self) -> int:
+        return 5
+
+    def __getitem__(self, index: int) -> Any:
+        if index == 3:
+            raise OSError("cannot open image 3")
+        return torch.zeros(1, 8, 8), 0
+
+
+def torn() -> DataLoader[Any]:
+    return DataLoader(Torn(), batch_size=2)
+
+
+def mean_output(outputs: Tensor, targets: Tensor) -> Tensor:
+    del targets
+    return outputs[:, 0]
 
 
 def infinite_loss(outputs: Tensor, targets: Tensor) -> Tensor:

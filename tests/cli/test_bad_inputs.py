@@ -12,8 +12,8 @@ import os
 import subprocess
 import sys
 import tarfile
+import warnings
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,31 +23,17 @@ import torch
 from safetensors.torch import save_file
 
 from tests.cli.command import FAST, NETWORKS, SUBJECT, contents, done, run
-from tests.cli.networks import Dictated, filled, headed, mlp, moody, partial, transformer
-
-Prepare = Callable[[Path], Any]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A row: what is prepared in the working folder, the command, and what it must say."""
-
-    row: int
-    code: int
-    command: str
-    says: tuple[str, ...]
-    prepare: Prepare | None = None
-    never: str = "Traceback"
-
-    def __str__(self) -> str:
-        return _shown(self.row, self.command)
-
-
-def _shown(row: int, command: str) -> str:
-    for known in (f" {SUBJECT}", f" {FAST}", " -o answers"):
-        command = command.replace(known, "")
-    return f"{row}: {command.replace(str(NETWORKS), 'nets')}"
-
+from tests.cli.networks import (
+    Dictated,
+    filled,
+    headed,
+    mlp,
+    moody,
+    partial,
+    straight,
+    transformer,
+)
+from tests.cli.refusal import Prepare, Refusal, check, shown
 
 # --- what lies in the working folder -----------------------------------------------------------
 
@@ -117,6 +103,49 @@ def spoilt(value: float, *places: tuple[int, int]) -> dict[str, torch.Tensor]:
 
 def source(name: str, text: str) -> Prepare:
     return lambda folder: (folder / name).write_text(text)
+
+
+def zipped(*members: tuple[str, int]) -> Prepare:
+    """Save weights as a zip with further members, each with its permissions."""
+
+    def prepare(folder: Path) -> None:
+        with (
+            zipfile.ZipFile(folder / "good.pt") as good,
+            zipfile.ZipFile(folder / "odd.pt", "w") as odd,
+            warnings.catch_warnings(action="ignore"),  # of names that repeat
+        ):
+            for name in good.namelist():
+                odd.writestr(name, good.read(name))
+            for name, mode in members:
+                info = zipfile.ZipInfo(name)
+                info.external_attr = mode << 16
+                odd.writestr(info, b"x")
+
+    return prepare
+
+
+def scripted(folder: Path) -> None:
+    with warnings.catch_warnings(action="ignore"):  # of TorchScript's end
+        torch.jit.script(torch.nn.Linear(2, 2)).save(str(folder / "scripted.pt"))
+
+
+def keras(folder: Path) -> None:
+    with zipfile.ZipFile(folder / "net.keras", "w") as archive:
+        for name in ("config.json", "metadata.json", "model.weights.h5"):
+            archive.writestr(name, b"{}")
+
+
+def hostile_folder(folder: Path) -> None:
+    """Write a folder of torch.distributed.checkpoint whose metadata would run a command."""
+    (folder / "distributed").mkdir()
+    call = b"cposix\nsystem\n(S'touch mischief'\ntR."
+    (folder / "distributed" / ".metadata").write_bytes(call)
+    (folder / "distributed" / "__0_0.distcp").write_bytes(b"x")
+
+
+def instead(tensor: torch.Tensor) -> Prepare:
+    """Save weights of which one is not what it should be."""
+    return saved("other.pt", {**weights(), "1.weight": tensor})
 
 
 def lfs(size: int) -> bytes:
@@ -191,6 +220,18 @@ REFUSALS = [
     *reading(7, "cut.pt", "truncated", "interrupted", "good.pt", prepare=cut_by(1)),
     *reading(7, "cut.pt", "truncated", "interrupted", "good.pt", prepare=cut_by(3000)),
     *reading(8, "flipped.pt", "CRC mismatch in tensor '1.weight'", prepare=flipped),
+    *reading(11, "odd.pt", "member '../x' points outside", prepare=zipped(("../x", 0)), code=4),
+    *reading(11, "odd.pt", "member '/x' points outside", prepare=zipped(("/x", 0)), code=4),
+    *reading(
+        11, "odd.pt", "'good/link' is a symbolic link",
+        prepare=zipped(("good/link", 0o120777)), code=4,
+    ),
+    *reading(
+        11, "odd.pt", "'good/data/0' occurs 2 times", prepare=zipped(("good/data/0", 0)), code=4
+    ),
+    *reading(
+        11, "odd.pt", "'good/data.pkl' occurs 2 times", prepare=zipped(("good/data.pkl", 0)), code=4
+    ),
     Refusal(
         12, 4, "weights whole.pt -o answers",
         ("torch.nn.modules.linear.Linear", "--trust-pickle", "state_dict", "safetensors"),
@@ -201,11 +242,27 @@ REFUSALS = [
         ("blocked global posix.system", "this file tries to run code"),
         saved("evil.pt", {**weights(), "x": RunsOnLoad(os.system, "touch mischief")}),
     ),
+    *reading(14, "distributed", "is a directory", prepare=hostile_folder, never="mischief"),
     *reading(
         15, "sharded/model.safetensors.index.json", "escapes", prepare=sharded("../../x"), code=4
     ),
     *reading(15, "sharded", "escapes", "index.json", prepare=sharded("/etc/passwd"), code=4),
     *reading(15, "sharded", "is a directory", "index.json", prepare=sharded("a.safetensors")),
+    *reading(17, "scripted.pt", "TorchScript", "torch.jit.load", prepare=scripted),
+    *reading(17, "net.keras", "Keras", prepare=keras),
+    *(
+        reading(17, name, format_, "weights", prepare=written(name, content))[0]
+        for name, format_, content in (
+            ("net.gguf", "GGUF", b"GGUF\3\0\0\0" + bytes(100)),
+            ("net.onnx", "ONNX", b"\x08\x07\x12\x07pytorch\x1a\x051.9:" + bytes(30)),
+            ("net.h5", "HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)),
+            ("net.npy", "NumPy", b"\x93NUMPY\x01\x00" + bytes(100)),
+        )
+    ),
+    Refusal(
+        18, 3, "weights none.pt -o answers", ("no model weights found", "0, 1"),
+        saved("none.pt", {0: torch.ones(2), 1: torch.ones(3)}),
+    ),
     Refusal(
         18, 3, "weights none.pt -o answers", ("no model weights found", "epoch, loss"),
         saved("none.pt", {"epoch": 3, "loss": 0.5}),
@@ -245,6 +302,29 @@ REFUSALS = [
         22, 5, "--model nets:mlp --data nets:data", "1 non-finite", "1.weight",
         checkpoint="inf.pt", prepare=saved("inf.pt", spoilt(torch.inf, (3, 3))),
     ),
+    *(
+        refusal
+        for row, says, tensor in (
+            (23, "quantised", torch.ones(16, 64, dtype=torch.int8)),
+            (24, "on the meta device", torch.empty(16, 64, device="meta")),
+            (24, "sparse (sparse_coo)", torch.ones(16, 64).to_sparse()),
+            (24, "complex (complex64)", torch.ones(16, 64, dtype=torch.complex64)),
+            (24, "float8_e4m3fn", torch.ones(16, 64).to(torch.float8_e4m3fn)),
+        )
+        for refusal in (
+            studying(
+                row, 3, "--model nets:mlp --data nets:data", "tensor '1.weight'", says,
+                "16 bits or more", ".float()", checkpoint="other.pt", prepare=instead(tensor),
+            ),
+            Refusal(
+                row, 3, "weights other.pt -o answers", ("tensor '1.weight'", says), instead(tensor)
+            ),
+        )
+    ),
+    studying(
+        23, 3, "--model nets:mlp --data nets:data", "tensor '1.weight' is of integers (int64)",
+        checkpoint="other.pt", prepare=instead(torch.ones(16, 64, dtype=torch.int64)),
+    ),
     model(25, 2, "torchvison:resnet18", "scheme:rest", "nearest", "torchvision:resnet18"),
     model(25, 2, "resnet18", "scheme:rest", "path/file.py:factory"),
     model(25, 2, "nets:mlp,16", "key=value"),
@@ -268,6 +348,7 @@ REFUSALS = [
     model(27, 3, "nets:mlp,breadth=3", "takes no breadth", "mlp(width=16, outputs=10)"),
     model(27, 3, "nets:not_a_network", "returned dict", "torch.nn.Module"),
     model(27, 3, "nets:Dictated.forward", "needs self"),
+    model(27, 3, "nets:exits", "failed when it was called", "SystemExit: 3"),
     model(
         27, 3, "nets:fails", "failed when it was called", "layer 7 is missing", "deeper",
         never="factory.py",
@@ -278,6 +359,10 @@ REFUSALS = [
     ),
     data(28, 3, "nets:triples", "batch 0 is not understood", "float32 16×1×8×8"),
     data(28, 3, "nets:words", "holds no tensors", "str"),
+    data(28, 3, "nets:images_only", "batch 0 is not understood", "float32 16×1×8×8"),
+    data(28, 3, "nets:nothing", "returned None", "DataLoader"),
+    data(28, 3, "nets:number", "an object of type int", "DataLoader"),
+    data(28, 3, "nets:held_out_alone", "keys held_out", "'train'"),
     data(28, 3, "nets:mappings", "could not be called", "pixels"),
     data(29, 3, "nets:no_batches", "data yielded 0 samples"),
     data(29, 3, "nets:empty_loader", "data yielded 0 samples", "drop_last"),
@@ -288,10 +373,15 @@ REFUSALS = [
     data(32, 3, "nets:negative_label", "label -1 but the model has 10 outputs"),
     data(32, 3, "nets:integer_inputs", "could not be called", "int64 16×1×8×8"),
     data(32, 3, "nets:wide_inputs", "could not be called", "float32 4×1×9×9"),
+    data(32, 3, "nets:real_labels", "no loss fits", "16×10", "16 torch.float32", "--loss"),
+    data(32, 3, "nets:ignored", "every target is ignored", "-100"),
     data(32, 3, "nets:long_targets", "do not fit", "4×10", "5 torch.int64"),
     studying(
         32, 3, "--model nets:mlp --data nets:data --loss mse", "do not fit the loss mse", "16×10"
     ),
+    data(33, 5, "nets:infinite_inputs", "batch 1", "sample 4", "feature [0, 0, 0]", "inf"),
+    data(33, 5, "nets:nan_targets", "batch 0", "sample 0", "nan"),
+    data(33, 3, "nets:torn", "cannot open image 3", "batch 1", "networks.py"),
     data(33, 5, "nets:nan_inputs", "batch 1", "sample 2", "feature [0, 1, 5]", "nan"),
     model(
         33, 5, "nets:exploding", "loss is not finite in batch 0", "middle",
@@ -321,6 +411,18 @@ REFUSALS = [
         36, 3, "--model nets:mlp --data nets:data --params conv*",
         "no trainable parameter matches", "the layers are 1, 3", "--params 1"
     ),
+    studying(
+        38, 3, "--model nets:overwriting --data nets:data",
+        "cannot be differentiated", "inplace operation", "set_detect_anomaly",
+        checkpoint="body.pt", prepare=lambda folder: torch.save(
+            Dictated().state_dict(), folder / "body.pt"
+        ),
+    ),
+    Refusal(
+        38, 3, f"spectrum body.pt --model {NETWORKS}:handmade --data {NETWORKS}:data {FAST}",
+        ("Once can be differentiated only once", "--product differences"),
+        lambda folder: torch.save(Dictated().state_dict(), folder / "body.pt"),
+    ),
     pytest.param(
         studying(
             39, 3, "--model nets:mlp --data nets:data --device cuda",
@@ -338,6 +440,13 @@ REFUSALS = [
         41, 3, "weights good.pt -o good.pt/answers", ("cannot be written", "it is a file"),
     ),
     setting(45, "--top 1211 --bottom 0", "1211", "at most 1210"),
+    setting(45, "--learning-rate nan", "nan"),
+    setting(45, "--learning-rate inf", "inf", "0<x<inf"),
+    setting(45, "--learning-rate 0", "0.0", "0<x<inf"),
+    setting(45, "--batch-size -4", "-4", "x>=1", "default auto"),
+    setting(45, "--budget soon", "'soon' is not a budget", "--budget 2m"),
+    setting(45, "--budget 0hvp", "'0hvp' is not a budget", "--budget 500hvp"),
+    setting(45, "--dtype int8", "'int8' is not one of", "float32"),
     setting(45, "--top 0", "at least 1", "got 0", "default is 10"),
     setting(45, "--top some", "'some' is not a valid integer", "at least 1", "default 10"),
     setting(45, "--max-products 1", "at least 8", "default is 4000"),
@@ -361,29 +470,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=str)
 def test_refused(folder, refusal):
-    if refusal.prepare is not None:
-        refusal.prepare(folder)
-    before = contents(folder)
-    outcome = run(f"{refusal.command} --json")
-    assert outcome.code == refusal.code, outcome.stderr
-    what, *rest = outcome.stderr.splitlines()
-    assert what.startswith(f"error[L{refusal.code}"), what
-    titles = [line.partition(":")[0] for line in rest if line.startswith("  ")]
-    told = ["  where", "  why"] if outcome.document["why"] else ["  where"]
-    assert [titles[: len(told)], titles[-1]] == [told, "  next"], outcome.stderr
-    assert ("  why" in titles) == bool(outcome.document["why"]), outcome.stderr
-    for phrase in refusal.says:
-        assert phrase in outcome.stderr
-    for phrase in ("Traceback", refusal.never, "Sentinel", "defect in landscape"):
-        assert phrase not in outcome.stderr
-    document = outcome.document
-    assert set(document) == {"schema", "code", "exit", "what", "where", "why", "next"}
-    assert document["schema"] == "landscape/error/1"
-    assert what.startswith(f"error[{document['code']}]: ")
-    assert document["exit"] == refusal.code
-    assert document["what"]
-    assert document["next"], "no next step"
-    assert contents(folder) == before
+    check(folder, refusal)
 
 
 # --- what can be used --------------------------------------------------------------------------
@@ -399,7 +486,7 @@ class Use:
     prepare: Prepare | None = None
 
     def __str__(self) -> str:
-        return _shown(self.row, self.command)
+        return shown(self.row, self.command)
 
 
 def used(row: int, flags: str, *says: str, checkpoint: str = "good.pt", **more: Any) -> Use:
@@ -492,6 +579,35 @@ def test_attention_is_differentiated_twice():
     document = done(f"spectrum tied.pt {flags}").document
     assert document["answer"]["eigenvalues"]["top"][0]["value"] > 0
     assert "MATH" in json.dumps(document["provenance"])
+
+
+def test_zero_curvature_is_explained():
+    """Row 37: a straight line in the weights has no curvature, and that is said."""
+    torch.save(straight().state_dict(), "line.pt")
+    flags = f"--model {NETWORKS}:straight --data {NETWORKS}:data --loss {NETWORKS}:mean_output"
+    told = done(f"spectrum line.pt {flags} {FAST}").stdout
+    assert "the curvature is zero" in told
+    assert "--operator gauss-newton" in told
+    torch.save(Dictated().state_dict(), "body.pt")
+    flags = f"--model {NETWORKS}:detached --data {NETWORKS}:data"
+    assert "saturated, detached" in done(f"spectrum body.pt {flags} {FAST}").stdout
+    told = done(f"gradients body.pt {flags}").stdout
+    assert "4 trainable tensors do not move the loss" in told
+
+
+def test_differences_where_there_is_no_second_derivative():
+    """Row 38: a backward pass by hand, and that of PyTorch, have the same second differences."""
+    torch.save(Dictated().state_dict(), "body.pt")
+    flags = f"--data {NETWORKS}:data {FAST} --product differences --json"
+    found, expected = (
+        done(f"spectrum body.pt --model {NETWORKS}:{name} {flags}").document["answer"]
+        for name in ("handmade", "rectified")
+    )
+    for end in ("top", "bottom"):
+        values, others = (
+            [one["value"] for one in answer["eigenvalues"][end]] for answer in (found, expected)
+        )
+        assert values == pytest.approx(others, rel=1e-4)
 
 
 def test_unused_parameters_have_zero_rows():

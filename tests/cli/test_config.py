@@ -275,7 +275,7 @@ def test_bounds_are_those_of_the_flag(name):
             value = int(low) if isinstance(getattr(kind(), key), int) else low
             write(f"[{name.replace('-', '.')}]\n{key} = {value}\n")
             with pytest.raises(SettingError) as caught:
-                kind(**{key: value})
+                kind(**dict[str, Any]({key: value}))
             told = run(f"{words} final.pt")
             flag = run(f"{words} final.pt --config /dev/null --{key.replace('_', '-')} {value}")
             assert told.code == flag.code == 2

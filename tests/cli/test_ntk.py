@@ -61,3 +61,13 @@ def test_again_in_the_same_folder(runs):
     done(f"{command} --force")
     again = json.loads((runs / "out" / "ntk.json").read_text())
     assert again["answer"] == first["answer"]
+
+
+def test_a_kernel_by_its_products(runs):
+    command = f"ntk {runs}/a.pt {SUBJECT} --device cpu --kind products --top 3 -o {runs}/out"
+    outcome = done(f"{command} --json")
+    answer = outcome.document["answer"]
+    assert answer["kind"] == "products"
+    assert len(answer["eigenvalues"]) == len(answer["residuals"]) == 3
+    assert answer["density"]["grid"]
+    assert (runs / "out" / "ntk-density.png").exists()

@@ -16,7 +16,9 @@ import landscape as ls
 from tests.cli.command import NETWORKS, SUBJECT, contents, done, run
 from tests.cli.networks import filled, mlp
 
-ASKED = [kind for kind in ls.DIAGNOSTICS if kind.surveyed]
+SURVEYED = [kind.name for kind in ls.DIAGNOSTICS if kind.surveyed]
+TRAINED = "tickets-eval"  # needs a training function
+ASKED = [kind for kind in ls.DIAGNOSTICS if kind.surveyed and kind.name != TRAINED]
 ORDER = [kind.name for kind in ASKED]
 ALONE = [kind.name for kind in ASKED if kind.needs.checkpoints[0] < 2]
 PAGES = ("report.html", "report.json", "report.md")
@@ -54,18 +56,18 @@ def told(document: dict[str, Any]) -> dict[str, Any]:
 def test_a_checkpoint_alone(folder):
     outcome = done("report final.pt -o out")
     assert "out/report.html" in outcome.stdout
-    for name in ORDER:
+    for name in SURVEYED:
         assert name in outcome.stdout
-    without = len(ORDER) - 1
+    without = len(SURVEYED) - 1
     assert outcome.stdout.count("skipped, no model was given; --model and --data") == without
     page = (folder / "out" / "report.html").read_text()
     assert "--model and --data" in page
     assert "1.weight" in page
     document = json.loads((folder / "out" / "report.json").read_text())
     assert list(document["answer"]["sections"]) == ["weights"]
-    assert [one["unlock"] for one in document["answer"]["skipped"]] == [
-        "--model and --data"
-    ] * without
+    unlock = {one["section"]: one["unlock"] for one in document["answer"]["skipped"]}
+    assert unlock.pop(TRAINED) == "--model and --data and --train"
+    assert set(unlock.values()) == {"--model and --data"}
     assert "T0" in page
     figures = {path.name for path in (folder / "out" / "figures").iterdir()}
     assert figures == {"weights.png", "weights.svg"}
@@ -82,9 +84,16 @@ def test_everything(folder):
     document = outcome.document
     jsonschema.validate(document, ls.Report.schema(), cls=jsonschema.Draft202012Validator)
     assert document == json.loads((folder / "out" / "report.json").read_text())
-    assert list(document["answer"]["sections"]) == ORDER
-    assert document["answer"]["skipped"] == []
+    untrained = [name for name in ORDER if name != "connect"]
+    assert list(document["answer"]["sections"]) == untrained
+    skipped = {one["section"]: one for one in document["answer"]["skipped"]}
+    assert list(skipped) == ["connect", TRAINED]
+    assert "is not a trained network" in skipped["connect"]["reason"]
+    assert skipped[TRAINED]["unlock"] == "--train"
+    assert {one["agrees"] for one in document["answer"]["agreements"]} == {True}
     for kind in ASKED:
+        if kind.name == "connect":
+            continue
         section = document["answer"]["sections"][kind.name]
         jsonschema.validate(section, kind.result.schema(), cls=jsonschema.Draft202012Validator)
     page = (folder / "out" / "report.html").read_text()
@@ -95,6 +104,56 @@ def test_everything(folder):
         assert label in (folder / "out" / "report.md").read_text()
     assert len(page) < 1_500_000
     assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?https?:""", page)
+
+
+def test_what_would_be_done(folder):
+    before = contents(folder)
+    command = f"report initial.pt final.pt {SUBJECT} --preset quick --budget 2m,700hvp --dry-run"
+    outcome = done(command)
+    for part in (*SURVEYED, "share of the budget", "nothing was computed or written"):
+        assert part in outcome.stdout
+    told = done(f"{command} --json").document
+    rows = {one["section"]: one for one in told["sections"]}
+    assert list(rows) == SURVEYED
+    assert "products for each of 2" in rows["spectrum"]["expected"]
+    assert " s or " in rows["spectrum"]["budget"]
+    assert rows[TRAINED]["expected"] == "skipped: no training function was given; --train"
+    assert contents(folder) == before
+
+
+def test_the_plan_is_told_on_request():
+    quiet = done(f"{WHOLE}")
+    assert "plan:" not in quiet.stderr
+    verbose = done(f"{WHOLE.replace('-o out', '-o more')} -v --budget 1h")
+    lines = [line for line in verbose.stderr.splitlines() if line.startswith("plan: ")]
+    assert [line.split(": ")[1] for line in lines] == SURVEYED
+    assert "a kernel of at most 300 samples" in verbose.stderr
+
+
+def test_tickets_are_unlocked_by_training(folder, monkeypatch):
+    quick = {"rounds": 1, "controls": "random", "seeds": 1}
+    monkeypatch.setattr(ls.TicketsEval, "presets", {"quick": quick})
+    (folder / "own.py").write_text("def train(model, *, seed):\n    pass\n")
+    document = done(f"{WHOLE} --train own.py:train --json").document
+    assert document["answer"]["sections"][TRAINED]["answer"]["training"] == "own.py:train"
+    assert document["settings"]["train"] == "own.py:train"
+    again = done(f"{WHOLE.replace('-o out', '-o more')} --train plain --json").document
+    assert again["answer"]["sections"][TRAINED]["answer"]["fresh"]
+
+
+def test_a_training_function_that_is_not_there():
+    outcome = run(f"{WHOLE} --train absent.py:train")
+    assert outcome.code == 3
+    assert "absent.py" in outcome.stdout + outcome.stderr
+
+
+def test_settings_of_sections_come_from_the_files(folder):
+    (folder / "landscape.toml").write_text("[ntk]\nsamples = 7\n[spectrum]\nbottom = 2\n")
+    document = done(f"{WHOLE} --json").document
+    sections = document["answer"]["sections"]
+    assert sections["ntk"]["settings"]["samples"] == 7
+    assert sections["spectrum"]["settings"]["bottom"] == 2
+    assert sections["spectrum"]["settings"]["top"] == 2, "that of the preset"
 
 
 def test_the_page_says_how_to_repeat_it(folder):

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import save_file
 
 import landscape as ls
+from landscape_cli.catalogue import command_names
 from tests.cli.command import done, run
 from tests.cli.networks import mlp
 
@@ -25,8 +26,9 @@ except SystemExit as end:
 loaded = set(sys.argv[1].split(",")) & set(sys.modules)
 assert not loaded, loaded
 """
-COMMANDS = ("demo", "report", "inspect", "plot", "render", "list")
-NAMES = [*COMMANDS, *(kind.name for kind in ls.DIAGNOSTICS)]
+DIAGNOSTICS = [kind.name for kind in ls.DIAGNOSTICS]
+COMMANDS = [name for name in command_names() if name not in DIAGNOSTICS]
+NAMES = [*COMMANDS, *DIAGNOSTICS]
 FIRST = [name.split("-")[0] for name in NAMES]
 GROUPS = {name.split("-")[0]: None for name in NAMES if "-" in name}
 
@@ -114,6 +116,12 @@ def test_every_command_has_help(name):
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "Sentinel" not in words
     assert "None" not in words
+
+
+@pytest.mark.parametrize("group", ["", *GROUPS])
+def test_every_group_has_an_example(group):
+    text = " ".join(done(f"{group} --help").stdout.split())
+    assert f"Example: landscape {group}".rstrip() in text
 
 
 def test_every_option_of_a_command_is_explained():

@@ -128,7 +128,7 @@ def test_it_reads_well(made):
         for row in table.rows:
             assert len(row) == len(table.columns), table.title
             assert all(isinstance(cell, CELLS) for cell in row), row
-    assert made.findings()
+    assert made.findings() or made.declined
     for finding in made.findings():
         assert isinstance(finding, Finding)
         assert finding.severity in get_args(Severity)
@@ -143,13 +143,21 @@ def test_it_reads_well(made):
         ("three paths", "connected by the curve"),
         ("barrier", "a barrier on every path that was tried"),
         ("inconclusive", "do not decide"),
-        ("refused", "an end is not a trained network"),
         ("held out", "barrier on the training data, connected on held-out data"),
         ("stale", "with interpolated BatchNorm statistics the loss would be up to 1.2 off"),
     ],
 )
 def test_findings(name, said):
     assert any(said in one.sentence for one in RESULTS[name].findings())
+
+
+@pytest.mark.parametrize("name", ["refused", "many refused"])
+def test_an_untrained_end_is_told_and_is_no_finding(name):
+    made = RESULTS[name]
+    assert made.findings() == ()
+    assert made.headline() == ()
+    assert "is not a trained network: the error of a.pt is 0.9" in made.declined
+    assert RESULTS["barrier"].declined == ""
 
 
 def test_quiet_where_nothing_misleads():

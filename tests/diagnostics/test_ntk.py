@@ -20,7 +20,6 @@ from landscape.kernels.decomposition import decomposition
 from landscape.kernels.influence import suspicion
 from landscape.kernels.measuring import signs
 from landscape.kernels.regression import fitted
-from landscape.tangent import kernel as kernels
 from landscape.tangent.kernel import kernel
 from landscape.training.digits import cnn
 from tests.cases import CASES
@@ -241,9 +240,68 @@ def test_what_cannot_be_had_says_why():
     assert result.regression is None
 
 
-def test_the_full_kernel_of_too_many_samples_is_refused(monkeypatch):
+def test_a_full_kernel_that_does_not_fit_is_known_by_its_products():
+    inputs, labels = digits(40)
+    subject = ls.Subject(
+        trained(inputs, labels, 20), "ce", [(inputs, labels)], dtype="float64", device="cpu"
+    )
+    dense = Ntk(kind="full").run(subject)
+    found = Ntk(kind="full", max_memory=1e-3, top=5).run(subject)
+    assert found.kind == "products"
+    assert "does not fit" in found.message
+    assert found.partial
+    assert found.residuals is not None
+    gap = np.abs(found.eigenvalues - dense.eigenvalues[:5])
+    assert (gap <= found.residuals + 1e-9 * dense.eigenvalues[0]).all()
+    assert found.trace.value == pytest.approx(dense.trace.value, rel=1e-9)
+    low, high = found.participation.interval
+    assert low <= dense.participation.value <= high
+    assert dense.condition.value >= found.condition.value
+    assert found.condition.kind == "lower_bound"
+    assert dense.power is not None
+    assert found.power is not None
+    np.testing.assert_allclose(found.power, dense.power[:5], atol=2e-3)
+    for name, one in {layer.name: layer for layer in dense.layers}.items():
+        told = next(layer for layer in found.layers if layer.name == name)
+        assert told.trace == pytest.approx(one.trace, rel=1e-9)
+    assert {picture.name for picture in found.pictures()} == {"power", "density"}
+    for picture in found.pictures():
+        axes = Figure().add_subplot()
+        picture.draw(axes)
+        assert axes.has_data()
+    assert Ntk.result.from_json(found.to_json()).tables() == found.tables()
+    assert "largest eigenvalues" in found.summary()
+    asked = Ntk(kind="products", top=5, rate=False).run(subject)
+    np.testing.assert_allclose(asked.eigenvalues, found.eigenvalues)
+    with pytest.raises(SettingError, match="no kernel"):
+        Ntk(kind="products", plan=True).run(subject)
 
-    monkeypatch.setattr(kernels, "free_bytes", lambda _: 10_000)
+
+def test_the_trace_kernel_of_too_many_samples_is_refused():
     inputs, labels = digits(80)
     with pytest.raises(ResourceError, match="does not fit"):
-        Ntk(kind="full").run(ls.Subject(cnn(), "ce", [(inputs, labels)], device="cpu"))
+        Ntk(max_memory=1e-4, rate=False).run(
+            ls.Subject(cnn(), "ce", [(inputs, labels)], device="cpu")
+        )
+
+
+@pytest.mark.parametrize("kind", ["trace", "full", "classes", "sketch"])
+def test_alignment_of_every_layer(kind):
+    """That of the kernel of the layer's parameters alone."""
+    inputs, labels = digits(60)
+    model = trained(inputs, labels, 20)
+    data = [(inputs, labels)]
+    whole = Ntk(kind=kind, rate=False).run(ls.Subject(model, "ce", data, device="cpu"))
+    assert [one.name for one in whole.by_layer] == ["0", "1", "4", "5", "9"]
+    assert sum(one.share for one in whole.by_layer) == pytest.approx(1)
+    for one in whole.by_layer:
+        alone = ls.Subject(model, "ce", data, params=f"{one.name}.*", device="cpu")
+        found = Ntk(kind=kind, rate=False).run(alone)
+        expected = found.alignment_centred
+        assert one.alignment.value == pytest.approx(expected.value, rel=1e-4)
+        assert one.alignment.interval == pytest.approx(expected.interval, rel=1e-3)
+        assert one.parameters == found.parameters
+    assert "layers" in {picture.name for picture in whole.pictures()}
+    axes = Figure().add_subplot()
+    next(p for p in whole.pictures() if p.name == "layers").draw(axes)
+    assert axes.has_data()

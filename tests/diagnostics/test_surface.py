@@ -23,6 +23,7 @@ from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.normalisation import refreshed, some_batches
 from landscape.subject.subject import Subject
 from landscape.surfaces.normalisation import gaussian, like_weights
+from landscape.surfaces.pictures import surface_ink
 from tests.cases import CASES, dense_hessian, labels, normal, seeded
 from tests.diagnostics.test_connect import Impatient, blobs, checkpoints, mlp, trained
 from tests.oracles import generator
@@ -330,6 +331,15 @@ def test_a_run_on_its_components(dimensions):
         assert math.hypot(place.x, place.y, place.apart) == pytest.approx(distance, rel=1e-3)
     assert len(result.tables()) == 4
     result.draw(Figure().add_subplot())
+
+
+def test_the_axes_of_a_run_tell_their_shares():
+    result = of(*steps(), directions="trajectory", dimensions=2, samples=0)
+    assert result.explained is not None
+    names = surface_ink(result, result.sheets[0], "loss").axis_names
+    shares = [f"{share:.1%}" for share in result.explained]
+    assert [name.rpartition(", ")[2] for name in names] == shares
+    assert names[0].startswith("principal component 1")
 
 
 def test_three_networks_and_their_plane():

@@ -119,6 +119,33 @@ def test_closed_forms(function, shape, expected):
     assert upper(function, *shape) == pytest.approx(expected, rel=1e-6)
 
 
+def test_rms_norm_without_an_epsilon_is_one_function_in_every_precision():
+    """float64 has an ε of its own, with which pairs near 0 lie far above what float32 can reach."""
+    model = nn.RMSNorm(6)
+    model.weight.data = torch.tensor([1.0, -2.0, 0.5, 1.5, 0.1, 1.0])
+    data = [(1e-5 * drawn(5, 6), torch.zeros(5))]
+    subject = ls.Subject(model, summed, data, device="cpu")
+    generator = torch.Generator().manual_seed(0)
+    bound = network_bound(subject, subject.point, generator=generator).upper
+    assert bound == pytest.approx(2 / math.sqrt(torch.finfo(torch.float32).eps), rel=1e-6)
+    found = attained(subject, subject.point, starts=2, steps=20, generator=generator)
+    assert 0.9 * bound < found.value <= bound
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.linalg.vector_norm(x, ord=0, dim=1),
+        lambda x: torch.linalg.vector_norm(x, ord=1, dim=1),
+        lambda x: F.softplus(x, threshold=1),  # jumps by 0.3 at 1
+    ],
+)
+def test_what_is_steeper_than_it_looks_is_refused(function):
+    found = bound_of(Wrapped(function), drawn(3, 5).double())
+    assert len(found.refused) == 1
+    assert found.upper == math.inf
+
+
 def test_overlapping_averages_are_exact():
     module = nn.AvgPool2d(3, 2, 1)
     columns = module(torch.eye(49).double().reshape(49, 1, 7, 7)).flatten(1).T

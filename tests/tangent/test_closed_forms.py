@@ -62,6 +62,50 @@ def test_wide_networks_tend_to_the_arc_cosine_kernel(depth, seeds):
     assert errors[-1] * math.sqrt(1024) < 4
 
 
+def trained_gap(width: int, seed: int) -> float:
+    """Return how far gradient descent is from its linearisation, in units of the first loss."""
+    source = torch.Generator().manual_seed(100)
+    inputs = torch.randn(8, 5, generator=source).double()
+    targets = torch.randn(8, 1, generator=source).double()
+    model = wide(width, 1, seed)
+    found = kernel(subject_of(model, inputs), kind="full")
+    values, vectors = np.linalg.eigh(found.values)
+    rate = 0.3 * 8 / (2 * values[-1])  # the mean of (f − y)² over eight samples
+    residual = vectors.T @ (found.outputs - targets.numpy())
+    optimizer = torch.optim.SGD(model.parameters(), rate)
+    gaps = []
+    for step in range(60):
+        loss = nn.functional.mse_loss(model(inputs), targets)
+        told = np.square(residual[:, 0] * (1 - rate * 2 / 8 * values) ** step).mean()
+        gaps.append(abs(loss.item() - told))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return max(gaps) / float(np.square(residual).mean())
+
+
+def test_wide_networks_train_as_the_kernel_says():
+    """The modes' losses are those of real training, ever better with the width."""
+    widths = (64, 256, 1024, 4096)
+    gaps = [np.mean([trained_gap(width, seed) for seed in range(6)]) for width in widths]
+    assert all(after < before for before, after in pairwise(gaps))
+    slope = np.polyfit(np.log(widths), np.log(gaps), 1)[0]
+    assert -0.8 < slope < -0.3
+    assert gaps[-1] < 0.02
+
+
+def test_turned_outputs_leave_the_trace_kernel():
+    torch.manual_seed(1)
+    last = nn.Linear(6, 4, bias=False)
+    model = nn.Sequential(nn.Linear(5, 6), nn.Tanh(), last).double()
+    inputs = torch.randn(7, 5).double()
+    before = kernel(subject_of(model, inputs)).values
+    turn = torch.linalg.qr(torch.randn(4, 4).double())[0]
+    with torch.no_grad():
+        last.weight.copy_(turn @ last.weight)
+    np.testing.assert_allclose(kernel(subject_of(model, inputs)).values, before, rtol=1e-11)
+
+
 def test_deep_linear_networks():
     """K = Σ_l (W_{>l} W_{>l}ᵀ) ⊗ (X W_{<l}ᵀ W_{<l} Xᵀ)."""
     torch.manual_seed(2)

@@ -8,7 +8,6 @@ from torch import nn
 import landscape as ls
 from landscape.errors import ResourceError
 from landscape.tangent import blocks, tiles
-from landscape.tangent import kernel as kernels
 from landscape.tangent.kernel import kernel
 from tests.tangent.test_blocks import loop
 
@@ -75,7 +74,7 @@ def test_gauss_newton_has_the_same_eigenvalues(data):
     dense = ls.GaussNewtonOperator(subject).to_dense()
     # PyTorch's mean over N O elements without ½: G = 2 JᵀJ / (N O)
     top = np.linalg.eigvalsh(dense)[::-1][: len(found)]
-    np.testing.assert_allclose(top, 2 * found / 44, rtol=1e-9, atol=1e-12 * top[0])
+    np.testing.assert_allclose(top, 2 * found / 44, rtol=0, atol=1e-12 * top[0])
 
 
 def test_all_sketches_together_are_the_trace(data):
@@ -108,14 +107,32 @@ def test_an_interrupted_kernel_goes_on_with_the_same_bits(data, tmp_path, monkey
 
 def test_factors_are_captured_once_where_they_fit_and_again_where_not(data, monkeypatch):
     calls, real = [], blocks.block_of
-    for module in (kernels, tiles):
-        monkeypatch.setattr(module, "block_of", lambda *a, **k: calls.append(1) or real(*a, **k))
+    monkeypatch.setattr(tiles, "block_of", lambda *a, **k: calls.append(1) or real(*a, **k))
     roomy = kernel(subject_of(network(), data), block=2)
-    assert len(calls) == 1 + 6
+    assert len(calls) == 6
     calls.clear()
     tight = kernel(subject_of(network(), data), block=2, memory_bytes=20_000)
-    assert len(calls) > 1 + 6
+    assert len(calls) > 6
     np.testing.assert_allclose(tight.values, roomy.values, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["full", "trace", "classes"])
+def test_layers_add_up(data, kind, tmp_path):
+    model = network()
+    for folder in (None, tmp_path, tmp_path):  # computed, kept, remembered
+        subject = subject_of(model, data, folder=folder)
+        found = kernel(subject, kind=kind, block=4, by_layer=True)
+        assert list(found.layers) == ["0", "3"]
+        for name, part in found.layers.items():
+            names = [f"{name}.weight", f"{name}.bias"]
+            jacobian = loop(model, data[0], names)
+            expected = torch.einsum("ncp,mcp->nm", jacobian, jacobian)
+            np.testing.assert_allclose(part, expected.numpy(), rtol=2e-6, atol=1e-5)
+
+
+def test_outputs_whose_derivatives_do_not_fit_are_refused(data):
+    with pytest.raises(ResourceError, match="4 outputs"):
+        kernel(subject_of(network(), data), memory_bytes=2000)
 
 
 def test_a_kernel_that_does_not_fit_is_refused(data):

@@ -15,10 +15,11 @@ from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.errors import InputError, SettingError
 from landscape.pruning.files import load
 from landscape.pruning.mask import Mask
-from landscape.pruning.methods import find_mask
+from landscape.pruning.methods import Method, find_mask
 from landscape.subject.subject import Subject
 from landscape.tickets import options as of
 from landscape.tickets.arms import CONTROLS, controls_of
+from landscape.tickets.imp import Plan, search
 from landscape.tickets.judgement import EvalResult
 from landscape.tickets.judging import Bench
 from landscape.tickets.trainers import depends_on, trainer_of
@@ -37,11 +38,16 @@ class TicketsEval(Diagnostic[EvalResult]):
     question: ClassVar[Question] = "quality"
     needs: ClassVar[Needs] = Needs(independent=True)
     budgeted: ClassVar[bool] = False
-    surveyed: ClassVar[bool] = False
     presets: ClassVar = {
-        "quick": {"seeds": 3, "steps": 200},
+        "quick": {
+            "rounds": 6,
+            "rate": 0.3,
+            "controls": "reinit,random",
+            "seeds": 1,
+            "steps": 200,
+        },
         "standard": {},
-        "full": {"seeds": 10, "steps": 5000},
+        "full": {"rounds": 10, "rate": 0.3, "seeds": 10, "steps": 5000},
     }
 
     mask: Annotated[
@@ -49,14 +55,24 @@ class TicketsEval(Diagnostic[EvalResult]):
         Option("masks to judge: a file, several with commas, or a folder; empty: of the method"),
     ] = ""
     method: Annotated[
-        Literal["magnitude", "random", "snip", "grasp", "synflow"],
-        Option("score at the weights given that makes the mask, where no file does"),
-    ] = "magnitude"
+        Literal["magnitude", "random", "snip", "grasp", "synflow", "imp"],
+        Option(
+            "what makes the mask where no file does: a score at the weights given; imp: a search, "
+            "whose every level is judged"
+        ),
+    ] = "imp"
     density: Annotated[
-        float, Option("share of the weights that such a mask keeps", above=0, at_most=1)
+        float, Option("share of the weights that the mask of a score keeps", above=0, at_most=1)
     ] = 0.2
+    rounds: Annotated[int, Option("of pruning, of a search", at_least=1)] = 3
+    rate: Annotated[
+        float,
+        Option("share of the weights left that goes in a round of it", above=0, at_most=0.99),
+    ] = 0.5
     controls: Annotated[str, Option("that a ticket must beat, with commas")] = ",".join(CONTROLS)
-    seeds: Annotated[int, Option("training runs of every arm", at_least=2)] = 5
+    seeds: Annotated[
+        int, Option("training runs of every arm; one tells nothing of others", at_least=1)
+    ] = 5
     level: Annotated[
         float, Option("probability of the intervals and verdicts", at_least=0.5, at_most=0.9999)
     ] = 0.95
@@ -79,10 +95,21 @@ class TicketsEval(Diagnostic[EvalResult]):
         files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in self._paths()]
         return {**vars(self), "files": files, **depends_on(self.train)}
 
+    def part(self, subject: Subject) -> Subject:
+        """Return the first checkpoint of a run: what training begins with."""
+        return subject.at(subject.checkpoints[0])
+
+    def expected(self, subject: Subject) -> str:
+        """Return how many training runs it takes."""
+        del subject
+        masks = self.rounds if self.method == "imp" else 1
+        runs = self.seeds * (1 + masks * (1 + len(controls_of(self.controls))))
+        return f"{runs + (masks + 1 if self.method == 'imp' else 0)} training runs"
+
     def measure(self, subject: Subject) -> EvalResult:
-        """Return the verdict on the masks of the files, or on that of the method."""
-        masks = {path.stem: load(path) for path in self._paths()} or self._scored(subject)
-        return self.judge(subject, masks)
+        """Return the verdict on the masks of the files, or on those of the method."""
+        masks = {path.stem: load(path) for path in self._paths()}
+        return self.judge(subject, masks or self._made(subject))
 
     def judge(self, subject: Subject, masks: Mapping[str, Mask]) -> EvalResult:
         """Return the verdict on masks by name; `run` reads them from files, and guards more.
@@ -120,15 +147,46 @@ class TicketsEval(Diagnostic[EvalResult]):
             tickets=answers,
         )
 
-    def _scored(self, subject: Subject) -> dict[str, Mask]:
+    def _made(self, subject: Subject) -> dict[str, Mask]:
+        """Return the masks that the method makes, by name."""
+        if self.method == "imp":
+            return self._sought(subject)
+        return self._scored(subject, self.method)
+
+    def _sought(self, subject: Subject) -> dict[str, Mask]:
+        """Return the masks of iterative magnitude pruning, level by level."""
+        plan = Plan(
+            rounds=self.rounds,
+            rate=self.rate,
+            last_rate=None,
+            shared="global",
+            dense="",
+            rewinding="weights",
+            step=self.rewind_step,
+            seed=self.seed,
+        )
+        levels = search(trainer_of(subject, self.train, self._recipe()), plan)
+        provenance = {"method": "imp"}
+        found = {
+            f"level {one.number}": Mask(kept=one.mask.kept, provenance=provenance)
+            for one in levels[1:]
+        }
+        if not found:
+            raise SettingError(
+                "the first mask of the search leaves no path from input to output",
+                where="rate",
+                why=f"{self.rate:.0%} of the weights go in a round",
+                hint="prune fewer: a smaller --rate",
+            )
+        return found
+
+    def _scored(self, subject: Subject, method: Method) -> dict[str, Mask]:
         """Return the mask that the method makes at the weights given."""
         generator = torch.Generator().manual_seed(self.seed)
-        rounds = FLOW_ROUNDS if self.method == "synflow" else 1
-        found = find_mask(
-            subject, self.method, self.density, rounds=rounds, generator=generator
-        ).mask
-        subject.note(f"the mask judged is made by {self.method}, {found.total:,} weights kept")
-        return {self.method: Mask(kept=found.kept, provenance={"method": self.method})}
+        rounds = FLOW_ROUNDS if method == "synflow" else 1
+        found = find_mask(subject, method, self.density, rounds=rounds, generator=generator).mask
+        subject.note(f"the mask judged is made by {method}, {found.total:,} weights kept")
+        return {method: Mask(kept=found.kept, provenance={"method": method})}
 
     def _paths(self) -> list[Path]:
         """Return the files of the masks.

@@ -75,7 +75,8 @@ def weights_of(value: Any) -> Mapping[Any, Any] | None:
         value = value.state_dict()
     if not isinstance(value, Mapping):
         return None
-    tensors = [entry for entry in value.values() if is_tensor(entry)]
+    named = ((key, entry) for key, entry in value.items() if isinstance(key, str))
+    tensors = [entry for _, entry in named if is_tensor(entry)]
     arrays = any(entry.ndim > 0 for entry in tensors)
     return value if arrays or (tensors and len(tensors) == len(value)) else None
 

@@ -143,12 +143,43 @@ def _refuse_unusable(tensors: Mapping[str, Tensor], where: str) -> None:
     for name, tensor in tensors.items():
         kind = _unusable(name, tensor)
         if kind is not None:
-            raise CheckpointError(
-                f"tensor '{cut(name)}' is {kind}",
-                where=where,
-                why="expected dense real weights of 16 bits or more",
-                hint="save a float32 copy: {k: v.float() for k, v in model.state_dict().items()}",
-            )
+            raise _unusable_as(name, kind, where)
+
+
+def _unusable_as(name: str, kind: str, where: str) -> CheckpointError:
+    return CheckpointError(
+        f"tensor '{cut(name)}' is {kind}",
+        where=where,
+        why="expected dense real weights of 16 bits or more",
+        hint="save a float32 copy: {k: v.float() for k, v in model.state_dict().items()}",
+    )
+
+
+def refuse_packed(tensors: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights of eight bits or fewer, whose scale is kept elsewhere.
+
+    Raises:
+        CheckpointError: A tensor called weight holds such integers.
+    """
+    for name, tensor in tensors.items():
+        if name.rpartition(".")[2] == "weight" and _dtype(tensor) in ("int8", "uint8"):
+            raise _unusable_as(name, f"quantised ({_dtype(tensor)})", where)
+
+
+def refuse_integers(file: Mapping[str, Tensor], model: Mapping[str, Tensor], where: str) -> None:
+    """Refuse a file that holds integers where the network holds real numbers.
+
+    Args:
+        file: Tensors of the file by the names of the network.
+        model: Tensors of the network.
+        where: The file, for the message.
+
+    Raises:
+        CheckpointError: Most likely the weights are quantised: their scale is kept elsewhere.
+    """
+    for name, tensor in file.items():
+        if model[name].is_floating_point() and not tensor.is_floating_point():
+            raise _unusable_as(name, f"of integers ({_dtype(tensor)}), as quantised weights", where)
 
 
 def _unusable(name: str, tensor: Tensor) -> str | None:
@@ -158,10 +189,14 @@ def _unusable(name: str, tensor: Tensor) -> str | None:
         return "on the meta device, which holds no numbers"
     if tensor.layout != _strided():
         return f"sparse ({str(tensor.layout).removeprefix('torch.')})"
-    dtype = str(tensor.dtype).removeprefix("torch.")
+    dtype = _dtype(tensor)
     if tensor.is_complex():
         return f"complex ({dtype})"
     return None if dtype.startswith(_NUMBERS) else f"of dtype {dtype}"
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _strided() -> object:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landscape.errors import InputError
+from landscape.subject.files.sniff import did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,10 +42,14 @@ def read_mask(path: str | Path) -> MaskFile:
     """
     from safetensors import SafetensorError, safe_open
 
+    if not Path(path).exists():
+        raise InputError("no such file", where=str(path), hint=did_you_mean(Path(path)))
     try:
         with safe_open(Path(path), framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if metadata.get("sha256", found := digest(tensors)) != found:
+            raise ValueError("its bits changed after they were written")
         shapes = json.loads(metadata.get("shapes", "{}"))
         return MaskFile(
             kept={name: _kept(name, tensor, shapes) for name, tensor in tensors.items()},
@@ -55,6 +62,15 @@ def read_mask(path: str | Path) -> MaskFile:
             why=str(error).split("\n")[0],
             hint="give a file that landscape tickets wrote, or boolean tensors in safetensors",
         ) from error
+
+
+def digest(packed: Mapping[str, Tensor]) -> str:
+    """Return a hash of the bits of a mask and of their names."""
+    found = hashlib.sha256()
+    for name in sorted(packed):
+        found.update(f"{name}\0{packed[name].numel()}\0".encode(errors="replace"))
+        found.update(packed[name].contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def is_mask(path: str | Path) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landscape.errors import CheckpointError
+from landscape.subject.files.encoding import is_utf8
 from landscape.subject.files.wording import cut
 
 if TYPE_CHECKING:
@@ -101,11 +102,11 @@ def load_safetensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is damaged, or holds a dtype that torch does not have.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load, load_file
 
     read_header(path)
     try:
-        return load_file(str(path))
+        return load_file(str(path)) if is_utf8(path) else load(path.read_bytes())
     except Exception as error:  # safetensors and torch each have their own exceptions
         raise _damaged(path, f"{type(error).__name__}: {str(error)[:200]}") from error
 

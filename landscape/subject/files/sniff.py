@@ -90,7 +90,7 @@ def _file_size(path: Path) -> int:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointError("no such file", where=str(path), hint=_did_you_mean(path)) from error
+        raise CheckpointError("no such file", where=str(path), hint=did_you_mean(path)) from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(status.st_mode):
@@ -139,7 +139,8 @@ def _directory(path: Path) -> CheckpointError:
     )
 
 
-def _did_you_mean(path: Path) -> str:
+def did_you_mean(path: Path) -> str:
+    """Return the step that names the file whose name is nearest to one that is not there."""
     try:
         present = {entry.name: entry for entry in islice(path.parent.iterdir(), MAX_COMPARED)}
     except (OSError, ValueError):
@@ -162,7 +163,7 @@ def _zip(path: Path, size: int) -> Container:
             why="a zip ends with a directory of its members" if truncated else str(error)[:200],
             hint=_newest_intact(path),
         ) from error
-    inner = [name.partition("/")[2] for name in names]
+    inner = [name.partition("/")[2] for name in set(names)]  # a name that repeats is refused later
     if inner.count("data.pkl") == 1 and "constants.pkl" not in inner:
         return Container.TORCH_ZIP
     other = foreign_zip(names)

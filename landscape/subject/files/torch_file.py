@@ -8,6 +8,7 @@ from typing import Any
 
 from landscape.errors import CheckpointError, UnsafeError
 from landscape.subject.files.allowlist import is_dangerous, refused
+from landscape.subject.files.encoding import is_utf8
 from landscape.subject.files.skeleton import Skeleton, read_skeleton
 from landscape.subject.files.sniff import Container
 from landscape.subject.files.torch_zip import check_zip
@@ -44,7 +45,8 @@ def load_torch(path: Path, container: Container, *, trust_pickle: bool = False) 
         refuse_globals(path, skeleton)
         _check_protocol(path, skeleton)
     # torch hands a path of that name to safetensors, whatever the file holds
-    mapped = container is Container.TORCH_ZIP and not path.name.endswith(".safetensors")
+    takes = is_utf8(path) and not path.name.endswith(".safetensors")
+    mapped = container is Container.TORCH_ZIP and takes
     try:
         with (
             path.open("rb") as file,

@@ -1,0 +1,125 @@
+"""Which is better: two answers or reports by their intervals, or networks side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+from landscape.errors import SettingError
+
+from ..documents import read_document
+from ..failures import Failed
+from ..output import check_folder, deliver, output_parameters, verbose
+
+WORSE_EXIT = 1
+FILES = ("compare.json", "compare.png", "compare.svg")
+
+
+class Ranked(Protocol):
+    """An answer that knows whether anything is worse."""
+
+    @property
+    def worse(self) -> bool:
+        """Return whether a number is."""
+        ...
+
+
+def run(given: tuple[str, ...], **values: Any) -> None:
+    """Compare documents, or the networks of checkpoints."""
+    documents = [_is_document(Path(one)) for one in given if not one.startswith("-")]
+    if not documents:
+        raise SettingError("nothing to compare was given", where="landscape compare", hint=_HINT)
+    fail_on, anyway = values.pop("fail_on"), values.pop("anyway")
+    if documents[0]:
+        if len(given) != 2 or not all(documents):
+            raise SettingError(
+                "documents are compared two at a time",
+                where="landscape compare",
+                why=f"got {' '.join(given)}",
+                hint=_HINT,
+            )
+        found = _documents(Path(given[0]), Path(given[1]), anyway=anyway, **values)
+    else:
+        found = _networks([*given, *_said(values)])
+    if fail_on == "worse" and found is not None and found.worse:
+        raise Failed(WORSE_EXIT)
+
+
+_HINT = "landscape compare A.json B.json, or landscape compare A.pt B.pt --model S --data S"
+
+
+def _is_document(path: Path) -> bool:
+    """Return whether a file holds JSON: by its content, and by its name where it is not there."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    except OSError:
+        return path.suffix == ".json"
+
+
+def _documents(
+    a: Path,
+    b: Path,
+    *,
+    anyway: bool,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+    strict: bool,
+    **_: Any,
+) -> Ranked:
+    from landscape.comparison.documents import compare_documents
+
+    check_folder(output, FILES, force=force)
+    names = (str(a), str(b))
+    found = compare_documents(read_document(a), read_document(b), names=names, anyway=anyway)
+    deliver(found, output=output, as_json=as_json, strict=strict)
+    return found
+
+
+def _networks(arguments: list[str]) -> Ranked | None:
+    """Ask what `landscape solutions` asks, and return the answer; None after a dry run."""
+    from ..diagnostic import command_of
+
+    inner = command_of("solutions")
+    context = inner.make_context("compare", arguments, parent=click.get_current_context().parent)
+    with context:
+        return inner.invoke(context)
+
+
+def _said(values: dict[str, Any]) -> list[str]:
+    """Return the options that were parsed here, as they were said."""
+    said = ["--verbose"] if verbose() else []
+    for one in output_parameters():
+        value = values.get(str(one.name))
+        if value and isinstance(one, click.Option):
+            said += [one.opts[0]] if one.is_flag else [one.opts[0], str(value)]
+    return said
+
+
+command = click.Command(
+    "compare",
+    callback=run,
+    context_settings={"ignore_unknown_options": True},
+    help=f"""{__doc__}
+
+    Two JSON documents of one diagnostic, or two reports: every number of B is better, worse or
+    different, when the interval of the difference leaves out zero, and else indistinguishable.
+    What was not made alike is refused, setting by setting.
+
+    Checkpoints, with --model and --data: quality, sharpness, distances, disagreement and barriers
+    in one table, and each beside the first; all options of `landscape solutions`.""",
+    epilog="Example: landscape compare before/report.json after/report.json --fail-on worse",
+    params=[
+        click.Argument(
+            ["given"], nargs=-1, type=click.UNPROCESSED, metavar="A.json B.json | CKPT..."
+        ),
+        click.Option(["--anyway"], is_flag=True, help="also when they were not made alike"),
+        click.Option(
+            ["--fail-on"], type=click.Choice(["worse"]), help="exit code 1 when a number is worse"
+        ),
+        *output_parameters(),
+    ],
+)

@@ -1,0 +1,1 @@
+"""Documents held against one another, and against rules."""

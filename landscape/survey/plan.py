@@ -1,0 +1,151 @@
+"""What will be asked of a subject, in which order, for which share of the budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from landscape.base import Diagnostic
+from landscape.budget import Budget
+from landscape.diagnostics import DIAGNOSTICS
+from landscape.errors import SettingError
+from landscape.reports.report import Skipped
+from landscape.subject.subject import Subject
+
+Preset = Literal["quick", "standard", "full"]
+DATA, TRAIN = "--data", "--train"  # what unlocks sections
+PLAIN = "plain"  # training without a function of the user's
+
+WEIGHTS: Mapping[str, float] = {
+    "gradients": 1,
+    "lipschitz": 1,
+    "spectrum": 4,
+    "surface": 2,
+    "connect": 2,
+    "ntk": 2,
+    "tickets-eval": 4,
+    "weights": 0.25,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """One section of a report, before it is asked.
+
+    Args:
+        question: With its settings.
+        weight: Of its share of the budget, beside the others that are asked.
+        skipped: Why it is not asked, and what would unlock it; None where it is.
+        expected: What it will cost, in words; empty where that is not known before.
+    """
+
+    question: Diagnostic[Any]
+    weight: float
+    skipped: Skipped | None
+    expected: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the section."""
+        return self.question.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The sections of a report in their order.
+
+    The budget is shared by weight. What a section leaves over goes to those after it; one that
+    cannot be cut short begins only while some budget is left.
+    """
+
+    sections: tuple[Planned, ...]
+
+    @property
+    def asked(self) -> tuple[Planned, ...]:
+        """Return the sections that are asked."""
+        return tuple(one for one in self.sections if one.skipped is None)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """Return those that are not, with the reasons."""
+        return tuple(one.skipped for one in self.sections if one.skipped is not None)
+
+    def parts(self, one: Planned) -> float:
+        """Return of how many parts of what is left of the budget a section has one."""
+        place = self.asked.index(one)
+        return sum(other.weight for other in self.asked[place:]) / one.weight
+
+    def told(self, budget: Budget | None = None) -> Iterator[tuple[str, str, str]]:
+        """Yield each section with its share of the budget and what it is expected to cost."""
+        whole = sum(one.weight for one in self.asked)
+        for one in self.sections:
+            if one.skipped is not None:
+                yield one.name, "-", f"skipped: {one.skipped.reason}; {one.skipped.unlock}"
+                continue
+            share = one.weight / whole
+            yield one.name, _share(share, budget), one.expected or "not known before"
+
+
+def plan_of(
+    subject: Subject,
+    *,
+    preset: Preset = "standard",
+    seed: int = 0,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
+    train: str = "",
+) -> Plan:
+    """Return what a report of a subject asks.
+
+    Args:
+        subject: What is studied.
+        preset: How much to spend.
+        seed: Of every random draw.
+        settings: Settings by diagnostic, in place of the preset's.
+        train: Spec of the training function; `plain`: plain training by the settings of the
+            section; empty: what trains networks is not asked.
+
+    Raises:
+        SettingError: There is no such preset, or a setting is out of its bounds.
+    """
+    if preset not in get_args(Preset):
+        raise SettingError(
+            f"there is no preset {preset!r}",
+            where="report",
+            why=f"presets are {', '.join(get_args(Preset))}",
+            hint="the default is standard",
+        )
+    given = {name: dict(own) for name, own in (settings or {}).items()}
+    made = list[Diagnostic[Any]]()
+    for kind in DIAGNOSTICS:
+        if not kind.surveyed:
+            continue
+        own = given.get(kind.name, {})
+        if train not in ("", PLAIN) and "train" in kind.options():
+            own = {"train": train, **own}
+        made.append(kind.preset(preset, seed=seed, **own))
+    return Plan(sections=tuple(_planned(one, subject, train) for one in made))
+
+
+def _planned(question: Diagnostic[Any], subject: Subject, train: str) -> Planned:
+    weight = WEIGHTS.get(question.name, 1.0)
+    missing = question.needs.missing(subject)
+    if not train and getattr(question, "train", None) == "":
+        reason, unlock = missing or ("no training function was given", "")
+        missing = reason, f"{unlock} and {TRAIN}" if unlock else TRAIN
+    if missing is not None:
+        skipped = Skipped(section=question.name, reason=missing[0], unlock=missing[1])
+        return Planned(question=question, weight=weight, skipped=skipped)
+    expected = question.expected(subject)
+    return Planned(question=question, weight=weight, skipped=None, expected=expected)
+
+
+def _share(share: float, budget: Budget | None) -> str:
+    if budget is None:
+        return "no limit"
+    parts = []
+    if budget.seconds is not None:
+        parts.append(f"{share * budget.seconds:.3g} s")
+    if budget.products is not None:
+        parts.append(f"{int(share * budget.products):,} products")
+    return " or ".join(parts)
