@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,6 +42,10 @@ def largest_eigenvalue(matrices: Tensor, floor: float = 0.0, inner: int = 0) -> 
     size = matrices.shape[-1]
     margin = 1 + (8 * size * (size + 1) + 2 * inner * size) * UNIT
     if len(matrices) * float(size) ** 3 > (ALONE if len(matrices) == 1 else DIRECT):
+        if floor:
+            matrices = matrices[_above(matrices, floor)]
+            if not len(matrices):
+                return floor * margin
         values = ritz_values(matrices, ITERATIONS)
         for _ in range(ROUNDS):
             if float(values.max()) > floor or not floor:
@@ -64,18 +70,29 @@ def _lanczos(matrix: Tensor) -> float:
 
 
 def _above(matrices: Tensor, level: float) -> Tensor:
-    """Return for which matrices it is not proved that they lie below a level (b,)."""
+    """Return for which matrices it is not proved that they lie below a level (b,).
+
+    A batch is factorised one matrix after another: on the CPU as many parts at once as threads.
+    """
+    parts = matrices.chunk(torch.get_num_threads() if matrices.device.type == "cpu" else 1)
+    with ThreadPoolExecutor(len(parts)) as pool:
+        return torch.cat(list(pool.map(partial(_unproved, level=level), parts)))
+
+
+def _unproved(matrices: Tensor, *, level: float) -> Tensor:
     shifted = -matrices
     shifted.diagonal(dim1=-2, dim2=-1).add_(level)
     return torch.linalg.cholesky_ex(shifted)[1] != 0
 
 
 def ritz_values(matrices: Tensor, steps: int) -> Tensor:
-    """Return Ritz values of the power method from the longest column of each (b,)."""
+    """Return Ritz values of the power method from the column of the largest entry of each (b,).
+
+    Of a positive semidefinite matrix that stands on the diagonal.
+    """
     half = matrices.to(torch.complex64 if matrices.is_complex() else torch.float32)
-    lengths = torch.linalg.vector_norm(half, dim=-2)
-    longest = lengths.argmax(-1)
-    vector = half[torch.arange(len(half), device=half.device), :, longest]
+    largest = half.diagonal(dim1=-2, dim2=-1).real.argmax(-1)
+    vector = half[torch.arange(len(half), device=half.device), :, largest]
     wave = torch.cos(torch.arange(half.shape[-1], device=half.device, dtype=torch.float32))
     scale = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
     vector = (vector + wave * scale * (0.05 / math.sqrt(len(wave)))).unsqueeze(-1)

@@ -124,6 +124,20 @@ def test_circular_is_exact(stride, size, groups):
     assert piece.convolution.norm() == pytest.approx(sigma(module, (4, size, size)), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "padding", "dilation"),
+    [(7, 4, 3, 4, 3), (6, 3, 2, 1, 3), (2, 2, 2, 1, 2), (3, 4, 3, 4, 2), (9, 1, 4, 3, 1)],
+)
+def test_the_torus_has_room_for_the_padding(size, kernel, stride, padding, dilation):
+    """Where strides leave a rest, and kernels reach far beyond the input on both sides."""
+    settings = {"stride": stride, "padding": padding, "dilation": dilation, "bias": False}
+    for seed in range(40):
+        module = nn.Conv1d(2, 2, kernel, **settings).double()
+        module.weight.data = drawn(2, 2, kernel, seed=seed)
+        bound = piece_of(module, (size,)).convolution.norm()
+        assert bound >= sigma(module, (2, size)) * (1 - 1e-10)
+
+
 def test_published_values():
     """Sizes of 8 × 4 × 3 × 3 on 8 × 8: zero padding lies below the circular norm, by its matrix."""
     module = module_of(padding=1)

@@ -389,6 +389,42 @@ def test_a_small_ball_is_nearly_the_jacobian():
     assert bound.upper == pytest.approx(1 / math.sqrt(spread), rel=1e-3)
 
 
+def test_the_least_variance_on_a_ball():
+    """Rows within 1 of (0, 1, 2, 3), which is √5 from its mean, keep at least √5 − 1 of that."""
+    model = Wrapped(lambda x: F.layer_norm(x + torch.arange(4.0), (4,)))
+    bound = bound_of(model, drawn(2, 4), domain="ball", radius=1.0)
+    least = (math.sqrt(5) - 1) ** 2 / 4 + 1e-5
+    assert bound.upper == pytest.approx(1 / math.sqrt(least), rel=1e-6)
+
+
+def test_the_gains_of_attention():
+    """Rows of queries, keys and values all lie within R of 0: the bound, written out."""
+    model = Wrapped(lambda x: F.scaled_dot_product_attention(x, x, x))
+    bound = bound_of(model, drawn(2, 5, 9), radius=1.7)
+    scale, reach, columns = 1 / 3, 1.7, math.sqrt(5)
+    gains = (scale * reach**2, scale * reach**2 * columns, columns)
+    (layer,) = bound.layers
+    assert layer.upper == pytest.approx(math.hypot(*gains), rel=1e-9)
+    assert bound.upper == pytest.approx(sum(gains), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("function", "refused"),
+    [
+        (lambda h: (h[:, :2].mul_(5), h)[1], True),
+        (lambda h: (h.view(-1).mul_(5), h)[1], True),
+        (lambda h: h[:, :2].mul_(5), False),
+        (lambda h: h.mul_(5), False),
+    ],
+)
+def test_writes_into_what_is_read_again_are_refused(function, refused):
+    linear = filled(nn.Linear(3, 4))
+    model = Wrapped(lambda x, inner: function(inner(x)), linear)
+    found = bound_of(model, drawn(2, 3))
+    assert bool(found.refused) == refused
+    assert (found.upper == math.inf) == refused
+
+
 def test_token_ids_begin_at_their_embeddings():
     model = filled(nn.Sequential(nn.Embedding(7, 4), nn.Flatten(), nn.Linear(12, 2)))
     bound = bound_of(model, torch.randint(7, (3, 3)))
