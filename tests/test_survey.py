@@ -422,6 +422,7 @@ def test_a_failure_is_not_remembered(monkeypatch, tmp_path):
 # --- saved -------------------------------------------------------------------------------------
 
 
+@pytest.mark.full
 def test_save(tmp_path):
     report = asked(subject(saved(tmp_path)))
     page = report.save(tmp_path / "out")

@@ -51,7 +51,7 @@ class Lipschitz(Diagnostic[LipschitzResult]):
     ] = 10.0
     starts: Annotated[int, Option("samples from which the lower bound climbs", at_least=1)] = 8
     steps: Annotated[int, Option("of each climb", at_least=1)] = 100
-    pair_seconds: Annotated[float, Option("for the search of the attaining pair", above=0)] = 10.0
+    pair_seconds: Annotated[float, Option("for the search of the attaining pair", above=0)] = 8.0
     certificate: Annotated[str, Option("file that certificates are written to; empty: none")] = ""
     witness: Annotated[str, Option("file that the attaining pair is written to; empty: none")] = ""
     verify: Annotated[

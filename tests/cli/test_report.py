@@ -130,6 +130,7 @@ def test_the_plan_is_told_on_request():
     assert "a kernel of at most 300 samples" in verbose.stderr
 
 
+@pytest.mark.full
 def test_tickets_are_unlocked_by_training(folder, monkeypatch):
     quick = {"rounds": 1, "controls": "random", "seeds": 1}
     monkeypatch.setattr(ls.TicketsEval, "presets", {"quick": quick})
@@ -141,6 +142,7 @@ def test_tickets_are_unlocked_by_training(folder, monkeypatch):
     assert again["answer"]["sections"][TRAINED]["answer"]["fresh"]
 
 
+@pytest.mark.full
 def test_a_training_function_that_is_not_there():
     outcome = run(f"{WHOLE} --train absent.py:train")
     assert outcome.code == 3
@@ -254,6 +256,7 @@ def test_bad_inputs_leave_nothing(folder, command, code, says):
     assert contents(folder) == before
 
 
+@pytest.mark.full
 def test_it_goes_on_where_it_was(folder, monkeypatch):
     """Interrupted in the middle, run again with the same folder: the same answers, not again."""
     whole = done(f"{WHOLE.replace('-o out', '-o whole')} --json").document

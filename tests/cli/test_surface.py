@@ -55,7 +55,7 @@ def test_what_is_told(runs):
     outcome = surface(runs, "a", "--dimensions 1 --directions eigenvectors")
     assert outcome.code == 0, outcome.stderr
     assert "eigenvectors of the Hessian" in outcome.stdout
-    assert "Curvature per squared distance" in outcome.stdout
+    assert "Curvature along the directions" in outcome.stdout
 
 
 def test_a_run(runs, tmp_path):

@@ -138,7 +138,7 @@ def test_a_wrong_mask_is_refused(tmp_path):
     save_file(seeded(mlp, 0).state_dict(), tmp_path / "weights.safetensors")
     with pytest.raises(InputError, match="not a mask"):
         study(tmp_path / "weights.safetensors")
-    with pytest.raises(InputError, match="not a mask"):
+    with pytest.raises(InputError, match="no such file"):
         study(tmp_path / "absent.safetensors")
     with pytest.raises(SettingError, match="no model"):
         Subject(mask=other)

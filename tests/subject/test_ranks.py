@@ -411,6 +411,7 @@ def test_a_rank_that_vanishes_is_missed(pair):
     assert pair[0]["vanishing"]["seconds"] < SOON
 
 
+@pytest.mark.full
 def test_more_ranks_than_samples(tmp_path):
     single = simple(few())
     for found in ranks_of("three", 3, tmp_path):
@@ -440,6 +441,7 @@ def asked(checkpoint: Path, *more: str | Path) -> list[str | Path]:
     return ["spectrum", checkpoint, "--model", f"{NETWORKS}:mlp", *data, *fast, *more]
 
 
+@pytest.mark.full
 def test_the_command_speaks_with_one_voice(checkpoint, tmp_path):
     ended = torchrun(*asked(checkpoint, "-o", tmp_path / "two"))
     assert ended.returncode == 0, ended.stderr
