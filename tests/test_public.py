@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,12 @@ def test_an_error_without_a_next_step_cannot_be_made():
 def test_a_diagnostic_is_abstract():
     with pytest.raises(TypeError):
         Diagnostic()  # type: ignore[abstract]
+
+
+def test_every_package_is_installed():
+    """A folder that the build does not name is missing from what a user installs."""
+    root = Path(__file__).parents[1]
+    named = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {one.parent.relative_to(root) for one in root.glob("landscape/**/__init__.py")}
+    found = {".".join(folder.parts) for folder in folders}
+    assert {one for one in named if one.split(".")[0] == "landscape"} == found
