@@ -27,7 +27,7 @@ class Solutions(Diagnostic[SolutionsResult]):
     needs: ClassVar[Needs] = Needs(checkpoints=(2, None), each=False, independent=True)
     budgeted: ClassVar[bool] = False
     presets: ClassVar = {
-        "quick": {"points": 11, "samples": 64, "max_probes": 32, "trace_tolerance": 0.2},
+        "quick": {"points": 11, "samples": 64, "max_probes": 512, "trace_tolerance": 0.2},
         "standard": {},
         "full": {"points": 41, "samples": 2048, "max_probes": 2048},
     }
