@@ -184,12 +184,19 @@ def _own_ids(text: str, prefix: str) -> str:
 
 
 def _shorter(text: str) -> str:
-    """Return SVG with coordinates to a hundredth of a point, without space that means nothing."""
-    text = re.sub(
-        r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), text
-    )
-    text = re.sub(r"\s*\n\s*|(?<=[ML]) ", "", re.sub(r" \n(?=[\d-])", " ", text))
+    """Return SVG with coordinates to a hundredth of a point, without space that means nothing.
+
+    What is written in the figure stays as it is: only tags are shortened.
+    """
+    text = re.sub(r"<[^>]*>", lambda tag: _shorter_tag(tag[0]), text)
     return re.sub(r">\s+<", "><", text)
+
+
+def _shorter_tag(tag: str) -> str:
+    tag = re.sub(
+        r"\d+\.\d{2,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), tag
+    )
+    return re.sub(r"\s*\n\s*|(?<=[ML]) ", "", re.sub(r" \n(?=[\d-])", " ", tag))
 
 
 def _colours_as_variables(text: str) -> str:

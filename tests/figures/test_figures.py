@@ -212,6 +212,15 @@ def test_unwritable_place(tmp_path: Path) -> None:
         save(overlay([Answer(norms(2))], [None]), tmp_path / "nowhere" / "figure.png")
 
 
+def test_numbers_written_in_an_inline_figure_are_not_rounded() -> None:
+    figure = overlay([Answer(spectrum())], [None], caption=False)
+    figure.axes[0].set_xlim(0.0012, 0.0018)
+    figure.axes[0].set_title("0.00347 of M L 1.2345")
+    drawing = svg(figure)
+    assert ">0.00347 of M L 1.2345<" in drawing
+    assert ">0.0015<" in drawing, "a tick"
+
+
 def test_inline_svg_stands_alone() -> None:
     figure = overlay([Answer(spectrum())], [None], caption=False)
     first, second = svg(figure, name="a"), svg(figure, name="b")
