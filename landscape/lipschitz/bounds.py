@@ -13,7 +13,7 @@ from torch import Tensor
 from landscape.lipschitz.chain import Chain
 from landscape.lipschitz.expression import Applied, Atom, Expression, Joined, Leaf, Sum
 from landscape.lipschitz.matrix import matrix_norm
-from landscape.lipschitz.pieces import Convolve, Matrix
+from landscape.lipschitz.pieces import Convolve, Matrix, Piece
 from landscape.lipschitz.rescaling import rescaled_product
 
 WIDEST = 2048  # layer of a chain that is handed to `certify`
@@ -61,6 +61,10 @@ class Bounds:
             return _times(atom.factor, inner)
 
         return self._once(("atom", atom), found)
+
+    def row_norm(self, piece: Piece) -> float:
+        """Return how much longer rows can become; ∞ where not known."""
+        return 1.0 if self._idle and isinstance(piece, Matrix) else piece.row_norm
 
     def _once(self, key: object, compute: Callable[[], float]) -> float:
         if self._idle:

@@ -116,7 +116,7 @@ def network_bound(
             reach = longest(subject) if radius is None and inputs.varying else radius or 0.0
         else:
             reach = math.inf
-        state = Walk(Bounds(certify), reach, device)
+        state = Walk(Bounds(certify), reach, device, idle.known)
         total = len(found.graph.nodes)
         with progress.task("operations of the network", total) as task:
             outputs = _outputs(found, inputs, state, task)

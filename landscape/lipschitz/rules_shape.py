@@ -57,11 +57,7 @@ def parts(walk: Walk, call: Call) -> list[Value]:
 
 
 def _part(walk: Walk, call: Call, key: str, value: Value, place: int) -> Value:
-    def action(x: Tensor) -> Tensor:
-        return run(call, {key: x})[place]
-
-    piece = Nonnegative(action, value.shape, call.shape[place], walk.device, moves=True)
-    found = walk.linear(call, piece, value)
+    found = walk.moved(call, value, key, part=place)
     found.peak = value.peak
     return found
 

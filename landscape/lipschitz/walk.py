@@ -128,11 +128,13 @@ class Walk:
         bounds: Composes constants.
         radius: Of the ball round the origin of the input; ∞: everywhere.
         device: Where constants are.
+        known: Maps of operations that only move or average entries, which walks may share.
     """
 
     bounds: Bounds
     radius: float
     device: torch.device
+    known: dict[object, Nonnegative] = field(default_factory=dict[object, Nonnegative])
     layers: list[Layer] = field(default_factory=list[Layer])
     refused: list[Refusal] = field(default_factory=list[Refusal])
 
@@ -178,17 +180,50 @@ class Walk:
         """Return a piece applied to a value; `layer`: tell of its norm by itself."""
         if layer:
             self.layers.append(Layer(call.module or call.name, call.name, piece, math.nan))
-        factors = (piece.row_norm,) if value.rows is not None else None
+        factors = (self.bounds.row_norm(piece),) if value.rows is not None else None
         return Value(applied(piece, value.expression), row_factors=factors)
 
-    def moved(self, call: Call, value: Value, key: str = "self", *, moves: bool = True) -> Value:
-        """Return a value to which the operation itself is applied, which must be linear and ≥ 0."""
+    def moved(
+        self,
+        call: Call,
+        value: Value,
+        key: str = "self",
+        *,
+        moves: bool = True,
+        part: int | None = None,
+    ) -> Value:
+        """Return a value to which the operation itself is applied, which must be linear and ≥ 0.
+
+        Args:
+            call: The operation; operations alike share one piece.
+            value: What it is applied to.
+            key: The argument that the value is.
+            moves: Whether entries are moved, repeated or dropped only.
+            part: Which of the results; None: there is one.
+        """
 
         def action(x: Tensor) -> Tensor:
-            return run(call, {key: x})
+            found = run(call, {key: x})
+            return found if part is None else found[part]
 
-        piece = Nonnegative(action, value.shape, call.shape, self.device, moves=moves)
+        leaving = call.shape if part is None else call.shape[part]
+        sign = _sign(call, key)
+        alike = None if sign is None else (sign, value.shape, leaving, part)
+        piece = self.known.get(alike)
+        if piece is None:
+            piece = Nonnegative(action, value.shape, leaving, self.device, moves=moves)
+            if alike is not None:
+                self.known[alike] = piece
         return self.linear(call, piece, value)
+
+
+def _sign(call: Call, key: str) -> object | None:
+    """Return what makes two operations alike; None where tensors have a say in it."""
+    others = {name: one for name, one in call.arguments.items() if name != key}
+    leaves = pytree.tree_leaves(others, is_leaf=lambda one: isinstance(one, Value))
+    if any(isinstance(one, Tensor | Value) for one in leaves):
+        return None
+    return call.node.target, key, repr(others)
 
 
 def _largest(tensor: Tensor) -> float:

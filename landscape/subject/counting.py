@@ -48,7 +48,7 @@ def count_items(
         ModelError: The network is not a function of weights and inputs, or the loss no mean.
         NumericalError: The loss is NaN or infinite; the module where that begins is named.
 
-    Cost: one forward pass over the data, and two more over the first batch.
+    Cost: one forward pass over the data, one more over the first batch, and one over two samples.
     """
     items, summed = 0, 0.0
     with torch.no_grad(), progress.task("checking the loss", total) as task:
