@@ -15,7 +15,7 @@ from torch.nn import functional
 from landscape.lipschitz.eigenvalue import largest_eigenvalue, ritz_values
 
 SAMPLED, ROUGH = 16, 6  # frequencies and steps of an estimate
-CHUNK = 8_000_000  # complex numbers of the symbol held at once
+CHUNK = 1_000_000  # complex numbers of the symbol held at once: more is given back and paged anew
 
 _FORWARD: dict[int, Any] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 import torch
@@ -70,16 +68,7 @@ def _lanczos(matrix: Tensor) -> float:
 
 
 def _above(matrices: Tensor, level: float) -> Tensor:
-    """Return for which matrices it is not proved that they lie below a level (b,).
-
-    A batch is factorised one matrix after another: on the CPU as many parts at once as threads.
-    """
-    parts = matrices.chunk(torch.get_num_threads() if matrices.device.type == "cpu" else 1)
-    with ThreadPoolExecutor(len(parts)) as pool:
-        return torch.cat(list(pool.map(partial(_unproved, level=level), parts)))
-
-
-def _unproved(matrices: Tensor, *, level: float) -> Tensor:
+    """Return for which matrices it is not proved that they lie below a level (b,)."""
     shifted = -matrices
     shifted.diagonal(dim1=-2, dim2=-1).add_(level)
     return torch.linalg.cholesky_ex(shifted)[1] != 0

@@ -11,11 +11,13 @@ A = Σ_b A_b / count over micro-batches b. Every share A_b can be applied in sev
 
 None wins everywhere, so they are timed on the products that are asked for anyway: the cached graph
 first, which costs nothing to set up, and the recording as soon as what was spent would have paid
-for it. A way is used only if it agrees with a product of the gradient's graph.
+for it. Small problems are not timed on the CPU, so that one question has one answer to the last
+bit. A way is used only if it agrees with a product of the gradient's graph.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -46,6 +48,7 @@ from landscape.subject.subject import Product, Subject
 from landscape.subject.undisturbed import differentiable_attention, exact_arithmetic
 
 RECORDING = 0.1  # seconds that recording one micro-batch may take
+UNTIMED = 2 * 2**20  # bytes of a forward pass over the data, below which no clock is asked
 IMPORTS = 1.0  # seconds more, if PyTorch has to load what its forward mode needs
 AGREEMENT = {torch.float32: 2e-3, torch.float64: 1e-8}  # relative, of a way with the reference
 DIFFERENCE = 1e-5  # relative step of central differences: kinks want it small
@@ -152,10 +155,15 @@ class Engine:
     def _trial(self, size: int) -> Trials:
         if size not in self._trials:
             candidates = AUTO if self.product == "auto" else (self.product,)
-            imports = 0.0 if "torch._dynamo" in sys.modules else IMPORTS
-            worth = RECORDING * len(self.micro_batches) + imports
-            self._trials[size] = Trials(candidates, worth=worth)
+            self._trials[size] = Trials(candidates, worth=self._worth())
         return self._trials[size]
+
+    def _worth(self) -> float:
+        """Return the seconds that setting up another way may take."""
+        if self._device.type == "cpu" and self.micro_batches.bytes < UNTIMED:
+            return math.inf
+        imports = 0.0 if "torch._dynamo" in sys.modules else IMPORTS
+        return RECORDING * len(self.micro_batches) + imports
 
     def _share(self, place: int, batch: Batch, rows: Tensor) -> Tensor:
         """Return the share of a micro-batch, by the way whose turn it is."""

@@ -67,6 +67,11 @@ class Grouping:
         """Return the number of micro-batches."""
         return self._number
 
+    @property
+    def bytes(self) -> float:
+        """Return about how much a forward pass over all of them gives in intermediate results."""
+        return self.bytes_per_sample * self.samples * self._number
+
     def halve(self) -> bool:
         """Make the micro-batches half as large; return whether that was possible."""
         largest = max((batch.samples for batch in self), default=1)

@@ -5,7 +5,8 @@
 
 On the CPU a small residual network with BatchNorm, on CUDA ResNet-18 with a 3 × 3 stem; 32 × 32,
 batch 128. Runs with and without the recorder take turns step by step, each on its own copy of the
-network, and are compared over blocks of ten steps, so that a disturbance meets all of them alike.
+network. A cadence repeats every ten steps: each of the ten has its median over the blocks, and the
+sums of these medians are compared, so that what disturbs a step now and then does not count.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -22,7 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -32,6 +34,7 @@ from tests.benchmarks import networks
 from tests.benchmarks.results import machine, now, versions
 
 SCHEMA = "landscape/benchmarks-recorder/1"
+RESAMPLES = 1000  # of the blocks, for the intervals
 BLOCK = 10  # steps, so that the default cadence falls into every block once
 ARMS: dict[str, dict[str, Any] | None] = {
     "without": None,
@@ -54,9 +57,9 @@ class Row:
     """One way of recording."""
 
     name: str
-    milliseconds: float  # of a step, median over blocks
-    ratio: float  # of the time of a block to that without, median
-    low: float  # quartiles of the ratio
+    milliseconds: float  # of a step: the mean of the ten medians
+    ratio: float  # of it to that without
+    low: float  # 95 % interval of the ratio, by resampling blocks
     high: float
     told: float | None  # time in its hooks over the rest, as the recorder measured it
 
@@ -107,27 +110,42 @@ def measured(
     labels = torch.randint(10, shape[:1], generator=generator).to(device)
     model = build().to(device)
     runs = {name: _Run(copy.deepcopy(model), settings) for name, settings in ARMS.items()}
-    taken: dict[str, list[float]] = {name: [] for name in ARMS}
-    for _ in range(blocks + 1):
-        spent = dict.fromkeys(ARMS, 0.0)
+    taken = np.empty((len(ARMS), blocks + 1, BLOCK))
+    for block in range(blocks + 1):
         for turn in range(BLOCK):
-            order = list(runs)
-            for name in order[turn % len(order) :] + order[: turn % len(order)]:
-                spent[name] += _seconds(partial(runs[name].step, images, labels), device, clock)
-        for name, seconds in spent.items():
-            taken[name].append(seconds)
+            order = list(enumerate(runs.values()))
+            for place, run in order[turn % len(order) :] + order[: turn % len(order)]:
+                step = partial(run.step, images, labels)
+                taken[place, block, turn] = _seconds(step, device, clock)
+    medians, low, high = _compared(taken[:, 1:])
     rows = []
-    for name, run in runs.items():
-        ratios = [mine / bare for mine, bare in zip(taken[name], taken["without"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios[1:], n=4)
-        milliseconds = 1e3 * statistics.median(taken[name][1:]) / BLOCK
-        cost = run.close()
-        whole = sum(taken[name])
+    for place, (name, run) in enumerate(runs.items()):
+        cost, whole = run.close(), float(taken[place].sum())
         own = cost is not None and clock is time.perf_counter
         told = cost.recording / (whole - cost.recording) if own and cost is not None else None
-        row = Row(name=name, milliseconds=milliseconds, ratio=middle, low=low, high=high, told=told)
-        rows.append(row)
+        rows.append(
+            Row(
+                name=name,
+                milliseconds=1e3 * float(medians[place]),
+                ratio=float(medians[place] / medians[0]),
+                low=float(low[place]),
+                high=float(high[place]),
+                told=told,
+            )
+        )
     return rows
+
+
+def _compared(taken: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Return seconds of a step, and 95 % intervals of their ratio to the first's, of each run.
+
+    Args:
+        taken: Seconds (runs, blocks, turns).
+    """
+    drawn = np.random.default_rng(0).integers(taken.shape[1], size=(RESAMPLES, taken.shape[1]))
+    again = np.stack([np.median(taken[:, one], axis=1).mean(1) for one in drawn])
+    low, high = np.quantile(again / again[:, :1], (0.025, 0.975), axis=0)
+    return np.median(taken, axis=1).mean(1), low, high
 
 
 class _Run:
