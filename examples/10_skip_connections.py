@@ -37,7 +37,9 @@ class Deep(nn.Module):
 
 
 lines = ls.Surface(dimensions=1, points=9, draws=4, unchecked=True)
-plane = ls.Surface(points=9, samples=300) if options.quick else ls.Surface(points=31)
+plane = ls.Surface(points=31)
+if options.quick:
+    plane = ls.Surface(points=9, samples=300, unchecked=True)
 spectrum = ls.Spectrum(top=1, bottom=0, probes=2, lanczos_steps=2, max_probes=2)
 half, sharpness, planes = {}, {}, {}
 for name in ("no skips", "with skips"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -23,6 +25,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="statistical or exhaustive: pass --full"))
         if item.get_closest_marker("gpu") and not _has_cuda():
             item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture
+def blank(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are blank, which is most of a report's time: for tests of what is not in them."""
+    monkeypatch.setattr("landscape.figures.canvas._rendered", lambda _, suffix: _empty(suffix))
+
+
+@cache
+def _empty(suffix: str) -> bytes:
+    from io import BytesIO
+
+    from matplotlib.figure import Figure
+
+    stream = BytesIO()
+    Figure().savefig(stream, format=suffix[1:])
+    return stream.getvalue()
 
 
 def _has_cuda() -> bool:

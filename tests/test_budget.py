@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from landscape import budget
-from landscape.budget import Budget, left_products, spending, spent
+from landscape.budget import Budget, BudgetError, Pace, left_products, spending, spent
 from landscape.diagnostics.spectrum import Spectrum
 from landscape.errors import SettingError
 from landscape.operators.hessian import HessianOperator
@@ -189,6 +189,71 @@ def test_what_is_afforded(clock):
         assert not budget.affords(301)
         clock[0] += 120
         assert not budget.affords(1)
+
+
+def test_seconds_left_are_those_of_the_tightest_bound(clock):
+    assert budget.left_seconds() is None
+    with spending(Budget(products=5)):
+        assert budget.left_seconds() is None
+    with spending(Budget.parse("60s,100hvp")):
+        clock[0] += 12
+        with budget.shared(4):
+            assert budget.left_seconds() == 12
+            with spending(Budget(seconds=5)):
+                assert budget.left_seconds() == 5
+            with spending(Budget(seconds=500)):
+                clock[0] += 2
+                assert budget.left_seconds() == 10
+
+
+def test_what_a_budget_does_not_last_for_is_refused(clock):
+    budget.require("anything", 10**9)
+    with spending(Budget.parse("2m,300hvp")):
+        clock[0] += 1
+        budget.require("the fit", 119)
+        with pytest.raises(BudgetError) as caught:
+            budget.require("the fit", 121)
+        told = "the fit takes about 121 s: more than 119 s left of the budget of 2m"
+        assert caught.value.what == told
+        assert caught.value.exit == 6
+        with budget.shared(20), pytest.raises(BudgetError, match="6 s left of a share of the bud"):
+            budget.require("the fit", 61)
+        count_products(300)
+        with pytest.raises(BudgetError, match="the budget of 300hvp was spent before the fit"):
+            budget.require("the fit")
+
+
+def last_step(pace: Pace, clock: list[float], each: float) -> int:
+    """The step after which the others are refused; 100 when none is."""
+    for step in range(1, 101):
+        clock[0] += each
+        try:
+            pace.check(step)
+        except BudgetError as error:
+            told = error.what
+            break
+    else:
+        return 100
+    whole = 100 * each
+    assert told.startswith(f"the fit takes about {whole:,.0f} s: more than 100 s left of the")
+    return step
+
+
+@pytest.mark.parametrize(
+    ("each", "last"),
+    [(1.0, 100), (1.21, 48), (1.6, 10), (50.0, 2)],
+    ids=["fits", "a little slow", "too slow", "not even two steps"],
+)
+def test_the_pace_of_equal_steps(clock, each, last):
+    """Of 100 steps in 100 s those that are too slow are refused after ten, for a start counts."""
+    with spending(Budget(seconds=100)):
+        assert last_step(Pace("the fit", 100), clock, each) == last
+
+
+def test_without_a_bound_on_time_no_pace_is_too_slow(clock):
+    pace = Pace("the fit", 100)
+    clock[0] += 10**6
+    pace.check(1)
 
 
 def test_every_checkpoint_of_a_series_has_its_share():

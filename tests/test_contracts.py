@@ -8,6 +8,8 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
+from itertools import product
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -421,7 +423,7 @@ def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.findobj(Text)]
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("suffix", ["png", "svg", pytest.param("pdf", marks=pytest.mark.full)])
 def test_it_plots(kind, answers, tmp_path, suffix):
     answers(kind).plot(tmp_path / f"one.{suffix}")
     answers(kind).plot(tmp_path / f"two.{suffix}")
@@ -553,16 +555,33 @@ def test_checkpoints_and_data_are_untouched(kind):
     assert all(torch.equal(a, b) for a, b in zip(data.tensors, copies, strict=True))
 
 
+@cache
 def calls_of(kind: type[Diagnostic[Any]]) -> int:
+    """How often a question calls its network."""
     model = witness()
     question(kind).run(asked(kind, model, product="cached"))  # not what the clock chooses
     return model.calls
 
 
+ERRORS = (Interruption("x"), RuntimeError("x"), KeyboardInterrupt("x"))
+SOME = {  # each flag, place and error at least once
+    (False, 0.0, RuntimeError),
+    (True, 0.3, KeyboardInterrupt),
+    (False, 0.6, Interruption),
+    (True, 1.0, RuntimeError),
+}
+
+
+def ends() -> Iterator[Any]:
+    """Yield flags, the place where the network raises, and what; some, or with --full all."""
+    for turned, when, error in product((False, True), (0.0, 0.3, 0.6, 1.0), ERRORS):
+        marks = () if (turned, when, type(error)) in SOME else pytest.mark.full
+        name = f"{'flags turned' if turned else 'flags as they are'}-{type(error).__name__}-{when}"
+        yield pytest.param(turned, when, error, marks=marks, id=name)
+
+
+@pytest.mark.parametrize(("flags", "when", "error"), [*ends()], indirect=["flags"])
 @pytest.mark.usefixtures("flags")
-@pytest.mark.parametrize("when", [0.0, 0.3, 0.6, 1.0])
-@pytest.mark.parametrize("error", [Interruption("x"), RuntimeError("x"), KeyboardInterrupt("x")],
-                         ids=lambda e: type(e).__name__)  # fmt: skip
 def test_the_subject_is_untouched_after_an_error(kind, when, error):
     """The network itself raises from its first call on, from the middle, or from the last."""
     if not kind.needs.data:
@@ -599,16 +618,23 @@ class Impatient:
         del task
 
 
-@pytest.mark.parametrize("when", [0.0, 0.5, 1.0])
-def test_the_subject_is_untouched_after_an_interruption(kind, when):
+@cache
+def steps_of(kind: type[Diagnostic[Any]]) -> int:
+    """How often a question tells its progress."""
     patient = Impatient(None)
     with listening(patient):
         question(kind).run(asked(kind))
-    assert patient.steps, "no progress is told"
+    return patient.steps
+
+
+@pytest.mark.parametrize("when", [0.0, 0.5, 1.0])
+def test_the_subject_is_untouched_after_an_interruption(kind, when):
+    steps = steps_of(kind)
+    assert steps, "no progress is told"
     model = witness()
     before = everything(model)
     with (
-        listening(Impatient(1 + round(when * (patient.steps - 1)))),
+        listening(Impatient(1 + round(when * (steps - 1)))),
         pytest.raises(KeyboardInterrupt),
     ):
         question(kind).run(asked(kind, model))

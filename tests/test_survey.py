@@ -263,6 +263,7 @@ def test_non_finite_weights(tmp_path):
     assert any("NaN" in finding.sentence for finding in report.findings)
 
 
+@pytest.mark.usefixtures("blank")
 def test_non_finite_data(tmp_path):
     """The weights can be told whatever the data are."""
     studied = Subject(mlp(), "ce", nan_inputs(), device="cpu")
@@ -290,6 +291,7 @@ def test_a_failed_section_does_not_lose_the_others(monkeypatch, name):
     assert ls.Report.from_json(report.to_json()).exit_code == 70
 
 
+@pytest.mark.usefixtures("blank")
 def test_a_failure_is_shown(monkeypatch, tmp_path):
     failing(monkeypatch, ls.Spectrum, ZeroDivisionError("inside"))
     page = asked(subject()).save(tmp_path / "out")
@@ -329,11 +331,30 @@ def test_out_of_memory_is_a_resource(monkeypatch):
 # --- interrupted, and gone on with -------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143)], ids=["Ctrl-C", "killed"])
-@pytest.mark.parametrize("number", range(len(ALONE)), ids=ALONE)
-def test_it_goes_on_where_it_was(monkeypatch, tmp_path, measured, error, number):
-    whole = asked(subject(folder=tmp_path / "whole"))
-    measured.clear()
+ENDS = {"Ctrl-C": KeyboardInterrupt(), "killed": SystemExit(143)}
+SOME = (("Ctrl-C", ALONE[0]), ("killed", "spectrum"), ("Ctrl-C", ALONE[-1]))  # the rest is full
+
+
+@pytest.fixture(scope="module")
+def usual() -> dict[str, Any]:
+    """What a survey tells that nothing interrupts."""
+    return told(asked(subject()))
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        pytest.param(
+            ENDS[end],
+            number,
+            marks=() if (end, name) in SOME else pytest.mark.full,
+            id=f"{name}-{end}",
+        )
+        for number, name in enumerate(ALONE)
+        for end in ENDS
+    ],
+)
+def test_it_goes_on_where_it_was(monkeypatch, tmp_path, usual, measured, error, number):
     folder = tmp_path / "interrupted"
     with monkeypatch.context() as patch:
         failing(patch, SINGLE[number], error)
@@ -342,7 +363,7 @@ def test_it_goes_on_where_it_was(monkeypatch, tmp_path, measured, error, number)
     assert measured == Counter(ALONE[:number])
     resumed = asked(subject(folder=folder))
     assert measured == Counter(ALONE), "a finished answer was computed again"
-    assert told(resumed) == told(whole)
+    assert told(resumed) == usual
 
 
 def test_an_interruption_inside_a_series(monkeypatch, tmp_path, measured):
@@ -376,7 +397,15 @@ def test_a_finished_survey_is_remembered(tmp_path, measured):
     ]
 
 
-@pytest.mark.parametrize("change", ["seed", "settings", "weights", "data", "loss", "params"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "seed",
+        "settings",
+        "weights",
+        *(pytest.param(one, marks=pytest.mark.full) for one in ("data", "loss", "params")),
+    ],
+)
 def test_another_question_is_not_answered_from_memory(tmp_path, measured, change):
     asked(subject(folder=tmp_path))
     measured.clear()

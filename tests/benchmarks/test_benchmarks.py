@@ -104,6 +104,7 @@ def test_everything_promised_is_in_the_json(harness: Harness, tmp_path: Path) ->
     assert max(answer["deviations"]) <= 1e-3
 
 
+@pytest.mark.full
 def test_a_process_answers_and_tells_when_it_ends() -> None:
     process = Process("double-backward", threads=1, limit=120)
     assert process.handle({"do": "efforts", "task": "top10"}) == {"efforts": []}

@@ -186,8 +186,11 @@ def test_what_is_no_log(folder, content, says):
 NAMES = (b"caf\xe9.pt", b"new\nline.pt", b"\x1b[31mred.pt", b"%d{0}[bold].pt", "名前.pt".encode())
 
 
+@pytest.mark.usefixtures("blank")
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [*NAMES[:2], *(pytest.param(name, marks=pytest.mark.full) for name in NAMES[2:])]
+)
 def test_names_of_files_are_shown_and_never_interpreted(name, suffix):
     """Row 42: also those that are no UTF-8, which C++ and Rust do not open."""
     path = Path(os.fsdecode(name)).with_suffix(suffix)
@@ -249,7 +252,10 @@ def test_a_flipped_bit_that_no_checksum_tells():
         "plot answer.json -o out.png",
     ],
 )
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, pytest.param(errno.EDQUOT, marks=pytest.mark.full)]
+)
+@pytest.mark.usefixtures("blank")
 def test_a_full_disk(folder, document, monkeypatch, command, number):
     """Row 41: said as it is, nothing torn, and with space the same command goes through."""
     Path("answer.json").write_text(json.dumps(document))

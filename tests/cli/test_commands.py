@@ -69,8 +69,17 @@ def test_text(name):
     assert max(map(len, outcome.stdout.splitlines())) < 400
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("checkpoints", ["final.pt", "initial.pt final.pt"])
+@pytest.mark.parametrize(
+    ("checkpoints", "name"),
+    [
+        pytest.param("final.pt", "spectrum", marks=pytest.mark.full),
+        ("final.pt", "gradients"),
+        ("final.pt", "weights"),
+        ("initial.pt final.pt", "spectrum"),
+        pytest.param("initial.pt final.pt", "gradients", marks=pytest.mark.full),
+        ("initial.pt final.pt", "weights"),
+    ],
+)
 def test_output_folder(folder, name, checkpoints):
     command = COMMANDS[name].replace("final.pt", checkpoints)
     printed = done(f"{command} -o out/answers --json").document
@@ -95,6 +104,7 @@ def test_output_folder(folder, name, checkpoints):
     assert again["answer"] == printed["answer"]
 
 
+@pytest.mark.usefixtures("blank")
 def test_a_second_diagnostic_may_use_the_folder():
     done(f"{COMMANDS['gradients']} -o answers")
     done(f"{COMMANDS['weights']} -o answers")
@@ -241,8 +251,14 @@ def answers(folder, documents) -> Path:
 
 
 @pytest.mark.usefixtures("answers")
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+@pytest.mark.parametrize(
+    ("suffix", "name"),
+    [
+        pytest.param(suffix, name, marks=() if place == other else pytest.mark.full)
+        for place, suffix in enumerate(("png", "svg", "pdf"))
+        for other, name in enumerate(COMMANDS)
+    ],
+)
 def test_plot_overlays_two_answers(name, suffix):
     paths = f"initial-{name}.json final-{name}.json"
     outcome = done(f"plot {paths} -o both.{suffix} --label initial --label trained")

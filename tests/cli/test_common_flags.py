@@ -155,6 +155,7 @@ def test_strict(command):
     assert code == (0 if settled else 5)
 
 
+@pytest.mark.usefixtures("blank")
 def test_force_begins_anew(folder, command):
     name = command.split()[0]
     done(f"{command} -o out")

@@ -47,8 +47,8 @@ def connect(runs: Path, names: str, more: str = "") -> Outcome:
 @pytest.mark.parametrize(
     ("names", "more", "code", "verdict"),
     [
-        ("0 0", "", 0, "connected by the line"),
-        ("0 1", "--path aligned", 0, "connected by the aligned"),
+        ("0 0", "", 0, "connected along the line"),
+        ("0 1", "--path aligned", 0, "connected along the aligned line"),
         ("0 1", "--path line", 1, "barrier on the paths tried"),
         ("0 untrained", "", 7, "refused"),
         ("0 1 2", "--path line", 1, "3 networks, 3 pairs"),

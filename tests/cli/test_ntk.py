@@ -54,6 +54,7 @@ def test_a_series_writes_figures_and_kernels(runs):
         assert np.trace(kernel) == pytest.approx(one["trace"]["value"], rel=1e-6)
 
 
+@pytest.mark.usefixtures("blank")
 def test_again_in_the_same_folder(runs):
     command = f"ntk {runs}/a.pt {SUBJECT} --device cpu -o {runs}/out"
     done(command)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,9 @@ import pytest
 import torch
 
 import landscape as ls
-from tests.cli.command import NETWORKS, SUBJECT, contents, done, run
+from tests.cli.command import NETWORKS, SUBJECT, Outcome, contents, done, run
 from tests.cli.networks import filled, mlp
+from tests.test_contracts import QUICK
 
 SURVEYED = [kind.name for kind in ls.DIAGNOSTICS if kind.surveyed]
 TRAINED = "tickets-eval"  # needs a training function
@@ -29,19 +33,50 @@ WHOLE = f"report final.pt {SUBJECT} --preset quick -o out"
 def folder(tmp_path, monkeypatch) -> Path:
     """A working folder with two checkpoints."""
     monkeypatch.chdir(tmp_path)
-    torch.save(filled(mlp(), 1).state_dict(), "initial.pt")
-    torch.save(mlp().state_dict(), "final.pt")
+    save_checkpoints()
     return tmp_path
 
 
-@pytest.fixture
-def quick(monkeypatch) -> None:
+def save_checkpoints() -> None:
+    torch.save(filled(mlp(), 1).state_dict(), "initial.pt")
+    torch.save(mlp().state_dict(), "final.pt")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
     """The quick preset, quicker."""
-    settings = {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 6, "max_probes": 8}
-    monkeypatch.setattr(ls.Spectrum, "presets", {**ls.Spectrum.presets, "quick": settings})
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in ASKED:
+            settings = {**kind.presets.get("quick", {}), **QUICK.get(kind.name, {})}
+            patch.setattr(kind, "presets", {**kind.presets, "quick": settings})
+        yield
 
 
-pytestmark = pytest.mark.usefixtures("quick")
+@pytest.fixture
+def only_in_the_page(monkeypatch) -> None:
+    """Figures are drawn in the page, and not once more for each of their files."""
+    monkeypatch.setattr("landscape.reports.folder.save", lambda _, path: path.touch())
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A report of one checkpoint with seed 3, which every test may read."""
+
+    folder: Path
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory) -> Reported:
+    before, folder = Path.cwd(), tmp_path_factory.mktemp("reported")
+    os.chdir(folder)
+    try:
+        save_checkpoints()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("landscape.reports.folder.save", lambda _, path: path.touch())
+            return Reported(folder / "out", done(f"{WHOLE} --seed 3"))
+    finally:
+        os.chdir(before)
 
 
 def pages(folder: str = "out") -> dict[str, bytes]:
@@ -73,11 +108,13 @@ def test_a_checkpoint_alone(folder):
     assert figures == {"weights.png", "weights.svg"}
 
 
+@pytest.mark.usefixtures("blank")
 def test_the_default_folder(folder):
     done("report final.pt")
     assert (folder / "landscape-report" / "report.html").exists()
 
 
+@pytest.mark.usefixtures("only_in_the_page")
 def test_everything(folder):
     command = WHOLE.replace("final.pt", "initial.pt final.pt")
     outcome = done(f"{command} --json")
@@ -121,20 +158,23 @@ def test_what_would_be_done(folder):
     assert contents(folder) == before
 
 
-def test_the_plan_is_told_on_request():
-    quiet = done(f"{WHOLE}")
-    assert "plan:" not in quiet.stderr
-    verbose = done(f"{WHOLE.replace('-o out', '-o more')} -v --budget 1h")
+@pytest.mark.usefixtures("blank")
+def test_the_plan_is_told_on_request(reported):
+    assert "plan:" not in reported.outcome.stderr
+    verbose = done(f"{WHOLE} -v --budget 1h")
     lines = [line for line in verbose.stderr.splitlines() if line.startswith("plan: ")]
     assert [line.split(": ")[1] for line in lines] == SURVEYED
     assert "a kernel of at most 300 samples" in verbose.stderr
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("blank")
 def test_tickets_are_unlocked_by_training(folder, monkeypatch):
     quick = {"rounds": 1, "controls": "random", "seeds": 1}
     monkeypatch.setattr(ls.TicketsEval, "presets", {"quick": quick})
-    (folder / "own.py").write_text("def train(model, *, seed):\n    pass\n")
+    (folder / "own.py").write_text(
+        "def train(model, *, seed):\n    next(model.parameters()).data.mul_(1.01)\n"
+    )
     document = done(f"{WHOLE} --train own.py:train --json").document
     assert document["answer"]["sections"][TRAINED]["answer"]["training"] == "own.py:train"
     assert document["settings"]["train"] == "own.py:train"
@@ -149,6 +189,7 @@ def test_a_training_function_that_is_not_there():
     assert "absent.py" in outcome.stdout + outcome.stderr
 
 
+@pytest.mark.usefixtures("blank")
 def test_settings_of_sections_come_from_the_files(folder):
     (folder / "landscape.toml").write_text("[ntk]\nsamples = 7\n[spectrum]\nbottom = 2\n")
     document = done(f"{WHOLE} --json").document
@@ -158,9 +199,8 @@ def test_settings_of_sections_come_from_the_files(folder):
     assert sections["spectrum"]["settings"]["top"] == 2, "that of the preset"
 
 
-def test_the_page_says_how_to_repeat_it(folder):
-    done(f"{WHOLE} --seed 3")
-    document = json.loads((folder / "out" / "report.json").read_text())
+def test_the_page_says_how_to_repeat_it(reported):
+    document = json.loads((reported.folder / "report.json").read_text())
     command = document["provenance"]["command"]
     command = command if isinstance(command, str) else " ".join(command)
     assert command.startswith("landscape report final.pt --model ")
@@ -189,6 +229,7 @@ def test_non_finite_weights(folder, flags):
         assert failed["gradients"]["exit"] == 5
 
 
+@pytest.mark.usefixtures("blank")
 def test_non_finite_data(folder):
     """Row 33: the weights are reported whatever the data are."""
     outcome = run(f"report final.pt --model {NETWORKS}:mlp --data {NETWORKS}:nan_inputs -o out")
@@ -198,6 +239,7 @@ def test_non_finite_data(folder):
     assert list(document["answer"]["sections"]) == ["weights"]
 
 
+@pytest.mark.usefixtures("blank")
 def test_synthetic_data_are_stamped(folder):
     command = f"report final.pt --model {NETWORKS}:mlp --preset quick -o out"
     outcome = done(f"{command} --data random:shape=1x8x8,classes=10,samples=20")
@@ -205,6 +247,7 @@ def test_synthetic_data_are_stamped(folder):
     assert "SYNTHETIC" in (folder / "out" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("blank")
 def test_a_trusted_pickle_is_stamped(folder):
     torch.save(mlp(), "whole.pt")
     assert run("report whole.pt -o out").code == 4
@@ -213,6 +256,7 @@ def test_a_trusted_pickle_is_stamped(folder):
     assert "UNSAFE-PICKLE" in (folder / "out" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("blank")
 def test_a_report_is_not_written_over(folder):
     done("report final.pt -o out")
     before = contents(folder)
@@ -257,6 +301,7 @@ def test_bad_inputs_leave_nothing(folder, command, code, says):
 
 
 @pytest.mark.full
+@pytest.mark.usefixtures("blank")
 def test_it_goes_on_where_it_was(folder, monkeypatch):
     """Interrupted in the middle, run again with the same folder: the same answers, not again."""
     whole = done(f"{WHOLE.replace('-o out', '-o whole')} --json").document
@@ -287,10 +332,9 @@ def test_it_goes_on_where_it_was(folder, monkeypatch):
 # --- render ------------------------------------------------------------------------------------
 
 
-def test_render_gives_the_same_page():
-    done(WHOLE)
-    assert "again.html" in done("render out/report.json -o again.html").stdout
-    assert Path("again.html").read_bytes() == pages()["report.html"]
+def test_render_gives_the_same_page(reported):
+    assert "again.html" in done(f"render {reported.folder}/report.json -o again.html").stdout
+    assert Path("again.html").read_bytes() == (reported.folder / "report.html").read_bytes()
 
 
 def test_render_of_one_answer():
@@ -323,6 +367,7 @@ def test_render_refuses(folder, document, code, says):
     assert contents(folder) == before
 
 
+@pytest.mark.usefixtures("blank")
 def test_render_does_not_write_over():
     done("report final.pt -o out")
     Path("page.html").write_text("mine")

@@ -66,7 +66,7 @@ def test_a_run(runs, tmp_path):
     assert {"surface.json", "surface.png", "surface-relief.svg", "surface-error.png"} <= written
 
 
-@pytest.mark.parametrize("dimensions", [1, 2])
+@pytest.mark.parametrize("dimensions", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_answers_side_by_side(runs, tmp_path, dimensions):
     for name in "ab":
         more = f"--dimensions {dimensions} --unchecked -o {tmp_path}/{name}"

@@ -27,6 +27,7 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.usefixtures("blank")
 @pytest.mark.parametrize("method", [*METHODS, *PAIRED])
 @pytest.mark.parametrize("network", ["mlp", "tied"])
 def test_every_score_writes_a_mask_of_exact_size(method, network):
@@ -46,6 +47,7 @@ def test_every_score_writes_a_mask_of_exact_size(method, network):
     }
 
 
+@pytest.mark.usefixtures("blank")
 def test_the_mask_is_written_again_from_what_is_remembered():
     command = f"tickets score final.pt {SUBJECT} --method snip -o m"
     done(command)
@@ -61,6 +63,7 @@ def test_the_mask_is_written_again_from_what_is_remembered():
     assert all(torch.equal(again.kept[name], before.kept[name]) for name in before.kept)
 
 
+@pytest.mark.usefixtures("blank")
 @pytest.mark.parametrize("name", ["pruned.pt", "pruned.safetensors"])
 def test_the_exported_checkpoint_is_pruned_and_loads(name):
     done(f"tickets score last.pt {TIED} --density 0.5 --export {name} -o m -q")
@@ -115,6 +118,7 @@ def test_wrong_masks_are_refused():
     assert "no --mask" in scored.stderr
 
 
+@pytest.mark.usefixtures("blank")
 def test_compare():
     done(f"tickets score final.pt {SUBJECT} --density 0.5 -o a --export pruned.pt -q")
     done(f"tickets score final.pt {SUBJECT} --density 0.25 -o b -q")

@@ -56,6 +56,7 @@ def test_one_document(log):
     assert again.to_json() == document
 
 
+@pytest.mark.usefixtures("blank")
 def test_files(log, tmp_path):
     track(log, "-o", tmp_path / "out")
     names = {path.name for path in (tmp_path / "out").iterdir()}

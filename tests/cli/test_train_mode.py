@@ -143,6 +143,7 @@ def test_pyhessian_has_no_opinion_in_train_mode():
     assert outcome.document["answer"]["crosscheck"]["status"] == "skipped"
 
 
+@pytest.mark.usefixtures("blank")
 def test_a_report_is_stamped(monkeypatch):
     settings = {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 6, "max_probes": 8}
     monkeypatch.setattr(ls.Spectrum, "presets", {**ls.Spectrum.presets, "quick": settings})

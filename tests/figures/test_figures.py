@@ -127,7 +127,7 @@ INKS: dict[str, Ink] = {
 
 
 @pytest.mark.parametrize("name", INKS)
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_draws(name: str, count: int) -> None:
     labels = [f"_checkpoint ${i}$ \x9b" for i in range(count)] if count > 1 else [None]
     figure = overlay([Answer(INKS[name])] * count, labels)

@@ -244,7 +244,9 @@ def test_products_that_are_not_finite_end_in_a_status_or_an_error_that_says_so()
     assert outcome is Status.NOT_FINITE or "finite" in str(outcome)
 
 
-@pytest.mark.parametrize("seed", [506, 728, 902, 962])
+@pytest.mark.parametrize(
+    "seed", [506, 902, *(pytest.param(seed, marks=pytest.mark.full) for seed in (728, 962))]
+)
 @pytest.mark.usefixtures("way")
 def test_values_are_within_the_default_tolerance_of_the_largest(seed):
     """A crowded end: neither convergence nor the look for missed pairs may use up more than it."""
@@ -262,7 +264,9 @@ def test_values_are_within_the_default_tolerance_of_the_largest(seed):
     assert worst <= RELATIVE * values.max()
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(2, 10))]
+)
 @pytest.mark.parametrize("block", [1, 4])
 @pytest.mark.parametrize("times", [2, 9])
 def test_multiplicity_above_the_block_is_found(seed, block, times):

@@ -53,8 +53,8 @@ def test_empirical_fisher_is_the_sum_over_single_samples(name):
     assert relative(found.matmat(block) - exact @ block, exact @ block) <= 1e-12
 
 
-@pytest.mark.parametrize("batch_size", [None, 1, 3, 1000])
-@pytest.mark.parametrize("draws", [None, 1, 3])
+@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.full), 1, 3, 1000])
+@pytest.mark.parametrize("draws", [None, pytest.param(1, marks=pytest.mark.full), 3])
 @pytest.mark.parametrize("name", ["ragged", "ignored"])
 def test_labels_do_not_depend_on_the_micro_batch(name, draws, batch_size):
     subject = CASES[name]().subject(dtype="float64")

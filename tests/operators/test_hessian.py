@@ -11,7 +11,7 @@ from landscape.diagnostics.spectrum import Spectrum
 from landscape.errors import ModelError, NumericalError
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.subject import Subject
-from tests.cases import CASES, Problem, dense_hessian, labels, normal, reference
+from tests.cases import CASES, Problem, dense_hessian, labels, normal, reference, some
 from tests.oracles import (
     F64,
     generator,
@@ -60,7 +60,7 @@ def test_loss_and_gradient_are_those_of_dense_autograd(name):
     assert relative(subject.gradient(subject.point) - gradient, gradient) <= 1e-11
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES, "mlp", "cnn", "tied", "ignored", "regression"))
 def test_float32_is_within_the_promised_share_of_the_largest_eigenvalue(name):
     exact = dense_hessian(name)
     found = operator(name, "float32").to_dense()
@@ -85,7 +85,7 @@ def test_products_are_symmetric_linear_and_columnwise(name):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", some(CASES, "cnn", "tied", "self-scored", "recurrent", "masked"))
 def test_every_way_gives_the_same_products_where_it_exists(name, way):
     """A way that does not exist for a network must say so; it must not return something else."""
     subject, exact = CASES[name]().subject(dtype="float64"), dense_hessian(name)

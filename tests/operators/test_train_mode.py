@@ -18,7 +18,7 @@ from landscape.operators.fisher import FisherOperator
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.subject import Subject
-from tests.cases import CASES, Problem, labels, normal, seeded
+from tests.cases import CASES, Problem, labels, normal, seeded, some
 from tests.oracles import F64, generator, relative, spectrum_of
 
 WAYS = ("reverse", "cached", "linearize", "forward")
@@ -87,7 +87,7 @@ def directions(count: int, size: int, seed: int = 0) -> Tensor:  # (count, n), u
     return gauss / gauss.norm(dim=1, keepdim=True)
 
 
-@pytest.mark.parametrize("name", NORMALISED)
+@pytest.mark.parametrize("name", some(NORMALISED, "rows", "cnn"))
 def test_the_hessian_is_that_of_the_module_in_train_mode(name):
     exact = Dense(name).hessian()
     found = HessianOperator(subject_of(name)).to_dense()
@@ -96,7 +96,7 @@ def test_the_hessian_is_that_of_the_module_in_train_mode(name):
     assert relative(evaluated - exact, exact) > 0.1  # it is another matrix
 
 
-@pytest.mark.parametrize("name", NORMALISED)
+@pytest.mark.parametrize("name", some(NORMALISED, "rows", "cnn"))
 def test_products_are_central_differences_of_the_gradient(name):
     dense = Dense(name)
     hessian = HessianOperator(subject_of(name))
@@ -107,7 +107,7 @@ def test_products_are_central_differences_of_the_gradient(name):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", NORMALISED)
+@pytest.mark.parametrize("name", some(NORMALISED, "rows"))
 def test_every_way_gives_the_same_products(name, way):
     exact = Dense(name).hessian()
     hessian = HessianOperator(subject_of(name), product=way)
@@ -118,7 +118,7 @@ def test_every_way_gives_the_same_products(name, way):
     assert not hessian.engine.refused
 
 
-@pytest.mark.parametrize("name", NORMALISED)
+@pytest.mark.parametrize("name", some(NORMALISED, "rows", "cnn"))
 def test_restriction_is_the_block_of_the_hessian(name):
     exact, hessian = Dense(name).hessian(), HessianOperator(subject_of(name))
     kept = torch.tensor([0, 5, 17, len(exact) - 1])
@@ -127,7 +127,7 @@ def test_restriction_is_the_block_of_the_hessian(name):
         assert relative(block - exact[one][:, one], exact) <= 1e-11
 
 
-@pytest.mark.parametrize("name", NORMALISED)
+@pytest.mark.parametrize("name", some(NORMALISED, "rows", "cnn"))
 def test_the_gauss_newton_matrix_sees_how_the_samples_are_coupled(name):
     exact = Dense(name).gauss_newton()
     for way in ("reverse", "linearize"):
@@ -135,7 +135,7 @@ def test_the_gauss_newton_matrix_sees_how_the_samples_are_coupled(name):
         assert relative(found - exact, exact) <= 1e-11
 
 
-@pytest.mark.parametrize("name", NORMALISED)
+@pytest.mark.parametrize("name", some(NORMALISED, "rows", "cnn"))
 def test_single_precision_is_close(name):
     exact = Dense(name).hessian()
     found = HessianOperator(subject_of(name, dtype="float32")).to_dense().double()

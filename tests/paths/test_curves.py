@@ -76,7 +76,10 @@ def dense_length(curve: Curve, until: float) -> float:
     return float((places[1:] - places[:-1]).norm(dim=1).sum())
 
 
-@pytest.mark.parametrize("until", [0.13, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "until",
+    [pytest.param(0.13, marks=pytest.mark.full), 0.5, pytest.param(1.0, marks=pytest.mark.full)],
+)
 @pytest.mark.parametrize("curve", curves(), ids=lambda c: type(c).__name__)
 def test_a_length_is_that_of_many_small_steps(curve, until):
     steps = dense_length(curve, until)  # they cut the corners of a chain

@@ -123,6 +123,7 @@ def test_everything_is_told(several: Report, page: str) -> None:
     assert page.count("<svg") == sum(1 + len(pictures_of(s.result)) for s in several.sections)
 
 
+@pytest.mark.usefixtures("blank")
 def test_unsettled_numbers_are_marked(one: Report) -> None:
     document = one.to_json()
     document["answer"]["sections"]["spectrum"]["answer"]["trace"]["status"] = "budget_spent"
@@ -141,6 +142,7 @@ def test_hostile_strings_stay_text(hostile: dict[str, Any], page: str) -> None:
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\u2028\u2029]", attacked)
 
 
+@pytest.mark.usefixtures("blank")
 def test_long_names_are_cut_in_the_middle(one: Report) -> None:
     document = one.to_json()
     tensor = document["answer"]["sections"]["weights"]["answer"]["tensors"][0]
@@ -149,6 +151,7 @@ def test_long_names_are_cut_in_the_middle(one: Report) -> None:
     assert f">{'a' * 59}…{'b' * 60}<" in page
 
 
+@pytest.mark.usefixtures("blank")
 def test_a_question_without_sections_says_what_would_fill_it(one: Report) -> None:
     alone = dataclasses.replace(one, sections=one.sections[-1:], provenance={})
     page = render_html(alone.to_json())
@@ -156,6 +159,7 @@ def test_a_question_without_sections_says_what_would_fill_it(one: Report) -> Non
     assert "Would be answered by spectrum" in page
 
 
+@pytest.mark.usefixtures("blank")
 def test_folders_are_left_out_of_titles(one: Report) -> None:
     document = one.to_json()
     document["provenance"] |= {"model": "/a/b/net.py:make", "data": "DataLoader of /a/b/d.py:data"}
@@ -185,6 +189,7 @@ def test_a_table_that_is_too_wide_for_half_the_page_takes_all_of_it() -> None:
     assert wide(Table("", ("layer", "reason", "other"), (("a" * 24, "b " * 40, "c" * 10),)))
 
 
+@pytest.mark.usefixtures("blank")
 def test_nested_provenance_is_told_in_rows(one: Report) -> None:
     document = one.to_json()
     document["provenance"]["sources"] = {"model": {"file": "net.py", "sha256": "abc"}}
@@ -193,6 +198,7 @@ def test_nested_provenance_is_told_in_rows(one: Report) -> None:
     assert "{" not in page.partition('class="provenance"')[2].partition("</dl>")[0]
 
 
+@pytest.mark.usefixtures("blank")
 def test_one_answer_can_be_rendered(one: Report) -> None:
     assert "Speed: how fast?" in render_html(one.sections[1].result.to_json())
 

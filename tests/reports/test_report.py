@@ -103,6 +103,7 @@ def test_save_writes_everything(several: Report, tmp_path: Path) -> None:
     assert json.loads((path.parent / "report.json").read_text("utf-8")) == several.to_json()
 
 
+@pytest.mark.usefixtures("blank")
 def test_save_does_not_write_over_a_report(one: Report, tmp_path: Path) -> None:
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(OutputError, match="already there"):
@@ -112,6 +113,7 @@ def test_save_does_not_write_over_a_report(one: Report, tmp_path: Path) -> None:
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.usefixtures("blank")
 def test_save_into_a_file_is_an_error(one: Report, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
@@ -125,6 +127,7 @@ def test_save_into_a_locked_folder_is_an_error(one: Report, tmp_path: Path) -> N
         one.save(tmp_path)
 
 
+@pytest.mark.usefixtures("blank")
 def test_names_of_sections_cannot_leave_the_folder(one: Report, tmp_path: Path) -> None:
     section = dataclasses.replace(one.sections[0], name="../../evil/$(x)")
     path = dataclasses.replace(one, sections=(section,)).save(tmp_path / "out")
@@ -134,6 +137,7 @@ def test_names_of_sections_cannot_leave_the_folder(one: Report, tmp_path: Path) 
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.usefixtures("blank")
 def test_notebook_shows_a_sandboxed_page(one: Report) -> None:
     shown = one._repr_html_()
     assert 'sandbox="allow-scripts allow-downloads"' in shown

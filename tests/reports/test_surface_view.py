@@ -200,7 +200,7 @@ def viewer(chromium: Browser, file: Path) -> Iterator[Viewer]:
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 class TestBrowser:
-    @pytest.mark.parametrize("width", [400, 1280])
+    @pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.full), 1280])
     def test_a_surface_is_drawn_and_turns_by_keys(self, viewer: Viewer, width: int) -> None:
         viewer.show(width=width)
         viewer.ask("document.querySelector('.relief canvas').focus()")
@@ -313,7 +313,7 @@ class TestBrowser:
         assert drawn[0] > 5
         assert drawn[1] == 1
 
-    @pytest.mark.parametrize("width", [400, 1280])
+    @pytest.mark.parametrize("width", [pytest.param(400, marks=pytest.mark.full), 1280])
     def test_values_are_told_where_they_are_drawn(self, viewer: Viewer, width: int) -> None:
         viewer.show(width=width)
         values, words = ink().values, "document.querySelector('.cells.told output')?.innerText"
@@ -375,7 +375,9 @@ class TestBrowser:
             "[getComputedStyle(one).display, one.getBoundingClientRect().height > 200])"
         )
 
-    @pytest.mark.parametrize("width", [400, 700, 1280])
+    @pytest.mark.parametrize(
+        "width", [400, *(pytest.param(w, marks=pytest.mark.full) for w in (700, 1280))]
+    )
     def test_the_page_never_scrolls_sideways(self, viewer: Viewer, width: int) -> None:
         viewer.show(width=width)
         assert viewer.ask("document.documentElement.scrollWidth") == width

@@ -1,5 +1,7 @@
 """Training functions from spec strings: what they take, and what is refused."""
 
+import copy
+
 import pytest
 from torch import nn
 
@@ -7,14 +9,20 @@ from landscape.errors import InputError, SpecError
 from landscape.subject.spec.train import load_train, of_function
 
 FUNCTIONS = """
+def moved(model):
+    next(model.parameters()).data.add_(1)
+
 def plain(model):
+    moved(model)
     model.touched = True
 
 def all_of_them(model, *, seed, start, save, mask, steps=3):
+    moved(model)
     save(start)
     return seed + steps
 
 def open_ended(model, **more):
+    moved(model)
     return len(more)
 
 def greedy(model, loader): ...
@@ -91,6 +99,16 @@ def test_what_goes_wrong_inside_is_told_with_its_place(file):
 
 def test_functions_of_the_program_itself():
     def train(model, seed):
+        for one in model.parameters():
+            nn.init.constant_(one, seed)
         return seed * len(list(model.parameters())) / 2
 
     assert of_function(train)(nn.Linear(1, 1), **given()) == 7.0
+
+
+def test_a_function_that_trains_nothing_is_refused():
+    def train(model):
+        copy.deepcopy(model).weight.data.zero_()
+
+    with pytest.raises(InputError, match="changed no weight"):
+        of_function(train)(nn.Linear(1, 1))

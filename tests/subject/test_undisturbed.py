@@ -35,6 +35,7 @@ from tests.cases import seeded as seeded_module
 
 QUICK: dict[str, dict[str, Any]] = {
     "spectrum": {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 4, "max_probes": 4},
+    "surface": {"points": 3},
     "tickets-find": {"steps": 2, "rounds": 1},
     "tickets-eval": {"steps": 2, "seeds": 2, "controls": "random", "density": 0.5},
 }

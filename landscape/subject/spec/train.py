@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import nn
 
 from landscape.errors import InputError, LandscapeError, out_of_memory
@@ -56,8 +57,9 @@ class TrainFunction:
         """Train a network; return the number that the function returned.
 
         Raises:
-            InputError: The function raised, or returned something else.
+            InputError: The function raised, returned something else, or changed no weight.
         """
+        before = [one.detach().clone() for one in model.parameters()]
         wanted = {name: value for name, value in given.items() if name in self.takes}
         try:
             with importable_around(self.function):
@@ -73,10 +75,8 @@ class TrainFunction:
                 why=user_traceback(failure),
                 hint="mend the function; --debug shows the whole traceback",
             ) from failure
-        if told is None:
-            return None
         try:
-            return float(told)
+            number = None if told is None else float(told)
         except (TypeError, ValueError, RuntimeError):
             raise InputError(
                 f"the training function returned {type(told).__name__}",
@@ -84,6 +84,14 @@ class TrainFunction:
                 why="a number, such as an accuracy, or nothing was expected",
                 hint="train the network in place, and return nothing",
             ) from None
+        if all(map(torch.equal, before, model.parameters())):
+            raise InputError(
+                "the training function changed no weight",
+                where=self.text,
+                why="it was given the network to train in place",
+                hint="train the network that is given, not a copy of it",
+            )
+        return number
 
 
 def load_train(text: str) -> TrainFunction:
