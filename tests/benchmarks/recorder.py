@@ -6,13 +6,13 @@
 On the CPU a small residual network with BatchNorm, on CUDA ResNet-18 with a 3 × 3 stem; 32 × 32,
 batch 128. Runs with and without the recorder take turns step by step, each on its own copy of the
 network. A cadence repeats every ten steps: each of the ten has its median over the blocks, and the
-sums of these medians are compared, so that what disturbs a step now and then does not count.
+sums of these medians are compared, so that what disturbs a step now and then does not count. Where
+in memory a network lies makes it a little faster or slower: all are built anew several times.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import sys
 import time
@@ -35,6 +35,7 @@ from tests.benchmarks.results import machine, now, versions
 
 SCHEMA = "landscape/benchmarks-recorder/1"
 RESAMPLES = 1000  # of the blocks, for the intervals
+SESSIONS = 8  # in which every network is built anew
 BLOCK = 10  # steps, so that the default cadence falls into every block once
 ARMS: dict[str, dict[str, Any] | None] = {
     "without": None,
@@ -77,6 +78,7 @@ def main() -> int:
         "machine": machine(options.device),
         "versions": versions(),
         "settings": {
+            "sessions": SESSIONS,
             "blocks": options.blocks,
             "threads": options.threads,
             "clock": options.clock,
@@ -104,36 +106,46 @@ def measured(
     blocks: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Row]:
-    """Return what each way of recording adds, over blocks of steps; the first is not counted."""
+    """Return what each way of recording adds, over blocks of steps; the first ones do not count."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(*shape, generator=generator).to(device)
     labels = torch.randint(10, shape[:1], generator=generator).to(device)
-    model = build().to(device)
-    runs = {name: _Run(copy.deepcopy(model), settings) for name, settings in ARMS.items()}
-    taken = np.empty((len(ARMS), blocks + 1, BLOCK))
-    for block in range(blocks + 1):
-        for turn in range(BLOCK):
-            order = list(enumerate(runs.values()))
-            for place, run in order[turn % len(order) :] + order[: turn % len(order)]:
-                step = partial(run.step, images, labels)
-                taken[place, block, turn] = _seconds(step, device, clock)
-    medians, low, high = _compared(taken[:, 1:])
-    rows = []
-    for place, (name, run) in enumerate(runs.items()):
-        cost, whole = run.close(), float(taken[place].sum())
-        own = cost is not None and clock is time.perf_counter
-        told = cost.recording / (whole - cost.recording) if own and cost is not None else None
-        rows.append(
-            Row(
-                name=name,
-                milliseconds=1e3 * float(medians[place]),
-                ratio=float(medians[place] / medians[0]),
-                low=float(low[place]),
-                high=float(high[place]),
-                told=told,
-            )
+    names = list(ARMS)
+    taken = np.empty((len(names), 0, BLOCK))
+    costs: dict[str, list[Overhead]] = {name: [] for name in names}
+    for session in range(SESSIONS):
+        first = names[session % len(names) :] + names[: session % len(names)]
+        runs = {name: _Run(build().to(device), ARMS[name]) for name in first}
+        found = np.empty((len(names), blocks + 1, BLOCK))
+        for block in range(blocks + 1):
+            for turn in range(BLOCK):
+                for name in first[turn % len(names) :] + first[: turn % len(names)]:
+                    step = partial(runs[name].step, images, labels)
+                    seconds = _seconds(step, device, clock)
+                    found[names.index(name), block, turn] = seconds
+        taken = np.concatenate([taken, found[:, 1:]], 1)
+        for name, run in runs.items():
+            costs[name] += [cost] if (cost := run.close()) is not None else []
+    medians, low, high = _compared(taken)
+    return [
+        Row(
+            name=name,
+            milliseconds=1e3 * float(medians[place]),
+            ratio=float(medians[place] / medians[0]),
+            low=float(low[place]),
+            high=float(high[place]),
+            told=_told(costs[name]) if clock is time.perf_counter else None,
         )
-    return rows
+        for place, name in enumerate(names)
+    ]
+
+
+def _told(costs: list[Overhead]) -> float | None:
+    """Return the time in the recorder's hooks over the rest, as it measured them itself."""
+    if not costs:
+        return None
+    recording = sum(one.recording for one in costs)
+    return recording / (sum(one.seconds for one in costs) - recording)
 
 
 def _compared(taken: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
@@ -197,7 +209,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=str(__doc__).split("\n")[0])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--blocks", type=int, default=12)
+    parser.add_argument("--blocks", type=int, default=6, help="of ten steps, in each session")
     help_text = "wall time, or that of the processor where others use the cores as well"
     parser.add_argument("--clock", default="wall", choices=["wall", "cpu"], help=help_text)
     parser.add_argument("--out", type=Path, help="where the results go, as JSON")
