@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from landscape.answer import Finding, Result, Table
 from landscape.bracket import findings, pictures, tables
-from landscape.estimate import Estimate
+from landscape.estimate import Estimate, Status
 from landscape.figures.picture import Picture
 
 if TYPE_CHECKING:
@@ -70,8 +70,9 @@ class LipschitzResult(Result):
         return tables.summary_of(self)
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
-        """Return both sides."""
-        return (("at most", self.network.upper), ("at least", self.network.lower))
+        """Return both sides, without one that there is none of."""
+        sides = (("at most", self.network.upper), ("at least", self.network.lower))
+        return tuple(one for one in sides if one[1].status is not Status.SKIPPED) or sides
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the bracket as a bar on a logarithmic axis."""

@@ -147,6 +147,7 @@ def test_without_a_pair_the_reason_stands_where_the_number_would():
     result = answer("between token ids there is no distance")
     assert math.isnan(result.network.lower.value)
     assert "token ids" in str(result.network.lower.reason)
+    assert [name for name, _ in result.headline()] == ["at most"]
     assert result.network.ratio is None
     assert result.at_data is None
     assert "nothing attained" in result.summary()
