@@ -7,7 +7,7 @@ import hashlib
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import (
     Annotated,
@@ -129,6 +129,7 @@ class Diagnostic(ABC, Generic[R]):
     follows: ClassVar[bool] = False
     budgeted: ClassVar[bool] = True  # whether it ends when a budget is spent
     surveyed: ClassVar[bool] = True  # whether a report asks it
+    weight: ClassVar[float] = 1.0  # of its share of a report's budget
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     seed: Annotated[int, Option("seed of every random draw", at_least=0)] = 0
@@ -214,7 +215,7 @@ class Diagnostic(ABC, Generic[R]):
             answers[-1],
             series=tuple(answers),
             status=status,
-            message=gravest.message,
+            message=gravest.message if status.settled else _of_each(answers),
             cost=Cost.total([answer.cost for answer in answers]),
             provenance=subject.provenance(),
         )
@@ -291,6 +292,11 @@ class Diagnostic(ABC, Generic[R]):
         )
         fits = step.left is not None and step.left.nbytes <= HANDED_ON_LIMIT
         return Followed(answer, step.left if fits else None)
+
+
+def _of_each(answers: Sequence[Result]) -> str:
+    """Return the messages of those answers that are not settled, by their checkpoints."""
+    return " ".join(f"{one.label}: {one.message}" for one in answers if not one.status.settled)
 
 
 def _digest(array: np.ndarray | None) -> str | None:

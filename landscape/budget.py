@@ -11,11 +11,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self
 
-from landscape.errors import SettingError
+from landscape.errors import ResourceError, SettingError
 
+TRIED = 10  # equal steps, after which it is told how long the others take
+LONG = 10  # seconds, from which on they are told in whole
+SLOW = 1.5  # times what is left: the first steps are slower than the others
 SECONDS = {"h": 3600, "m": 60, "s": 1}
 PRODUCTS = "hvp"
 _PART = re.compile(rf"(\d+(?:\.\d+)?)({'|'.join((*SECONDS, PRODUCTS))})")
+
+
+class BudgetError(ResourceError):
+    """A budget does not last until there is something to tell."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what, where="--budget", hint="give a larger --budget")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,14 +103,22 @@ class _Account:
     def reached(self) -> str | None:
         """Return the bound that is spent, in words; the innermost where there are several."""
         whole = self.whole or self.budget
-        named = "the budget of"
-        if self.whole is not None:
-            named = f"a share of {named}"
         if self._seconds_left() == 0:
-            return f"{named} {Budget(seconds=whole.seconds)}"
+            return self.named(Budget(seconds=whole.seconds))
         if self._products_left() == 0:
-            return f"{named} {Budget(products=whole.products)}"
+            return self.named(Budget(products=whole.products))
         return self.outer.reached() if self.outer is not None else None
+
+    def named(self, bound: Budget) -> str:
+        return f"{'a share of ' if self.whole is not None else ''}the budget of {bound}"
+
+    def timed(self) -> tuple[float, str] | None:
+        """Return the seconds that are left, and of which bound; None where time is not bounded."""
+        outer = self.outer.timed() if self.outer is not None else None
+        if (left := self._seconds_left()) is None:
+            return outer
+        own = left, self.named(Budget(seconds=(self.whole or self.budget).seconds))
+        return own if outer is None or left <= outer[0] else outer
 
     def left(self) -> int | None:
         bounds = [self._products_left(), self.outer.left() if self.outer is not None else None]
@@ -183,12 +201,54 @@ def affords(products: int) -> bool:
 
 def timed() -> bool:
     """Return whether a bound on time is in force, so that numbers may vary from run to run."""
-    account = _account.get()
-    while account is not None:
-        if account.budget.seconds is not None:
-            return True
-        account = account.outer
-    return False
+    return left_seconds() is not None
+
+
+def left_seconds() -> float | None:
+    """Return how many seconds are left; None when time is not bounded."""
+    found = _time()
+    return found[0] if found is not None else None
+
+
+def require(what: str, seconds: float = 0.0) -> None:
+    """Refuse to begin with what the budget does not last for.
+
+    Args:
+        what: Is begun; with seconds, it takes about so many.
+        seconds: Of wall-clock time.
+
+    Raises:
+        BudgetError: The budget is spent, or fewer seconds are left.
+    """
+    if (limit := reached()) is not None:
+        raise BudgetError(f"{limit} was spent before {what}")
+    if (left := _time()) is not None and left[0] < seconds:
+        raise _too_dear(what, seconds, *left)
+
+
+class Pace:
+    """Tells from the first of some equal steps whether the budget lasts for all.
+
+    Args:
+        what: They are the steps of.
+        steps: How many.
+    """
+
+    def __init__(self, what: str, steps: int) -> None:
+        self._what, self._steps, self._began = what, steps, time.monotonic()
+
+    def check(self, done: int) -> None:
+        """Refuse to go on where the steps to come do not fit.
+
+        Raises:
+            BudgetError: They do not.
+        """
+        if (found := _time()) is None or done >= self._steps:
+            return
+        taken, (left, limit) = time.monotonic() - self._began, found
+        needed = taken / done * (self._steps - done)
+        if left == 0 or (done >= TRIED and needed > SLOW * left):
+            raise _too_dear(self._what, taken + needed, taken + left, limit)
 
 
 def left_products() -> int | None:
@@ -212,6 +272,21 @@ def place() -> tuple[int | None, tuple[float, ...]] | None:
         shares.append(outer.part)
         outer = outer.outer
     return account.left(), tuple(shares)
+
+
+def _time() -> tuple[float, str] | None:
+    account = _account.get()
+    return account.timed() if account is not None else None
+
+
+def _too_dear(what: str, seconds: float, left: float, limit: str) -> BudgetError:
+    return BudgetError(
+        f"{what} takes about {_in_seconds(seconds)}: more than {_in_seconds(left)} left of {limit}"
+    )
+
+
+def _in_seconds(duration: float) -> str:
+    return f"{duration:,.0f} s" if duration >= LONG else f"{duration:.2g} s"
 
 
 def _refused(given: str) -> SettingError:

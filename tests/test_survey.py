@@ -159,7 +159,8 @@ def test_tickets_are_asked_where_something_trains(tmp_path, measured):
 
 
 def test_the_training_function_of_a_report_reaches_the_tickets(tmp_path):
-    (tmp_path / "own.py").write_text("def train(model, *, seed):\n    pass\n")
+    shrinks = "for one in model.parameters(): one.data.mul_(0.9)"
+    (tmp_path / "own.py").write_text(f"def train(model, *, seed):\n    {shrinks}\n")
     quick = {"rounds": 1, "controls": "random", "seeds": 1}
     train = f"{tmp_path}/own.py:train"
     report = survey(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landscape.answer import Finding
+from landscape.connectivity.tables import SAID
 
 if TYPE_CHECKING:
     from landscape.connectivity.result import ConnectResult, Pair, PathAnswer
@@ -16,7 +17,10 @@ ADVICE = {
     "aligned": "Their weights may be averaged once the units are aligned, not as they are.",
     "curve": "Networks on the curve may be taken; the plain average of the weights is not on it.",
 }
-SAID = {"aligned": "aligned line"}
+BARRED = (
+    "Do not average these weights; another path may still connect them (more bends, more steps of "
+    "the curve)."
+)
 STALE = 0.5  # of the tolerance, by which stale statistics may mislead before it is told
 
 
@@ -36,18 +40,29 @@ def _pair(pair: Pair) -> Finding:
     if pair.verdict == "connected" and pair.by is not None:
         return Finding(
             severity="notable",
-            sentence=f"{pair.name}: connected by the {SAID.get(pair.by, pair.by)}.",
+            sentence=f"{pair.name}: connected along the {SAID.get(pair.by, pair.by)}.",
             evidence=_evidence(pair, pair.paths[pair.by]),
             advice=ADVICE[pair.by],
         )
     if pair.verdict == "barrier":
-        told = " ".join(f"{name}: {_evidence(pair, path)}" for name, path in pair.paths.items())
+        told = " ".join(
+            f"{SAID.get(name, name)}: {_evidence(pair, path)}" for name, path in pair.paths.items()
+        )
         return Finding(
             severity="warning",
             sentence=f"{pair.name}: a barrier on every path that was tried.",
             evidence=told,
-            advice="Do not average these weights; another path may still connect them "
-            "(more bends, more steps of the curve).",
+            advice=BARRED
+            if not pair.cut
+            else f"{BARRED} The budget left some untried: {pair.cut}.",
+        )
+    if pair.cut:
+        return Finding(
+            severity="warning",
+            sentence=f"{pair.name}: the budget was spent before it was decided whether they are "
+            "connected.",
+            evidence=_sentence(pair.cut),
+            advice="Give a larger --budget.",
         )
     return Finding(
         severity="warning",

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from landscape import budget
+from landscape.budget import BudgetError
 from landscape.connectivity.alignment import Aligner, Matching
 from landscape.connectivity.curves import fitted_curve, plane_loss
 from landscape.connectivity.judging import Judge
@@ -19,6 +21,7 @@ from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.point import Point
 from landscape.subject.subject import Subject
 
+FITTED = 1.5  # two thirds of what is left of a budget are for a fit, the rest for its points
 Asked = Literal["any", "line", "aligned", "curve"]
 
 
@@ -65,6 +68,7 @@ class _Found:
     missing: dict[str, str] = field(default_factory=dict[str, str])
     alignment: Alignment | None = None
     plane: PlaneLoss | None = None
+    cut: str = ""
 
     def add(self, name: str, answer: PathAnswer, verdict: Verdict) -> None:
         self.paths[name], self.verdicts[name] = answer, verdict
@@ -104,16 +108,30 @@ class Pairing:
         found = _Found()
         if "line" not in self.plan.paths and (refused := self.judge.ends(subject, line)):
             found.verdicts["ends"] = refused
-        for name in self.plan.paths:
+        for number, name in enumerate(self.plan.paths):
             if found.over and (not self.plan.every or "refused" in _words(found)):
                 break
+            with budget.shared(len(self.plan.paths) - number):
+                self._try(name, subject, line, found)
+        return self._told(names, found)
+
+    def _try(self, name: str, subject: Subject, line: Route, found: _Found) -> None:
+        """Judge one path, as far as the budget lasts."""
+        a, b = line(0), line(1)
+        try:
             if name == "line":
                 found.add(name, *self.judge.judged(subject, line))
             elif name == "aligned":
                 self._align(subject, a, b, found)
             else:
                 self._bend(subject, a, b, found)
-        return self._told(names, found)
+        except BudgetError as error:
+            found.missing[name] = error.what
+            found.cut = f"not judged: {name}, as {error.what}"
+            return
+        path, limit = found.paths.get(name), budget.reached()
+        if path is not None and limit is not None and len(path.t) < self.judge.points:
+            found.cut = found.cut or f"{limit} was spent after {len(path.t)} points of the {name}"
 
     def _align(self, subject: Subject, a: Point, b: Point, found: _Found) -> None:
         """Judge the line to the other network with its units permuted."""
@@ -139,15 +157,16 @@ class Pairing:
 
     def _bend(self, subject: Subject, a: Point, b: Point, found: _Found) -> None:
         """Judge a curve that is fitted on the training data."""
-        curve = fitted_curve(
-            subject,
-            a,
-            b,
-            bends=self.plan.bends,
-            steps=self.plan.curve_steps,
-            learning_rate=self.plan.learning_rate,
-            seed=self.plan.seed,
-        )
+        with budget.shared(FITTED):
+            curve = fitted_curve(
+                subject,
+                a,
+                b,
+                bends=self.plan.bends,
+                steps=self.plan.curve_steps,
+                learning_rate=self.plan.learning_rate,
+                seed=self.plan.seed,
+            )
         found.add("curve", *self.judge.judged(subject, Route(subject.network, curve, a, b)))
         if self.plan.plane:
             found.plane = self._plane(subject, curve, a, b)
@@ -168,6 +187,7 @@ class Pairing:
             missing=found.missing,
             alignment=found.alignment,
             plane=found.plane,
+            cut=found.cut,
         )
 
 

@@ -137,6 +137,7 @@ class Pair:
     missing: dict[str, str]  # paths that were asked for and not judged, with the reason
     alignment: Alignment | None
     plane: PlaneLoss | None
+    cut: str = ""  # what a budget left out; empty: nothing
 
     @property
     def name(self) -> str:
@@ -267,5 +268,7 @@ def status_of(pairs: tuple[Pair, ...]) -> tuple[Status, str]:
         for path in pair.paths.values():
             if not np.isfinite(path.loss[[0, -1]]).all():
                 return Status.NOT_FINITE, f"The loss of an end of {pair.name} is not finite."
+    if cut := next((pair for pair in pairs if pair.cut), None):
+        return Status.BUDGET_SPENT, f"{cut.name}: {cut.cut}."
     undecided = (pair for pair in pairs if pair.verdict in ("inconclusive", "refused"))
     return Status.CONVERGED, next((f"{pair.name}: {pair.reason}." for pair in undecided), "")

@@ -19,6 +19,7 @@ WORDS = {
     "inconclusive": "inconclusive",
     "refused": "refused",
 }
+SAID = {"aligned": "aligned line"}
 
 
 def summary_of(result: ConnectResult) -> str:
@@ -39,7 +40,7 @@ def _verdict(pair: Pair) -> str:
     path = pair.best
     if path is None or pair.verdict == "refused":
         return f"{WORDS[pair.verdict]}: {pair.reason}"
-    by = f" by the {pair.by}" if pair.by is not None else ""
+    by = f" along the {SAID.get(pair.by, pair.by)}" if pair.by is not None else ""
     told = f"loss barrier {path.barrier.loss:.3g} of {pair.tolerance.loss:.3g} tolerated"
     if path.barrier.error is not None and pair.tolerance.error is not None:
         points = in_points(path.barrier.error)

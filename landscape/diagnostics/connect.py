@@ -10,9 +10,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from landscape import progress
+from landscape import budget, progress
 from landscape.answer import Result
 from landscape.base import Diagnostic, Needs, Option, Question
+from landscape.budget import BudgetError
 from landscape.connectivity.alignment import Aligner
 from landscape.connectivity.components import cliques, components
 from landscape.connectivity.judging import Judge
@@ -34,7 +35,7 @@ class Connect(Diagnostic[ConnectResult]):
     result: ClassVar[type[Result]] = ConnectResult
     question: ClassVar[Question] = "quality"
     needs: ClassVar[Needs] = Needs(checkpoints=(2, None), each=False, independent=True)
-    budgeted: ClassVar[bool] = False
+    weight: ClassVar[float] = 2.0
     presets: ClassVar = {
         "quick": {"points": 11, "curve_steps": 500, "restarts": 2},
         "standard": {},
@@ -153,10 +154,13 @@ class Connect(Diagnostic[ConnectResult]):
         chosen = list(combinations(range(len(names)), 2))
         found = []
         with progress.task("pairs", len(chosen)) as task:
-            for i, j in chosen:
+            for number, (i, j) in enumerate(chosen):
                 ends = (names[i], names[j])
-                found.append(pairing.studied(checkpoints[i], checkpoints[j], ends))
+                with budget.shared(len(chosen) - number):
+                    found.append(pairing.studied(checkpoints[i], checkpoints[j], ends))
                 task.advance()
+        if all(pair.cut and not pair.paths for pair in found):
+            raise BudgetError(next(reason for pair in found for reason in pair.missing.values()))
         return tuple(found)
 
     def _aligner(self, subject: Subject) -> Aligner | str:

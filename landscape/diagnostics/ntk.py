@@ -11,7 +11,11 @@ import numpy as np
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Needs, Option, Question
 from landscape.errors import OutputError, SettingError
-from landscape.kernels.measuring import Asked, measured, planned
+from landscape.estimate import Status, worst
+from landscape.kernels.affordable import affordable_samples
+from landscape.kernels.asked import Asked
+from landscape.kernels.measuring import measured
+from landscape.kernels.planning import planned
 from landscape.kernels.result import NtkResult
 from landscape.subject.subject import Subject
 
@@ -25,7 +29,7 @@ class Ntk(Diagnostic[NtkResult]):
     question: ClassVar[Question] = "quality"
     needs: ClassVar[Needs] = Needs(independent=True)
     follows: ClassVar[bool] = True
-    budgeted: ClassVar[bool] = False
+    weight: ClassVar[float] = 2.0
     presets: ClassVar = {
         "quick": {"samples": 300},
         "standard": {},
@@ -103,10 +107,15 @@ class Ntk(Diagnostic[NtkResult]):
         if self.plan:
             return Followed(planned(subject, asked))
         ends = (before[0], before[1]) if before is not None else None
-        found = measured(subject, asked, ends)
+        samples, fewer = affordable_samples(subject, asked, before)
+        found = measured(subject, replace(asked, samples=samples), ends)
+        answer = found.answer
+        if fewer:
+            status = worst(answer.status, Status.BUDGET_SPENT)
+            answer = replace(answer, status=status, message=fewer)
         if found.kernel is None:
-            return Followed(found.answer, None)
-        answer = replace(found.answer, kernel_file=self._written(subject, found.kernel))
+            return Followed(answer, None)
+        answer = replace(answer, kernel_file=self._written(subject, found.kernel))
         first = ends[0] if ends is not None else found.kernel
         fits = 2 * found.kernel.nbytes <= HANDED_ON_LIMIT and first.shape == found.kernel.shape
         return Followed(answer, np.stack([first, found.kernel]) if fits else None)

@@ -25,7 +25,7 @@ class Solutions(Diagnostic[SolutionsResult]):
     result: ClassVar[type[Result]] = SolutionsResult
     question: ClassVar[Question] = "quality"
     needs: ClassVar[Needs] = Needs(checkpoints=(2, None), each=False, independent=True)
-    budgeted: ClassVar[bool] = False
+    weight: ClassVar[float] = 2.0
     presets: ClassVar = {
         "quick": {"points": 11, "samples": 64, "max_probes": 512, "trace_tolerance": 0.2},
         "standard": {},
@@ -87,10 +87,11 @@ class Solutions(Diagnostic[SolutionsResult]):
         )
         solutions, pairs = study.solutions(), study.pairs()
         found = [one for s in solutions for one in (s.sharpness, s.trace) if one is not None]
-        status = worst(*(one.status for one in found))
+        cut = Status.BUDGET_SPENT if study.cut else Status.CONVERGED
+        status = worst(cut, *(one.status for one in found))
         return SolutionsResult(
             status=status,
-            message=_message(status),
+            message=_message(status, study.cut),
             checkpoint=", ".join(names[first:]) if len(names) <= FEW else f"{len(names)} networks",
             initial=names[0] if self.initial else None,
             judged_on=study.judged_on,
@@ -117,7 +118,9 @@ class Solutions(Diagnostic[SolutionsResult]):
         )
 
 
-def _message(status: Status) -> str:
+def _message(status: Status, cut: str) -> str:
+    if cut:
+        return f"{cut[0].upper()}{cut[1:]}."
     if status is Status.BUDGET_SPENT:
         return "Sharpness or trace: wider than asked for; raise max_products or max_probes."
     return "Every number is as accurate as was asked for."

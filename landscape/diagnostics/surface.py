@@ -26,7 +26,7 @@ class Surface(Diagnostic[SurfaceResult]):
     name: ClassVar[str] = "surface"
     result: ClassVar[type[Result]] = SurfaceResult
     question: ClassVar[Question] = "quality"
-    budgeted: ClassVar[bool] = False
+    weight: ClassVar[float] = 2.0
     needs: ClassVar[Needs] = Needs(checkpoints=(1, None), each=False)
     presets: ClassVar = {
         "quick": {"points": 21, "samples": 500},
@@ -143,6 +143,8 @@ def _status(found: SurfaceResult) -> tuple[Status, str]:
     """Return how the study ended; cells that are not finite are marked, not an error."""
     if all(one.infinite.all() for one in found.sheets):
         return Status.NOT_FINITE, "The loss is finite nowhere on the surface."
+    if found.message:
+        return Status.BUDGET_SPENT, found.message
     cells = sum(int(one.infinite.sum()) for one in found.sheets)
     told = f"The loss is not finite in {cells:,} cells, which are marked." if cells else ""
     return Status.CONVERGED, told

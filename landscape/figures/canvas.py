@@ -141,6 +141,9 @@ def _rendered(figure: Figure, suffix: str) -> bytes:
 
     stream = io.BytesIO()
     with rc_context(RC):
+        if figure.get_layout_engine() is not None:  # once for all formats
+            figure.draw_without_rendering()
+            figure.set_layout_engine(None)
         figure.savefig(stream, format=suffix[1:], metadata=_NO_DATE[suffix])
     return stream.getvalue()
 

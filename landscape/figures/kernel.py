@@ -17,6 +17,8 @@ class KernelInk:
 
     eigenvalues: np.ndarray  # (n,), descending
     floor: float
+    lower: np.ndarray | None = None  # (m,), what is proved of the first m eigenvalues
+    upper: np.ndarray | None = None  # (m,)
     names: tuple[str, ...] = ()  # of layers in a plan
     operations: tuple[float, ...] = ()
 
@@ -58,7 +60,7 @@ class PathInk:
 def draw_kernel(
     axes: Axes, ink: KernelInk, *, label: str | None = None, colour: str | None = None
 ) -> None:
-    """Draw eigenvalues by rank on log axes, the floor dashed; a plan as bars.
+    """Draw eigenvalues by rank on log axes, what is proved of them, the floor; a plan as bars.
 
     Drawing again on the same axes overlays.
     """

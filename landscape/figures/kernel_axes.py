@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
 from landscape.figures.kernel import KernelInk, LayerInk, PathInk, PowerInk
@@ -23,6 +24,7 @@ Drawn = tuple[KernelInk, str | None, str]  # ink, label, colour
 BARS = 12  # most layers of a plan that are drawn
 ROWS = 24  # most layers whose alignment is
 DASH = (0, (5, 2))
+BAND = 0.2  # opacity
 
 
 def draw(axes: Axes, ink: KernelInk, label: str | None, colour: str | None) -> None:
@@ -45,6 +47,9 @@ def draw(axes: Axes, ink: KernelInk, label: str | None, colour: str | None) -> N
     hue = MUTED if len(shown) > 1 else shown[0][2]
     marks: list[Artist] = [Line2D([], [], color=hue, marker="o", markersize=3)]
     meanings = ["eigenvalue"]
+    if any(one.upper is not None for one, _, _ in shown):
+        marks.append(Patch(color=hue, alpha=BAND, linewidth=0))
+        meanings.append("proved range")
     if any(one.floor > 0 for one, _, _ in shown):
         marks.append(Line2D([], [], color=hue, linestyle=DASH, linewidth=0.9))
         meanings.append("floor of rounding")
@@ -57,11 +62,14 @@ def _eigenvalues(axes: Axes, ink: KernelInk, colour: str) -> None:
     count = len(ink.eigenvalues)
     above = ink.eigenvalues > max(ink.floor, 0.0)
     rank = np.arange(1, count + 1)
-    size = 3.2 if count <= 100 else 1.6
+    size, last = 3.2 if count <= 100 else 1.6, max(count, 2)
+    if ink.lower is not None and ink.upper is not None and len(ink.upper):
+        _band(axes, ink.lower, ink.upper, ink.floor, colour)
+        last = max(last, len(ink.upper))
     axes.plot(rank[above], ink.eigenvalues[above], "-o", color=colour, markersize=size, lw=1.0)
     if ink.floor <= 0:
         return
-    axes.plot([1, max(count, 2)], [ink.floor] * 2, color=colour, linestyle=DASH, linewidth=0.9)
+    axes.plot([1, last], [ink.floor] * 2, color=colour, linestyle=DASH, linewidth=0.9)
     if not above.all():
         axes.annotate(
             f"{int((~above).sum()):,} of {count:,} below",
@@ -71,6 +79,15 @@ def _eigenvalues(axes: Axes, ink: KernelInk, colour: str) -> None:
             fontsize=7.5,
             color=colour,
         )
+
+
+def _band(axes: Axes, lower: np.ndarray, upper: np.ndarray, floor: float, colour: str) -> None:
+    """Draw between which values eigenvalues lie, as far as they are above the floor from below."""
+    least = max(floor, 1e-3 * float(upper.min()))
+    rank = np.arange(1, len(upper) + 1)
+    axes.fill_between(
+        rank, np.maximum(lower, least), np.maximum(upper, least), color=colour, alpha=BAND, lw=0
+    )
 
 
 def _plan(axes: Axes, drawn: list[Drawn]) -> None:

@@ -8,10 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from landscape import progress
 from landscape.errors import ResourceError
 from landscape.estimate import Estimate
-from landscape.linalg.density import Density, SpectralMeasure, even_grid, spectral_measure
-from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs
+from landscape.kernels.nystrom import Approximation, nystrom
+from landscape.linalg.density import Density, SpectralMeasure, even_grid
+from landscape.linalg.eigenpairs import Eigenpairs
+from landscape.linalg.krylov import Krylov
+from landscape.linalg.lanczos import block_quadratures
+from landscape.linalg.pairs import Pairs
+from landscape.linalg.probes import spherical
+from landscape.linalg.recurrence import Recurrence
 from landscape.linalg.trace import Traces, estimate_traces
 from landscape.signals.intervals import over_samples
 from landscape.subject.batch import Batch
@@ -21,7 +28,8 @@ from landscape.tangent.products import TangentOperator
 
 TOLERANCE = 1e-4  # of a residual, relative to the largest eigenvalue
 MOST_PRODUCTS = 1000
-STEPS = 40  # of Lanczos for every probe of the density
+STEPS = 40  # of Lanczos for every probe of the Krylov space
+RIDGES = (10.0, 1.0, 0.1, 0.01)  # of effective dimensions, over the mean eigenvalue
 MOST_PROBES = 64  # of the trace
 ENTRY = "Σ_c ‖∇f_c‖² over samples, Student's t"
 
@@ -36,6 +44,8 @@ class Found:
         squared: ‖K‖²_F, Hutchinson's.
         density: Of all N O eigenvalues.
         exact: Traces of every parameter, where the factors of a sample fit.
+        approximation: What a Nyström approximation proves, where the trace is exact.
+        floor: ε λ_max √(N O).
         outputs: O.
     """
 
@@ -44,6 +54,8 @@ class Found:
     squared: Estimate
     density: Density
     exact: Diagonal | None
+    approximation: Approximation | None
+    floor: float
     outputs: int
 
     @property
@@ -83,46 +95,88 @@ def found_by_products(
     top: int,
     probes: int,
     seed: int,
+    ridge: float = 0.0,
     memory_bytes: int | None = None,
 ) -> Found:
     """Return the largest eigenvalues, trace and density of the full kernel K = J Jᵀ.
+
+    One Krylov space tells the density, a Nyström approximation, and where the search for the
+    largest eigenvalues starts.
 
     Args:
         subject: In eval mode.
         batches: Samples on its device.
         top: How many eigenvalues.
-        probes: Start vectors of the density.
+        probes: Start vectors of the Krylov space.
         seed: Of all random vectors.
+        ridge: Over the mean eigenvalue, for the effective dimension; 0: a few.
         memory_bytes: For factors of the exact trace; None: a share of what is free.
 
-    Cost: up to `MOST_PRODUCTS` products for the eigenvalues, `STEPS` a probe, 32 to `MOST_PROBES`
-    for the norm; O + 2 passes for the exact trace.
+    Cost: `STEPS` products a probe, up to `MOST_PRODUCTS` for eigenvalues that have not converged
+    by then, 32 to `MOST_PROBES` for the norm; O + 2 passes for the exact trace.
     """
     operator = TangentOperator(subject, batches)
     size = operator.shape[0]
     streams = [torch.Generator().manual_seed(seed * 1009 + k) for k in range(3)]
-    pairs = eigenpairs(
-        operator,
+    space, recurrence = _space(
+        operator, probes=probes, steps=min(STEPS, size), generator=streams[1], top=top
+    )
+    pairs = space.eigenpairs(
         top=min(top, size),
         generator=streams[0],
         tolerance=TOLERANCE,
         max_products=MOST_PRODUCTS,
     )
-    measure = spectral_measure(
-        operator, probes=probes, steps=min(STEPS, size), generator=streams[1]
-    )
     traces = estimate_traces(
         operator, blocks=[], generator=streams[2], known=pairs.known, max_probes=MOST_PROBES
     )
     exact, trace = _trace(subject, batches, traces, memory_bytes)
+    eps = float(torch.finfo(subject.dtype).eps)
+    floor = eps * float(pairs.top.values[0]) * math.sqrt(size)
+    approximation = None
+    if exact is not None:
+        near = nystrom(recurrence, floor=floor)
+        approximation = near.approximation(
+            trace=float(exact.values.sum()),
+            rounding=2 * max(exact.agreement, eps) * float(exact.values.sum()),  # of squares
+            size=min(size, subject.parameters.size),
+            ridges=_ridges(trace.value / size, ridge),
+        )
     return Found(
         pairs=pairs,
         trace=trace,
         squared=traces.frobenius_squared,
-        density=_density(measure),
+        density=_density(space.measure),
         exact=exact,
+        approximation=approximation,
+        floor=floor,
         outputs=operator.outputs,
     )
+
+
+def _space(
+    operator: TangentOperator, *, probes: int, steps: int, generator: torch.Generator, top: int
+) -> tuple[Krylov, Recurrence]:
+    """Return the Krylov space of random probes, and the Lanczos run that holds its basis."""
+    size = operator.shape[0]
+    like = torch.empty(size, dtype=operator.dtype, device=operator.device)
+    starts = spherical(probes, size, like=like, generator=generator)
+    with progress.task("Krylov space", probes * steps) as task:
+        quadratures, recurrence = block_quadratures(operator, starts, steps, None, task)
+    ritz = recurrence.ritz()
+    kept = torch.arange(len(ritz.values)).flip(0)[:top]
+    largest = Pairs(
+        ritz.values[kept].numpy(),
+        ritz.residuals[kept].numpy(),
+        recurrence.combine(ritz.weights.T[kept]),
+    )
+    measure = SpectralMeasure(quadratures, size)
+    return Krylov(operator, measure, largest, probes * steps), recurrence
+
+
+def _ridges(mean: float, ridge: float) -> tuple[float, ...]:
+    kept = (ridge,) if ridge else RIDGES
+    return tuple(one * mean for one in kept) if mean > 0 else ()
 
 
 def trace_of(diagonal: np.ndarray) -> Estimate:

@@ -57,7 +57,8 @@ class Dynamics:
         sharpness: μ_max of G.
         largest_rate: Of the optimizer's rule; 2 / μ_max for gradient descent.
         rule: Whose it is.
-        rate: At which the steps of plain gradient descent are told.
+        rate: At which the steps of plain gradient descent are told: the optimizer's own, or
+            1 / μ_max where it is not known or the optimizer is adaptive.
         modes: μ of Sᵀ K S / count, descending, those above the floor; empty unless the kernel is
             full.
         steps: Until a mode's residual is `LEFT` of what it was, on the quadratic model.
@@ -103,10 +104,9 @@ def dynamics_of(
         method="Lanczos on the Gauss-Newton matrix of these samples; residual",
     )
     steps = steps_of(subject)
-    rate = steps.learning_rate or (1 / value if value else math.nan)
-    factor, rule = 2.0, "gradient descent"
-    if steps.rule is not None:
-        factor, rule = steps.rule.factor, steps.rule.name
+    rate, factor, rule = 1 / value if value else math.nan, 2.0, "gradient descent"
+    if steps.rule is not None:  # an adaptive optimizer's learning rate is none of these modes
+        rate, factor, rule = steps.learning_rate or rate, steps.rule.factor, steps.rule.name
     known = modes if modes is not None else np.zeros(0)
     return Dynamics(
         sharpness=sharpness,

@@ -14,13 +14,14 @@ SCALED = 1.25  # ratio of the traces below which it does
 BELOW = 0.05  # share of the eigenvalues below the floor that is worth telling
 DISAGREES = 0.01
 NOISY = 0.1  # of the kernel's norm
+MISSED = 0.1  # of the trace, by the Nyström approximation
 
 
 def findings_of(result: NtkResult) -> tuple[Finding, ...]:
     """Return the findings, gravest first."""
     if result.planned:
         return ()
-    looks = (_duality, _rate, _sketch, _moved, _floor, _contradicted)
+    looks = (_duality, _rate, _sketch, _missed, _moved, _floor, _contradicted)
     return tuple(one for look in looks if (one := look(result)) is not None)
 
 
@@ -57,6 +58,20 @@ def _sketch(result: NtkResult) -> Finding | None:
         sentence="The sketched kernel is rough.",
         evidence=f"Its standard error is {result.sketch_error:.0%} of its norm.",
         advice="Give more --probes, or use --kind trace.",
+    )
+
+
+def _missed(result: NtkResult) -> Finding | None:
+    found = result.approximation
+    if found is None or found.missed.interval[0] < MISSED:
+        return None
+    return Finding(
+        severity="notable",
+        sentence=f"{found.missed.value:.0%} of the kernel's trace lies outside the modes that "
+        "were looked at.",
+        evidence=f"tr K − tr K̂ of a Nyström approximation of rank {len(found.lower)}, exactly; "
+        f"no eigenvalue after them is above {found.beyond:.3g}.",
+        advice="Do not read the spectrum as if it ended there; more --probes look at more modes.",
     )
 
 

@@ -17,7 +17,7 @@ class Suspect:
     """A sample whose label the regression on all others contradicts most.
 
     Args:
-        sample: Its place among the chosen samples.
+        sample: Its place in the data.
         label: That it has.
         predicted: By all others.
         margin: Score of the predicted class, or of the next, less that of the label.
@@ -48,13 +48,16 @@ def suspicion(fit: Fit, labels: np.ndarray) -> np.ndarray:  # (N,)
     return others.max(1) - fit.left_out[rows, labels]
 
 
-def suspects(kernel: np.ndarray, fit: Fit, labels: np.ndarray) -> tuple[Suspect, ...]:
+def suspects(
+    kernel: np.ndarray, fit: Fit, labels: np.ndarray, places: np.ndarray
+) -> tuple[Suspect, ...]:
     """Return the samples that are most suspected, the most first.
 
     Args:
         kernel: (N, N).
         fit: Of one-hot targets.
         labels: (N,).
+        places: Of the samples in the data (N,).
     """
     margin = suspicion(fit, labels)
     predicted = fit.left_out.argmax(1)
@@ -62,12 +65,12 @@ def suspects(kernel: np.ndarray, fit: Fit, labels: np.ndarray) -> tuple[Suspect,
     near = nearest(kernel, order)
     return tuple(
         Suspect(
-            sample=int(i),
+            sample=int(places[i]),
             label=int(labels[i]),
             predicted=int(predicted[i]),
             margin=float(margin[i]),
             leverage=float(fit.leverage[i]),
-            neighbours=tuple(int(j) for j in row),
+            neighbours=tuple(int(places[j]) for j in row),
             neighbour_labels=tuple(int(labels[j]) for j in row),
         )
         for i, row in zip(order, near, strict=True)

@@ -19,7 +19,7 @@ from landscape.figures.kernel import (
 )
 from landscape.figures.picture import Picture
 from landscape.figures.spectrum import SpectrumInk, draw_spectrum
-from landscape.kernels.tables import NAMES
+from landscape.kernels.words import NAMES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +30,12 @@ if TYPE_CHECKING:
 
 def draw_main(axes: Axes, result: NtkResult, *, label: str | None, colour: str | None) -> None:
     """Draw the eigenvalues; for a plan, the operations of every layer."""
+    proved = result.approximation
     ink = KernelInk(
         eigenvalues=result.eigenvalues,
         floor=result.floor,
+        lower=proved.lower if proved is not None else None,
+        upper=proved.upper if proved is not None else None,
         names=tuple(layer.name for layer in result.plan),
         operations=tuple(layer.operations for layer in result.plan),
     )

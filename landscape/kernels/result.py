@@ -10,9 +10,10 @@ import numpy as np
 from landscape.answer import Finding, Result, Table
 from landscape.estimate import Estimate
 from landscape.figures.picture import Picture
-from landscape.kernels import findings, pictures, tables
+from landscape.kernels import findings, pictures, tables, words
 from landscape.kernels.dynamics import Dynamics
 from landscape.kernels.influence import Suspect
+from landscape.kernels.nystrom import Approximation
 from landscape.kernels.prediction import Prediction
 from landscape.kernels.regression import RidgePath
 from landscape.linalg.density import Density
@@ -112,6 +113,7 @@ class NtkResult(Result):
     eigenvalues: np.ndarray  # descending, as computed, also below the floor
     residuals: np.ndarray | None  # ‖Kv − λv‖ where only the largest were found, by products
     density: Density | None  # of all eigenvalues, where only the largest were found
+    approximation: Approximation | None  # where the kernel was not formed and its trace is exact
     floor: float
     trace: Estimate
     condition: Estimate
@@ -150,11 +152,11 @@ class NtkResult(Result):
 
     def summary(self) -> str:
         """Return trace, condition, rank and alignment in one line."""
-        return tables.summary_of(self)
+        return words.summary_of(self)
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
         """Return trace, alignment and condition, and what changed."""
-        return tables.headline_of(self)
+        return words.headline_of(self)
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the eigenvalues above the floor of rounding."""
@@ -166,10 +168,10 @@ class NtkResult(Result):
 
     def caption(self) -> str:
         """Return method and cost."""
-        return tables.caption_of(self)
+        return words.caption_of(self)
 
     def tables(self) -> tuple[Table, ...]:
-        """Return spectrum, layers, outputs, modes, ridges, suspects, prediction, change, plan."""
+        """Return spectrum, modes, bounds, layers, outputs, ridges, suspects, prediction, plan."""
         return tables.tables_of(self)
 
     def findings(self) -> tuple[Finding, ...]:
@@ -178,4 +180,4 @@ class NtkResult(Result):
 
     def trust(self) -> tuple[tuple[str, str], ...]:
         """Return what the numbers rest on."""
-        return tables.trust_of(self)
+        return words.trust_of(self)

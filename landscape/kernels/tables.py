@@ -1,4 +1,4 @@
-"""The tangent kernel in words and tables."""
+"""The tangent kernel in tables."""
 
 from __future__ import annotations
 
@@ -14,62 +14,6 @@ if TYPE_CHECKING:
     from landscape.kernels.result import NtkResult
 
 MODES = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
-NAMES = {
-    "full": "full kernel",
-    "trace": "trace kernel",
-    "classes": "kernel of every output",
-    "sketch": "sketched trace kernel",
-    "products": "full kernel by its products",
-}
-
-
-def summary_of(result: NtkResult) -> str:
-    """Return what was found in one line."""
-    what = f"{NAMES[result.kind]} of {result.samples:,} samples, {result.outputs:,} outputs"
-    if result.planned:
-        cost = sum(layer.operations for layer in result.plan)
-        return (
-            f"plan of the {what}: {result.tiles:,} tiles, {cost:.2g} multiplications and additions"
-        )
-    text = f"{what}: trace {result.trace:.4g}, condition {result.condition:.3g}, "
-    if result.partial:
-        ends = f"{result.eigenvalues[0]:.4g} to {result.eigenvalues[-1]:.4g}"
-        return f"{text}{len(result.eigenvalues):,} largest eigenvalues {ends}"
-    text += f"{result.rank:,} of {len(result.eigenvalues):,} eigenvalues above the floor"
-    if not math.isfinite(result.alignment_centred.value):
-        return text
-    return f"{text}; alignment with the targets {result.alignment_centred:.3g} (centred)"
-
-
-def headline_of(result: NtkResult) -> tuple[tuple[str, Estimate], ...]:
-    """Return the few numbers that a reader looks for first."""
-    if result.planned:
-        return ()
-    found = [("trace", result.trace), ("condition", result.condition)]
-    if math.isfinite(result.alignment_centred.value):
-        found.append(("alignment, centred", result.alignment_centred))
-    if result.dynamics is not None:
-        found.append(("largest learning rate", result.dynamics.largest_rate))
-    if result.change is not None:
-        found += [("from the first", result.change.first), ("from before", result.change.before)]
-    return tuple(found)
-
-
-def caption_of(result: NtkResult) -> str:
-    """Return method and cost of the figure."""
-    whole = f"{result.stamp}{NAMES[result.kind].capitalize()} of {result.samples:,} samples"
-    if result.planned:
-        return f"{whole}: a plan, nothing was computed. Seed {result.seed}"
-    if result.partial:
-        return (
-            f"{whole}, {result.precision}: block Lanczos with true residuals; density by "
-            f"stochastic quadrature. {result.cost.seconds:.1f} s, seed {result.seed}."
-        )
-    return (
-        f"{whole}, factors of every layer held against autograd (largest relative difference "
-        f"{result.agreement:.1e}), {result.precision} tiles, float64 eigenvalues; below the floor "
-        f"they are rounding. {result.cost.seconds:.1f} s, seed {result.seed}."
-    )
 
 
 def tables_of(result: NtkResult) -> tuple[Table, ...]:
@@ -79,6 +23,7 @@ def tables_of(result: NtkResult) -> tuple[Table, ...]:
     made = (
         _numbers(result),
         _modes(result),
+        _approximation(result),
         _layers(result),
         _outputs(result),
         _alignments(result),
@@ -133,7 +78,7 @@ def _modes(result: NtkResult) -> Table:
     total = result.trace.value if result.partial else float(result.eigenvalues.sum())
     total = total or 1.0
     moves = result.dynamics
-    rows = []
+    proved, rows = result.approximation, []
     for k in (k for k in MODES if k <= len(result.eigenvalues)):
         value = float(result.eigenvalues[k - 1])
         timed = moves is not None and k <= len(moves.modes)
@@ -143,8 +88,10 @@ def _modes(result: NtkResult) -> Table:
                 k,
                 value if value > result.floor else f"< {result.floor:.3g}",
                 float(result.residuals[k - 1]) if result.residuals is not None else None,
+                _entry(proved.lower, k) if proved is not None else None,
+                _entry(proved.upper, k) if proved is not None else None,
                 float(result.eigenvalues[:k].sum()) / total,
-                _power_in(result, k),
+                _entry(result.power, k),
                 float(moves.modes[k - 1]) if timed and moves is not None else None,
                 (steps if math.isfinite(steps) else "never") if timed else None,
             )
@@ -154,6 +101,8 @@ def _modes(result: NtkResult) -> Table:
         "k",
         "eigenvalue",
         "residual",
+        "proved at least",
+        "proved at most",
         "share of the trace",
         "share of the targets",
         "Gauss-Newton eigenvalue",
@@ -167,10 +116,32 @@ def _modes(result: NtkResult) -> Table:
     )
 
 
-def _power_in(result: NtkResult, k: int) -> float | None:
-    if result.power is None or k > len(result.power):
-        return None
-    return float(result.power[k - 1])
+def _entry(values: np.ndarray | None, k: int) -> float | None:
+    """Return the k-th, counted from one, if there are so many."""
+    return float(values[k - 1]) if values is not None and k <= len(values) else None
+
+
+def _approximation(result: NtkResult) -> Table:
+    """Return what is proved of all eigenvalues, also of those that were not found."""
+    if (found := result.approximation) is None:
+        return Table("Nyström approximation", ("quantity",), ())
+    rank = len(found.lower)
+    rows: list[tuple[str, object]] = [
+        ("rank", rank),
+        ("share of the trace that it misses", found.missed),
+        (f"any eigenvalue after the {rank}-th, at most", found.beyond),
+    ]
+    for ridge, one in zip(found.ridges, found.dimensions, strict=True):
+        rows.append((f"effective dimension at ridge {ridge:.3g}", one))
+    columns, kept = ("quantity", "value", "proved"), []
+    for name, value in rows:
+        ends = (
+            f"{value.interval[0]:.4g} to {value.interval[1]:.4g}"
+            if isinstance(value, Estimate)
+            else None
+        )
+        kept.append((name, value, ends))
+    return Table("Nyström approximation", columns, tuple(kept))
 
 
 def _layers(result: NtkResult) -> Table:
@@ -285,51 +256,3 @@ def _plan(result: NtkResult) -> Table:
         for one in result.plan
     )
     return Table(f"Plan: {result.tiles:,} tiles, blocks of {result.block} samples", columns, rows)
-
-
-def trust_of(result: NtkResult) -> tuple[tuple[str, str], ...]:
-    """Return what the numbers rest on."""
-    if result.residuals is not None:
-        return (*_trust_of_products(result, result.residuals), *_untold(result))
-    agreed = "two samples" if result.planned else "every block"
-    rows = [
-        ("factors against autograd", f"{result.agreement:.1e} at worst, every tensor, {agreed}"),
-        ("tiles", f"{result.tiles:,}, blocks of {result.block} samples, {result.precision}"),
-    ]
-    if result.planned:
-        return tuple(rows)
-    orders = sorted({layer.order for layer in result.layers})
-    counts = [f"{o} {sum(layer.order == o for layer in result.layers)}" for o in orders]
-    rows.append(("contraction, parameters", ", ".join(counts) or "none"))
-    lacking = [layer.name for layer in result.layers if layer.unfactored]
-    rows.append(("without factors", ", ".join(lacking) or "none"))
-    below = int(np.sum(result.eigenvalues <= result.floor))
-    rows.append(("eigenvalues below the floor", f"{below:,} (floor {result.floor:.2g})"))
-    if result.sketch_error is not None:
-        rows.append(("error of the sketch", f"{result.sketch_error:.1%} of the kernel's norm"))
-    if result.dynamics is not None and result.dynamics.duality is not None:
-        gap = f"{result.dynamics.duality:.1e} from the Gauss-Newton products"
-        rows.append(("largest mode of the kernel", gap))
-    return (*rows, *_untold(result))
-
-
-def _trust_of_products(result: NtkResult, residuals: np.ndarray) -> tuple[tuple[str, str], ...]:
-    largest = float(residuals.max()) / (float(result.eigenvalues[0]) or 1.0)
-    rows = [
-        ("products", f"vᵀKv and ‖Jᵀv‖² agree in every one, {result.precision}"),
-        ("residuals of the eigenvalues", f"at most {largest:.1e} of the largest eigenvalue"),
-        ("trace", result.trace.method),
-    ]
-    if math.isfinite(result.agreement):
-        agreed = f"{result.agreement:.1e} at worst, every tensor, every block"
-        rows.append(("factors of the trace against autograd", agreed))
-    return tuple(rows)
-
-
-def _untold(result: NtkResult) -> tuple[tuple[str, str], ...]:
-    """Return why numbers are missing."""
-    reasons = (
-        ("learning rate", result.dynamics_reason),
-        ("held-out prediction", result.prediction_reason),
-    )
-    return tuple((name, f"not told: {reason}") for name, reason in reasons if reason)

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape import progress
+from landscape import budget, progress
 from landscape.errors import SettingError
 from landscape.estimate import Status
 from landscape.linalg.operator import LinearOperator
-from landscape.linalg.pairs import Eigenpairs, Pairs, dense, measured
+from landscape.linalg.pairs import Eigenpairs, Pairs, defect, dense, measured
 from landscape.linalg.search import Found, Search, Wanted
 from landscape.linalg.shape import fitting
 
@@ -139,22 +139,27 @@ def solve(
     """
     size, top, bottom = operator.shape[0], request.top, request.bottom
     refuse_more_than(size, top, bottom)
-    if size <= min(DENSE_BELOW, request.max_products):
+    if size <= min(DENSE_BELOW, request.max_products) and budget.affords(size):
         return _exactly(operator, request)
+    left = budget.left_products()
+    most = request.max_products if left is None else min(request.max_products, left)
     shape = fitting(
         operator,
         pairs=top + bottom,
-        max_products=request.max_products - top - bottom,
+        max_products=most - top - bottom,
         block=request.block,
         basis_size=request.basis_size,
         memory_bytes=request.memory_bytes,
     )
+    least = top + bottom + 2 + shape.block
+    if ritz is not None and not budget.affords(least + top + bottom):
+        return _as_they_are(ritz, request)
     later = 0 if shape.images and ritz is None else top + bottom
     search = Search(
         operator,
         generator=generator,
         tolerance=request.tolerance,
-        budget=max(request.max_products - later, top + bottom + 2 + shape.block),
+        budget=max(most - later, least),
         shape=shape,
     )
     with progress.task("eigenpairs", None) as task:
@@ -172,7 +177,9 @@ def solve(
         bottom=lower,
         known=known,
         complete=complete,
-        status=_status(settled and complete, exhausted=found.exhausted),
+        status=_status(
+            settled and complete, exhausted=found.exhausted, cut=most < request.max_products
+        ),
         tolerance=accepted,
         symmetry_defect=search.floor,
         orthogonality=orthogonality,
@@ -181,10 +188,33 @@ def solve(
     )
 
 
-def _status(settled: bool, *, exhausted: bool) -> Status:
+def _status(settled: bool, *, exhausted: bool, cut: bool = False) -> Status:
+    """Return the status; `cut`: the budget in force allowed fewer products than the request."""
     if not settled:
-        return Status.BUDGET_SPENT
+        return Status.BUDGET_SPENT if cut or budget.spent() else Status.NOT_CONVERGED
     return Status.INVARIANT_SUBSPACE if exhausted else Status.CONVERGED
+
+
+def _as_they_are(ritz: Pairs, request: Request) -> Eigenpairs:
+    """Return Ritz pairs for which nothing can be spent any more; fewer than wanted if need be."""
+    size = len(ritz.values)
+    bottom = min(request.bottom, size // 2)
+    top = min(request.top, size - bottom)
+    index = np.arange(size)
+    kept = index[(index < top) | (index >= size - bottom)].tolist()
+    upper, lower = ritz.first(top), ritz.last(bottom)
+    return Eigenpairs(
+        top=upper,
+        bottom=lower,
+        known=Pairs(ritz.values[kept], ritz.residuals[kept], ritz.vectors[kept]),
+        complete=False,
+        status=Status.BUDGET_SPENT,
+        tolerance=request.tolerance * float(np.abs(ritz.values).max()),
+        symmetry_defect=0.0,
+        orthogonality=defect(ritz.vectors),
+        searches=0,
+        products=0,
+    )
 
 
 def _exactly(operator: LinearOperator, request: Request) -> Eigenpairs:

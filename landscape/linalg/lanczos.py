@@ -84,7 +84,7 @@ def _run(
         on_host=on_host,
     )
     for step in range(steps):
-        if recurrence.spans or (step > 1 and not affords(len(starts))):
+        if recurrence.spans or (step > 0 and not affords(len(starts))):
             break
         recurrence.step()
         task.advance(len(starts))

@@ -76,7 +76,7 @@ def measured(
     values, turn = values.flip(0), (weights.T.flip(0) @ inverse).to(rows.device)
     vectors = combined(turn, rows)
     residuals = _misfits(turn, images, values.to(turn), vectors)
-    return Pairs(values.numpy(), residuals.cpu().numpy(), vectors), _defect(vectors)
+    return Pairs(values.numpy(), residuals.cpu().numpy(), vectors), defect(vectors)
 
 
 def _inverse_factor(correlation: Tensor) -> Tensor:  # (k, k)
@@ -105,7 +105,7 @@ def dense(operator: LinearOperator) -> tuple[Pairs, float, float]:
     residuals = _misfits(turn, images, values.to(turn), vectors)
     pairs = Pairs(values.numpy(), residuals.cpu().numpy(), vectors)
     gaps, lengths = (matrix - matrix.T).abs(), torch.linalg.vector_norm(matrix, dim=1)
-    return pairs, _defect(vectors), symmetry_defect(operator, gaps, lengths)
+    return pairs, defect(vectors), symmetry_defect(operator, gaps, lengths)
 
 
 def _misfits(turn: Tensor, images: Tensor, values: Tensor, vectors: Tensor) -> Tensor:  # (k,)
@@ -118,6 +118,7 @@ def _misfits(turn: Tensor, images: Tensor, values: Tensor, vectors: Tensor) -> T
     return squares.sqrt() + ROUNDING * values.abs().amax(0)
 
 
-def _defect(vectors: Tensor) -> float:
+def defect(vectors: Tensor) -> float:
+    """Return max |VVᵀ − I| of some rows."""
     excess = gram(vectors) - torch.eye(len(vectors), dtype=torch.float64, device=vectors.device)
     return float(excess.abs().max())

@@ -12,7 +12,7 @@ from scipy.special import chdtri
 from torch import Tensor
 
 from landscape import progress
-from landscape.budget import spent
+from landscape.budget import affords, left_products, left_seconds, spent
 from landscape.estimate import Estimate, Status
 from landscape.linalg.basis import dots
 from landscape.linalg.eigenpairs import Pairs
@@ -21,6 +21,7 @@ from landscape.linalg.probes import rademacher
 
 FIRST_PROBES = 32
 BLOCK = 16  # probes in one pass over the data
+TINY = float(np.finfo(float).tiny)
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def estimate_traces(
     known: Pairs | None = None,
     tolerance: float = 0.05,
     max_probes: int = 128,
+    columns: bool = True,
+    pace: float = 0.0,
 ) -> Traces:
     """Return Tr A, ‖A‖²_F, the diagonal and the traces of its blocks.
 
@@ -91,7 +94,8 @@ def estimate_traces(
     off their span, zᵀBz, ‖Bz‖² and zᵦᵀ(Bz)ᵦ for random signs z are unbiased estimates. The width
     of the trace's interval is looked at only after 32 probes and whenever their number has doubled,
     and the level is shared among the looks (Bonferroni), so that stopping early does not cost
-    coverage.
+    coverage. Where so many probes are needed that the columns of A cost no more, A is asked for
+    these instead, and everything is exact.
 
     Args:
         operator: Symmetric, n × n.
@@ -100,8 +104,10 @@ def estimate_traces(
         generator: Draws the probes.
         tolerance: Half-width of the trace's interval at which to stop, relative to the trace.
         max_probes: The budget, at least 32 unless the operator is smaller.
+        pace: Seconds that a product takes, about, so that a budget of time is kept.
+        columns: Whether the columns may be asked for instead; never more than `max_probes`.
 
-    Cost: one product a probe.
+    Cost: one product a probe; n products where everything is exact, beside the probes before.
 
     Source: Hutchinson 1990; Girard 1989; Bekas, Kokiopoulou & Saad 2007 (diagonal); Gambhir,
     Stathopoulos & Orginos 2017, arXiv 1603.05988 (deflation).
@@ -110,21 +116,30 @@ def estimate_traces(
     exact, slack = _known_part(known, blocks)
     draws = np.zeros((0, len(exact)))
     entries = _Entries(torch.empty(operator.shape[0], device=operator.device))
-    target = min(FIRST_PROBES, max_probes)
+    target, size = min(FIRST_PROBES, max_probes), operator.shape[0]
+    if columns and size <= target and affords(size):
+        return _exactly(operator, blocks)
     with progress.task("trace", max_probes) as task:
         while True:
             while len(draws) < target and not (len(draws) > 1 and spent()):
-                count = min(BLOCK, target - len(draws))
+                count = min(BLOCK, target - len(draws), _payable(len(draws), pace))
                 products = _draw(operator, count, generator, known)
                 entries.add(products[0])
                 draws = np.vstack([draws, exact + _columns(*products, blocks)])
                 task.advance(count)
             found = Estimate.mean(draws[:, 0], method="", level=level)
             settled = found.half_width <= tolerance * abs(found.value)
-            if settled or len(draws) >= max_probes or spent():
+            if settled or spent():
+                break
+            wanted = len(draws) * (found.half_width / max(tolerance * abs(found.value), TINY)) ** 2
+            all_drawn = len(draws) >= max_probes
+            whole = columns and size <= max_probes and (all_drawn or size <= wanted)
+            if whole and affords(size):
+                return _exactly(operator, blocks)
+            if all_drawn:
                 break
             target = min(2 * len(draws), max_probes)
-    status = Status.CONVERGED if settled else Status.BUDGET_SPENT
+    status = Status.CONVERGED if settled else _unsettled()
     deflated = f", {len(known.values)} pairs deflated" if known is not None else ""
     method = f"Hutchinson, {len(draws)} Rademacher probes{deflated}"
     trace, _, *parts = (
@@ -134,6 +149,40 @@ def estimate_traces(
     squared = _positive(draws[:, 1], float(exact[1]), level, method)
     trace = replace(trace, status=status)
     return Traces(trace, squared, tuple(parts), entries.diagonal(known))
+
+
+def _payable(drawn: int, pace: float) -> int:
+    """Return how many probes the budget lasts for at once; two in all whatever is left."""
+    if spent():
+        return max(2 - drawn, 1)
+    left, seconds = left_products(), left_seconds()
+    most = BLOCK if left is None else left
+    if seconds is not None and seconds < most * pace:
+        most = int(seconds / pace)
+    return max(2 - drawn, 1, most)
+
+
+def _unsettled() -> Status:
+    return Status.BUDGET_SPENT if spent() else Status.NOT_CONVERGED
+
+
+def _exactly(operator: LinearOperator, blocks: Sequence[tuple[int, int]]) -> Traces:
+    """Return everything from the columns of the matrix, one by one: n products."""
+    size = operator.shape[0]
+    like = torch.empty(size, dtype=torch.float64, device=operator.device)
+    diagonal, squared = torch.zeros_like(like), 0.0
+    with progress.task("trace", size) as task:
+        for rows in torch.arange(size, device=operator.device).split(BLOCK):
+            units = torch.zeros(len(rows), size, dtype=operator.dtype, device=operator.device)
+            units[torch.arange(len(rows), device=operator.device), rows] = 1
+            columns = operator.matmat(units.T).T.double()
+            diagonal[rows] = columns.gather(1, rows[:, None]).squeeze(1)
+            squared += float(columns.square().sum())
+            task.advance(len(rows))
+    method = f"exact: {size} unit vectors"
+    sums = [float(diagonal.sum()), squared, *(float(diagonal[a:b].sum()) for a, b in blocks)]
+    trace, square, *parts = (replace(Estimate.exact(one, method), samples=size) for one in sums)
+    return Traces(trace, square, tuple(parts), Diagonal(diagonal, 0.0))
 
 
 def _looks(max_probes: int) -> int:

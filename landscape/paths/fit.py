@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape import progress
+from landscape.budget import Pace
 from landscape.errors import DataError, SettingError
 from landscape.paths.curves import Bezier, PolygonalChain
 from landscape.paths.route import Route
@@ -51,6 +52,7 @@ def fit(
 
     Raises:
         SettingError: The curve has no bend.
+        BudgetError: A budget does not last for the steps, as the first of them tell.
 
     Cost: a forward and a backward pass over a minibatch, for each step.
 
@@ -81,11 +83,12 @@ def fit(
     with subject.undisturbed(0), progress.task("fitting the curve", steps) as task:
         for module in normalised(subject.network.model).values():
             module.training = True  # put back at the end, with everything else
+        pace = Pace("the fit of the curve", steps)
 
         def after(step: int) -> None:
-            del step
             schedule.step()
             task.advance()
+            pace.check(step)
 
         minimise(loss, optimizer, steps=steps, after=after)
     return moved([bend.detach() for bend in bends])

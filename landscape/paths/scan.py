@@ -8,6 +8,7 @@ from functools import reduce
 import numpy as np
 import torch
 
+from landscape import budget
 from landscape.paths.evaluation import Evaluated, evaluate
 from landscape.paths.grid import COARSE, COUNT, refinement
 from landscape.paths.together import STACKED_BYTES, together_pays
@@ -38,7 +39,10 @@ def scan(
         points: t ↦ point.
         batches: Data on the subject's device, gone through again for every few points.
         name: What tells path and data from others: `route.digest`, and the hash of the batches.
-        count: Points in all, at least 11.
+        count: Points in all, at least 11; fewer where a budget is spent.
+
+    Raises:
+        BudgetError: A budget is spent before the even points.
 
     Cost: `count` times that of `evaluate` at a point.
     """
@@ -54,17 +58,21 @@ def scan(
         del path
         return evaluate(subject, points, at, batches, stale=stale, together=together)
 
-    def looked_up(ts: Sequence[float], stale: bool) -> Evaluated:
-        parts = [list(ts[i : i + lot]) for i in range(0, len(ts), lot)]
-        found = [subject.once(evaluated, path=name, at=part, stale=stale) for part in parts]
+    def looked_up(ts: Sequence[float], *, first: bool) -> Evaluated:
+        found = list[Evaluated]()
+        for start in range(0, len(ts), lot):
+            if first:
+                budget.require(f"{len(ts)} points of a path were evaluated")
+            part = list(ts[start : start + lot])
+            found.append(subject.once(evaluated, path=name, at=part, stale=first))
         return reduce(Evaluated.joined, found)
 
-    found = looked_up(COARSE, True)
-    while (room := count - len(found.t)) > 0:
+    found = looked_up(COARSE, first=True)
+    while (room := count - len(found.t)) > 0 and not budget.spent():
         added = refinement(found.t, _excess(found), room=room)
         if not len(added):
             break
-        found = found.joined(looked_up([float(t) for t in added], False))
+        found = found.joined(looked_up([float(t) for t in added], first=False))
     return found
 
 

@@ -468,6 +468,14 @@ GLOSSARY = (
         _NTK,
     ),
     Term(
+        "Nyström approximation",
+        "K̂ = (KQ)(QᵀKQ)⁺(KQ)ᵀ ⪯ K,  tr K − tr K̂ = ‖K − K̂‖_*",
+        "What a few products prove of a kernel that is not formed: eigenvalues from below and "
+        "above, and exactly how much of the trace is missed.",
+        "Tropp et al. 2017, arXiv 1706.05736",
+        _NTK,
+    ),
+    Term(
         "Effective dimension of the kernel",
         "Σ λ / (λ + ridge)",
         "How many modes of the kernel a regression with that ridge uses.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -134,6 +135,16 @@ class SolutionsResult(Result):
     def worse(self) -> bool:
         """Return whether any number of a network is worse than the first's."""
         return any(one.verdict == "worse" for one in self.beside)
+
+    @property
+    def unknown(self) -> str:
+        """Return why nothing worse was found may mean nothing, in a few words; else empty."""
+        names = dict.fromkeys(
+            one.name
+            for one in self.beside
+            if one.better and not math.isfinite(one.difference.value)
+        )
+        return f"loss or error is not finite: {', '.join(names)}" if names else ""
 
     def summary(self) -> str:
         """Return the networks in one line."""

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape import progress
+from landscape import budget, progress
+from landscape.budget import BudgetError
 from landscape.connectivity.judging import Data, Judge
 from landscape.connectivity.result import PathAnswer
 from landscape.difference import Direction, difference, verdict
@@ -96,6 +97,7 @@ class Study:
         self._checkpoints, self._names = list(checkpoints), list(names)
         self._initial = initial
         self._left_out: dict[str, str] = {}
+        self.cut = ""  # why a budget left something out; empty: it did not
         _ = subject.count  # verifies that network, data and loss fit together
 
     # --- what is asked -----------------------------------------------------------------------
@@ -105,7 +107,8 @@ class Study:
         found = []
         with progress.task("networks", len(self._checkpoints)) as task:
             for number in range(len(self._checkpoints)):
-                found.append(self._solution(number))
+                with budget.shared(1 + len(self._checkpoints) - number):  # one is for the pairs
+                    found.append(self._solution(number))
                 task.advance()
         return tuple(found)
 
@@ -201,6 +204,7 @@ class Study:
         try:
             if self._plan.samples == 0:
                 raise UnavailableError("not asked for")
+            budget.require("the noise scale was measured")
             chosen = some_samples(subject, self._plan.samples)
             samples = Samples(subject=subject, point=subject.point, batches=chosen)
             if samples.number < LEAST_SAMPLES:
@@ -208,6 +212,9 @@ class Study:
             return noise_scale(sample_gradients(samples)).simple
         except UnavailableError as error:
             self._left_out["noise scale"] = str(error)
+            return None
+        except BudgetError as error:
+            self._left_out["noise scale"] = self.cut = error.what
             return None
 
     def _margin(self, number: int) -> Estimate | None:
@@ -254,7 +261,11 @@ class Study:
         except InputError as error:
             self._left_out["barriers"] = error.what
             return None, error.what
-        answer, _ = self._judge.judged(subject, route)
+        try:
+            answer, _ = self._judge.judged(subject, route)
+        except BudgetError as error:
+            self._left_out["barriers"] = self.cut = error.what
+            return None, error.what
         return answer, answer.reason
 
     # --- each beside the first ---------------------------------------------------------------

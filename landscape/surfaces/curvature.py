@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape import progress
+from landscape import budget, progress
 from landscape.errors import DataError, LandscapeError
 from landscape.estimate import Estimate
 from landscape.linalg.products import dots, lengths, norm
@@ -34,6 +34,7 @@ FIRST_OF_SLOPES = 1e-3
 RESOLVED = 0.05  # of the curvature: a doubt above it decides nothing
 SMALL = 1e-3  # of ‖Hu‖: a curvature below it counts as that large, when doubts are weighed
 UNSEEN = 1e-4  # of the curvature: faint kinks that every step crosses, so that no two tell of them
+BEFORE = "the curvature was checked"
 PRODUCT_ROUNDING = 64  # units in the last place of ‖Hu‖
 
 
@@ -117,6 +118,9 @@ def differences(subject: Subject, units: Sequence[Tensor]) -> list[Difference]:
         subject: At one checkpoint, as `exactly` gives it.
         units: ‖u‖ = 1.
 
+    Raises:
+        BudgetError: A budget is spent on the way.
+
     Cost: some ten to thirty passes over the data for each.
     """
     point = subject.point
@@ -127,6 +131,7 @@ def differences(subject: Subject, units: Sequence[Tensor]) -> list[Difference]:
             along = one.to(point.theta)
 
             def f(distance: float, along: Tensor = along) -> float:
+                budget.require(BEFORE)
                 task.advance()
                 return subject.loss(point.moved(torch.add(point.theta, along, alpha=distance)))
 
@@ -139,6 +144,9 @@ def differences(subject: Subject, units: Sequence[Tensor]) -> list[Difference]:
 def slope_differences(subject: Subject, unit: Tensor) -> Difference:
     """Return the difference of slopes of the loss along a unit vector (n,), at fixed statistics.
 
+    Raises:
+        BudgetError: A budget is spent on the way.
+
     Cost: some thirty gradients.
     """
     point = subject.point
@@ -148,6 +156,7 @@ def slope_differences(subject: Subject, unit: Tensor) -> Difference:
     with progress.task("slopes along the directions") as task:
 
         def slope(distance: float) -> float:
+            budget.require(BEFORE)
             task.advance()
             there = point.moved(torch.add(point.theta, along, alpha=distance))
             return float(dots(along[None], subject.gradient(there))[0])

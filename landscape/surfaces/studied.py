@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
+from landscape import budget
+from landscape.budget import BudgetError
 from landscape.estimate import Estimate
 from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.normalisation import normalised, uses_running_statistics
 from landscape.subject.subject import Subject
+from landscape.surfaces.affordable import affordable_points
 from landscape.surfaces.curvature import Check, Products, checks, exactly, products
 from landscape.surfaces.directions import (
     Directions,
@@ -33,6 +36,8 @@ from landscape.surfaces.samples import Samples
 CENTRED = ("random", "eigenvectors", "gradient")  # about a checkpoint, not through several
 CEILING = 10.0  # times what knows nothing: above it the figure clips
 SKIPPED = "not asked for"
+Checked = tuple[tuple[Check, ...], str]  # the curvature, computed twice; why it is not everywhere
+SEARCHED = 4.0  # one part in so many of a budget is for the search of eigenvectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,7 @@ class _Around:
     sheet: Sheet
     frame: Frame
     names: tuple[str, ...]
-    checks: tuple[Check, ...]
+    checked: Checked
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,20 @@ class Study:
     names: tuple[str, ...]
 
     def result(self) -> SurfaceResult:
-        """Return the answer."""
-        if self.plan.kind in CENTRED:
-            return self._centred()
-        return self._through()
+        """Return the answer; its message tells where a budget left something out.
+
+        Raises:
+            BudgetError: A budget does not last for the fewest points.
+        """
+        apart = self.plan.kind in CENTRED
+        sheets = len(self.subject.checkpoints) if apart else 1
+        evaluator = self._evaluator(self.subject.at(self.subject.checkpoint))
+        points, why = affordable_points(evaluator, self.plan, sheets)
+        study = Study(self.subject, replace(self.plan, points=points), self.names)
+        found = study._centred() if apart else study._through()
+        unchecked = found.unchecked if self.plan.check else ""
+        told = f"Its curvature was not checked: {unchecked}." if unchecked else ""
+        return replace(found, message=" ".join(part for part in (why, told) if part))
 
     # --- about each checkpoint -----------------------------------------------------------------
 
@@ -72,21 +87,19 @@ class Study:
         last = subject.at(subject.checkpoint)
         shared, seen = self._shared(last)
         axes = self._axes(last, seen)
-        found = [
-            self._around(
-                subject.at(checkpoint),
-                name,
-                axes,
-                shared=shared,
-                seen=seen if checkpoint is subject.checkpoint else None,
-            )
-            for checkpoint, name in zip(subject.checkpoints, self.names, strict=True)
-        ]
+        found = list[_Around]()
+        for checkpoint, name in zip(subject.checkpoints, self.names, strict=True):
+            own, known = subject.at(checkpoint), seen if checkpoint is subject.checkpoint else None
+            with budget.shared(len(self.names) - len(found)):
+                found.append(self._around(own, name, axes, shared=shared, seen=known))
         return self._answer(
             [one.sheet for one in found],
             found[-1].frame,
             found[-1].names,
-            checks=tuple(check for one in found for check in one.checks),
+            checked=(
+                tuple(check for one in found for check in one.checked[0]),
+                next((one.checked[1] for one in found if one.checked[1]), ""),
+            ),
             in_distance=shared is not None,
         )
 
@@ -106,11 +119,12 @@ class Study:
             x=axes[0],
             y=axes[1] if self.plan.plane else None,
         )
+        sheet = self._sheet(own, frame, name)
         return _Around(
-            sheet=self._sheet(own, frame, name),
+            sheet=sheet,
             frame=frame,
             names=directions.names,
-            checks=self._checked(own, directions, name, seen),
+            checked=self._checked(own, directions, name, seen),
         )
 
     def _random(self, own: Subject) -> Directions:
@@ -129,7 +143,8 @@ class Study:
         if plan.kind == "random":
             return None, None
         made = eigenvectors if plan.kind == "eigenvectors" else gradient_directions
-        directions = made(last, plane=plan.plane, seed=plan.seed)
+        with budget.shared(SEARCHED):
+            directions = made(last, plane=plan.plane, seed=plan.seed)
         return directions, _products(exactly(last), directions.vectors)
 
     def _axes(self, last: Subject, seen: Products | None) -> list[np.ndarray]:
@@ -153,7 +168,7 @@ class Study:
             [sheet],
             placed.frame,
             placed.names,
-            checks=self._checked(own, directions, name, None),
+            checked=self._checked(own, directions, name, None),
             in_distance=True,
             places=self._places(placed),
             path=placed.path,
@@ -230,13 +245,21 @@ class Study:
 
     def _checked(
         self, own: Subject, directions: Directions, name: str, seen: Products | None
-    ) -> tuple[Check, ...]:
+    ) -> Checked:
+        """Return the curvature along directions, computed twice, or why it is not."""
         if not self.plan.check:
-            return ()
-        exact, units = exactly(own), directions.units
-        seen = seen or _products(exact, units)
-        digest = _digest(units)
-        return checks(exact, units, directions.names, digest=digest, checkpoint=name, seen=seen)
+            return (), SKIPPED
+        try:
+            budget.require("the curvature was checked")
+            exact, units = exactly(own), directions.units
+            seen = seen or _products(exact, units)
+            digest = _digest(units)
+            found = checks(
+                exact, units, directions.names, digest=digest, checkpoint=name, seen=seen
+            )
+        except BudgetError as error:
+            return (), error.what
+        return found, ""
 
     def _answer(
         self,
@@ -244,7 +267,7 @@ class Study:
         frame: Frame,
         names: tuple[str, ...],
         *,
-        checks: tuple[Check, ...],
+        checked: Checked,
         in_distance: bool,
         places: tuple[Place, ...] = (),
         path: np.ndarray | None = None,
@@ -273,8 +296,8 @@ class Study:
             path=path,
             explained=explained,
             ceiling=self._ceiling(sheets, places),
-            checks=checks,
-            unchecked="" if plan.check else SKIPPED,
+            checks=checked[0],
+            unchecked=checked[1],
         )
 
     def _told_statistics(self) -> str:

@@ -12,6 +12,7 @@ from torch import nn
 
 from landscape import budget, progress
 from landscape.answer import Cost
+from landscape.budget import BudgetError
 from landscape.connectivity.result import ConnectResult
 from landscape.errors import InputError, LandscapeError, NumericalError, out_of_memory
 from landscape.reports.report import Failure, Report, Section, Skipped
@@ -20,7 +21,7 @@ from landscape.subject.subject import Subject
 from landscape.survey.agreement import agreements_of
 from landscape.survey.plan import DATA, Plan, Planned, Preset, plan_of
 
-TRAINED = "checkpoints of trained networks"
+TRAINED, BUDGET = "checkpoints of trained networks", "a larger --budget"  # unlock sections
 
 
 def report(
@@ -139,11 +140,14 @@ def _ask(planned: Planned, subject: Subject, found: _Found) -> None:
     name, question = planned.name, planned.question
     if question.needs.data and (limit := budget.reached()) is not None:
         reason = f"{limit} was spent before it"
-        found.skipped.append(Skipped(section=name, reason=reason, unlock="a larger --budget"))
+        found.skipped.append(Skipped(section=name, reason=reason, unlock=BUDGET))
         return
     try:
         part = question.part(subject)
         result = question.fitted(part).run(part)
+    except BudgetError as error:
+        found.skipped.append(Skipped(section=name, reason=error.what, unlock=BUDGET))
+        return
     except Exception as error:  # a failed section must not lose the others
         found.fail(name, error)
         return

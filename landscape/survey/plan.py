@@ -17,17 +17,6 @@ Preset = Literal["quick", "standard", "full"]
 DATA, TRAIN = "--data", "--train"  # what unlocks sections
 PLAIN = "plain"  # training without a function of the user's
 
-WEIGHTS: Mapping[str, float] = {
-    "gradients": 1,
-    "lipschitz": 1,
-    "spectrum": 4,
-    "surface": 2,
-    "connect": 2,
-    "ntk": 2,
-    "tickets-eval": 4,
-    "weights": 0.25,
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Planned:
@@ -35,13 +24,11 @@ class Planned:
 
     Args:
         question: With its settings.
-        weight: Of its share of the budget, beside the others that are asked.
         skipped: Why it is not asked, and what would unlock it; None where it is.
         expected: What it will cost, in words; empty where that is not known before.
     """
 
     question: Diagnostic[Any]
-    weight: float
     skipped: Skipped | None
     expected: str = ""
 
@@ -50,13 +37,18 @@ class Planned:
         """Return the name of the section."""
         return self.question.name
 
+    @property
+    def weight(self) -> float:
+        """Return that of its share of the budget, beside the others that are asked."""
+        return self.question.weight
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """The sections of a report in their order.
 
-    The budget is shared by weight. What a section leaves over goes to those after it; one that
-    cannot be cut short begins only while some budget is left.
+    The budget is shared by weight. What a section leaves over goes to those after it; one for which
+    its share is too small is skipped.
     """
 
     sections: tuple[Planned, ...]
@@ -128,16 +120,15 @@ def plan_of(
 
 
 def _planned(question: Diagnostic[Any], subject: Subject, train: str) -> Planned:
-    weight = WEIGHTS.get(question.name, 1.0)
     missing = question.needs.missing(subject)
     if not train and getattr(question, "train", None) == "":
         reason, unlock = missing or ("no training function was given", "")
         missing = reason, f"{unlock} and {TRAIN}" if unlock else TRAIN
     if missing is not None:
         skipped = Skipped(section=question.name, reason=missing[0], unlock=missing[1])
-        return Planned(question=question, weight=weight, skipped=skipped)
+        return Planned(question=question, skipped=skipped)
     expected = question.expected(subject)
-    return Planned(question=question, weight=weight, skipped=None, expected=expected)
+    return Planned(question=question, skipped=None, expected=expected)
 
 
 def _share(share: float, budget: Budget | None) -> str:

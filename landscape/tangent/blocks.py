@@ -84,23 +84,36 @@ def block_of(
         seen = _seen(subject, point, batch, combine)
         found = seen.factors()
         certificate = _certificate(seen)
-        own, unfactored, worst = dict[str, Factors](), dict[str, str](), 0.0
-        for part in subject.parameters.blocks:
-            one, error = found.pop(part.name, None), 0.0
-            if one is None and certificate.zero(part.name):
-                continue  # it moves no output
-            error = certificate.error(part.name, one)
-            if error > certificate.limit:
-                unfactored[part.name] = "used in a way without factors"
-                for one in jacobians(subject, point, batch, combine, part.name):
-                    error = certificate.error(part.name, one)
-                    if error <= certificate.limit:
-                        break
-            if one is None or error > certificate.limit:
-                raise _disagrees(part.name)
-            worst = max(worst, error)
-            own[part.name] = one if part.kept is None else Flat(j=one.flat()[..., part.kept])
-    return Block(outputs=seen.outputs.detach(), factors=own, unfactored=unfactored, agreement=worst)
+        own, errors = dict[str, Factors | None](), dict[str, float]()
+        for name in subject.parameters.names:
+            if name in found or not certificate.zero(name):  # else it moves no output
+                own[name] = found.pop(name, None)
+                errors[name] = certificate.error(name, own[name])
+        lacking = _beyond(errors, certificate)
+        unfactored = dict.fromkeys(lacking, "used in a way without factors")
+        for made in jacobians(subject, point, batch, combine, lacking) if lacking else ():
+            own |= made
+            errors |= {name: certificate.error(name, one) for name, one in made.items()}
+            if not _beyond(errors, certificate):
+                break
+        if wrong := _beyond(errors, certificate):
+            raise _disagrees(wrong[0])
+    kept = {part.name: part.kept for part in subject.parameters.blocks}
+    factors = {n: _studied(one, kept[n]) for n, one in own.items() if one is not None}
+    worst = max(errors.values(), default=0.0)
+    return Block(
+        outputs=seen.outputs.detach(), factors=factors, unfactored=unfactored, agreement=worst
+    )
+
+
+def _beyond(errors: Mapping[str, float], certificate: Certificate) -> list[str]:
+    """Return the parameters whose Jacobian does not agree with autograd."""
+    return [name for name, error in errors.items() if not error <= certificate.limit]
+
+
+def _studied(factors: Factors, kept: Tensor | None) -> Factors:
+    """Return the Jacobian in the coordinates that are studied."""
+    return factors if kept is None else Flat(j=factors.flat()[..., kept])
 
 
 def factored(

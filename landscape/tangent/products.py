@@ -52,6 +52,7 @@ class TangentOperator(LinearOperator):
         size = self.samples * self.outputs
         super().__init__((size, size), dtype=theta.dtype, device=theta.device)
         self.preferred_block = block_size(theta)
+        self._scale = 0.0  # the largest ‖Jᵀ v‖² / ‖v‖² so far
 
     def _products(self, rows: Tensor) -> Tensor:
         subject = self.subject
@@ -72,16 +73,23 @@ class TangentOperator(LinearOperator):
     def _check(self, rows: Tensor, pushed: Tensor, pulled: Tensor) -> None:
         """Hold vᵀ K v against ‖Jᵀ v‖², which a plain backward pass gave.
 
+        Their difference is measured by the largest that any v so far had: both are rounding for a v
+        that K maps to nothing.
+
         Raises:
             NumericalError: They differ, so that a second derivative of PyTorch is wrong.
         """
-        inner, length = (dots(*pair).diagonal() for pair in ((rows, pushed), (pulled, pulled)))
-        gap = (inner - length).abs().max()
-        if bool(gap > AGREEMENT[self.dtype] * length.max()):
+        inner, length, own = (
+            dots(*pair).diagonal() for pair in ((rows, pushed), (pulled, pulled), (rows, rows))
+        )
+        inner, length = ((one / own.clamp_min(1e-300)) for one in (inner, length))
+        self._scale = max(self._scale, float(length.max()))
+        gap = float((inner - length).abs().max())
+        if not gap <= AGREEMENT[self.dtype] * self._scale:
             raise NumericalError(
                 "the products of the tangent kernel are not those of J Jᵀ",
                 where="tangent kernel",
-                why=f"vᵀKv and ‖Jᵀv‖² differ by {float(gap / length.max()):.1e}: "
+                why=f"vᵀKv and ‖Jᵀv‖² differ by {gap / (self._scale or 1.0):.1e}: "
                 "an operation has a wrong second derivative",
                 hint="use --kind full or trace, which need none",
             )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from landscape import progress
+from landscape.budget import BudgetError
 from landscape.errors import SettingError
 from landscape.pruning.mask import Mask, dense_mask
 from landscape.pruning.prunable import prunable
@@ -24,6 +25,7 @@ from landscape.tickets.data import Judged
 from landscape.tickets.paths import Paths, told
 from landscape.tickets.training import Trainer
 
+FEWEST = 2  # levels that a search finds at the least: the dense network and one mask
 Rewinding = Literal["weights", "learning-rate"]
 
 
@@ -80,7 +82,8 @@ def search(trainer: Trainer, plan: Plan) -> tuple[Level, ...]:
     """Return the levels of iterative magnitude pruning, the dense network first.
 
     Every level is remembered by the subject's memory as soon as it is trained, so that a search
-    that was cut off goes on from there. It ends early where a mask leaves no path.
+    that was cut off goes on from there. It ends early where a mask leaves no path, or where a
+    budget is spent after the first round.
 
     Args:
         trainer: Trains copies of the subject's network.
@@ -89,6 +92,7 @@ def search(trainer: Trainer, plan: Plan) -> tuple[Level, ...]:
     Raises:
         SettingError: Rewinding is to a step from which training cannot begin, or the subject is
             masked already, or in several processes.
+        BudgetError: A budget is spent before the end of the first round.
 
     Cost: rounds + 1 training runs.
     """
@@ -108,15 +112,21 @@ def search(trainer: Trainer, plan: Plan) -> tuple[Level, ...]:
                 subject.note(f"the search ended before level {number}: no path is left")
                 break
             first = number == 0
-            end = trainer.end(
-                begin,
-                mask,
-                seed=plan.seed,
-                start=0 if first else plan.step,
-                keep=plan.step if first and plan.step else None,
-                left=_what_is_left(parts, number + 1, mask, whole=plan.rewinding != "weights"),
-                left_by=_described(parts, number + 1, plan),
-            )
+            try:
+                end = trainer.end(
+                    begin,
+                    mask,
+                    seed=plan.seed,
+                    start=0 if first else plan.step,
+                    keep=plan.step if first and plan.step else None,
+                    left=_what_is_left(parts, number + 1, mask, whole=plan.rewinding != "weights"),
+                    left_by=_described(parts, number + 1, plan),
+                )
+            except BudgetError as error:
+                if number < FEWEST:
+                    raise
+                subject.note(f"the search ended before level {number}: {error.what}")
+                break
             asked = _asked(parts, number)
             begun = mask.applied(begin)
             found.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from landscape import budget
 from landscape.errors import InputError, ModelError
 from landscape.pruning.hold import held_throughout
 from landscape.pruning.mask import Mask
@@ -117,7 +118,7 @@ class Trainer:
         left: Callable[[Tensors], dict[str, Tensor]] | None = None,
         left_by: object = None,
     ) -> End:
-        """Return the end of a training run.
+        """Return the end of a training run; one whose weights were kept is not made again for less.
 
         Args:
             begin: Every tensor of the network at its start, by name; pruned weights are zeroed.
@@ -130,21 +131,30 @@ class Trainer:
 
         Raises:
             InputError: The training function failed, or never reached the step to keep.
+            BudgetError: A budget was spent when a step began.
             ModelError: The network cannot be copied, or pruned weights moved.
         """
         key = (
             "training of a masked network",
             self.subject.identity(),
             self.training.digest,
-            {"seed": seed, "start": start, "keep": keep, "left": left_by, "by": self.data.told},
-            fingerprint(dict(begin)),
+            {"seed": seed, "start": start, "by": self.data.told},
+            fingerprint(mask.applied(begin)),
             fingerprint(dict(mask.kept)) if mask.kept else None,
         )
+        once = self.subject.memory.once
 
-        def run() -> np.ndarray:
-            return _packed(self._run(begin, mask, seed=seed, start=start, keep=keep, left=left))
+        def run() -> End:
+            return self._run(begin, mask, seed=seed, start=start, keep=keep, left=left)
 
-        return _unpacked(self.subject.memory.once(key, run, np.ndarray))
+        def run_for_more() -> np.ndarray:
+            end = run()
+            once(key, lambda: _packed(replace(end, left={}, early={})), np.ndarray)
+            return _packed(end)
+
+        if keep is None and left is None:
+            return _unpacked(once(key, lambda: _packed(run()), np.ndarray))
+        return _unpacked(once((*key, {"keep": keep, "left": left_by}), run_for_more, np.ndarray))
 
     def _run(
         self,
@@ -160,9 +170,11 @@ class Trainer:
         early = dict[str, Tensor]()
 
         def save(step: int) -> None:
+            budget.require("a training run ended")
             if step == keep and not early:
                 early.update({name: t.detach().clone() for name, t in _tensors(model).items()})
 
+        budget.require("a training run began")
         with seeded(seed), torch.enable_grad(), held_throughout(model, mask):
             told = self.training(model, seed=seed, start=start, save=save, mask=dict(mask.kept))
         if keep is not None and not early:

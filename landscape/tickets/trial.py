@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from landscape import progress
+from landscape.budget import BudgetError
 from landscape.pruning.mask import Mask, dense_mask
 from landscape.tickets.arms import DENSE, TICKET, start_of
 from landscape.tickets.data import Judged
@@ -66,6 +67,8 @@ def trials(
     Raises:
         SettingError: A ticket leaves no path, or training cannot begin at the step.
         ModelError: A mask does not fit the network.
+        BudgetError: A budget is spent before the first ticket is judged; after it, the tickets that
+            were judged are returned.
 
     Cost: seeds · (1 + tickets · (1 + controls)) training runs, and one more to rewind to a step.
     """
@@ -80,12 +83,18 @@ def trials(
     total = terms.seeds * (1 + len(tickets) * len(arms))
     found = dict[str, dict[str, ArmRuns]]()
     with progress.task("runs", total) as task:
-        for name, mask in tickets.items():
-            found[name] = {
-                arm: _runs(trainer, arm, mask, begin, terms, task, named=name) for arm in arms
-            }
         any_mask = next(iter(tickets.values()))
         dense = _runs(trainer, DENSE, any_mask, begin, terms, task, named=DENSE)
+        for name, mask in tickets.items():
+            try:
+                found[name] = {
+                    arm: _runs(trainer, arm, mask, begin, terms, task, named=name) for arm in arms
+                }
+            except BudgetError as error:
+                if not found:
+                    raise
+                subject.note(f"{name} was not judged: {error.what}")
+                break
     return found, dense
 
 

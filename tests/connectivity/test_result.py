@@ -140,7 +140,7 @@ def test_it_reads_well(made):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("three paths", "connected by the curve"),
+        ("three paths", "connected along the curve"),
         ("barrier", "a barrier on every path that was tried"),
         ("inconclusive", "do not decide"),
         ("held out", "barrier on the training data, connected on held-out data"),

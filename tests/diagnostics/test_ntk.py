@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -16,9 +17,9 @@ import landscape as ls
 from landscape.diagnostics.ntk import Ntk
 from landscape.errors import ResourceError, SettingError
 from landscape.estimate import Status
+from landscape.kernels.asked import signs
 from landscape.kernels.decomposition import decomposition
 from landscape.kernels.influence import suspicion
-from landscape.kernels.measuring import signs
 from landscape.kernels.regression import fitted
 from landscape.tangent.kernel import kernel
 from landscape.training.digits import cnn
@@ -271,6 +272,30 @@ def test_a_full_kernel_that_does_not_fit_is_known_by_its_products():
         assert axes.has_data()
     assert Ntk.result.from_json(found.to_json()).tables() == found.tables()
     assert "largest eigenvalues" in found.summary()
+    proof = found.approximation
+    assert proof is not None
+    rank = len(proof.lower)
+    slack = 1e-12 * dense.eigenvalues[0]
+    assert (proof.lower <= dense.eigenvalues[:rank] + slack).all()
+    assert (dense.eigenvalues[:rank] <= proof.upper + slack).all()
+    assert (dense.eigenvalues[rank:] <= proof.beyond + slack).all()
+    told = next(table for table in found.tables() if table.title == "Nyström approximation")
+    assert told.rows[0][1] == rank
+    assert any("Nyström" in name for name, _ in found.trust())
+    modes = next(table for table in found.tables() if table.title == "First k modes")
+    assert "proved at most" in modes.columns
+    back = Ntk.result.from_json(found.to_json())
+    np.testing.assert_array_equal(back.approximation.upper, proof.upper)
+    axes = Figure().add_subplot()
+    found.draw(axes)
+    (band,) = axes.collections
+    ends = band.get_paths()[0].vertices
+    assert ends[:, 0].max() == rank
+    assert ends[:, 1].max() == pytest.approx(proof.upper[0])
+    poor = replace(proof, missed=replace(proof.missed, value=0.4, interval=(0.4, 0.4)))
+    missed = replace(found, approximation=poor).findings()
+    assert any("40% of the kernel's trace" in one.sentence for one in missed)
+    assert not any("kernel's trace" in one.sentence for one in found.findings())
     asked = Ntk(kind="products", top=5, rate=False).run(subject)
     np.testing.assert_allclose(asked.eigenvalues, found.eigenvalues)
     with pytest.raises(SettingError, match="no kernel"):
@@ -305,3 +330,27 @@ def test_alignment_of_every_layer(kind):
     axes = Figure().add_subplot()
     next(p for p in whole.pictures() if p.name == "layers").draw(axes)
     assert axes.has_data()
+
+
+def test_suspects_are_named_by_their_place_in_the_data():
+    """Also where every third sample is looked at, and some have no label."""
+    inputs, labels = digits(300)
+    given = labels.clone()
+    given[150] = (labels[150] + 5) % 10
+    given[[3, 30, 60]] = -100
+    data = [(inputs[:140], given[:140]), (inputs[140:], given[140:])]
+    subject = ls.Subject(trained(inputs, labels, 100), "ce", data, device="cpu")
+    result = Ntk(samples=100, rate=False).run(subject)
+    rows = np.round(np.linspace(0, 299, 100)).astype(int)
+    known = [row for row in rows if given[row] != -100]
+    assert result.samples == len(known) < 100
+    assert result.regression is not None
+    assert result.regression.suspects
+    for one in result.regression.suspects:
+        assert one.sample in known
+        assert one.label == given[one.sample]
+        assert set(one.neighbours) <= set(known)
+        assert one.neighbour_labels == tuple(int(given[row]) for row in one.neighbours)
+    nothing = [(inputs[:4], torch.tensor([-100, 1, 2, -100]))]
+    with pytest.raises(SettingError, match="has a label"):
+        Ntk(samples=2, rate=False).run(ls.Subject(cnn(), "ce", nothing, device="cpu"))

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 import landscape as ls
+from landscape.kernels.asked import chosen
 from landscape.kernels.dynamics import (
     LEFT,
     SomeGaussNewton,
@@ -13,7 +14,6 @@ from landscape.kernels.dynamics import (
     dynamics_of,
     learning_steps,
 )
-from landscape.kernels.measuring import chosen
 from landscape.kernels.targets import targets_of
 from landscape.tangent.kernel import kernel
 
@@ -120,3 +120,28 @@ def test_steps_to_learn():
     np.testing.assert_allclose(0.5 ** steps[2], LEFT)
     assert steps[3] == np.inf
     assert learning_steps(np.array([5.0]), 0.5)[0] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("made", "rule", "factor", "rate"),
+    [
+        (lambda p: torch.optim.SGD(p, 0.05, momentum=0.9), "heavy ball", 3.8, 0.05),
+        (lambda p: torch.optim.SGD(p, 0.05), "gradient descent", 2.0, 0.05),
+        (lambda p: torch.optim.Adam(p, 0.05), "gradient descent", 2.0, None),
+    ],
+)
+def test_the_optimizers_rule(made, rule, factor, rate):
+    """Adam's learning rate is not one of plain descent, and is not held against its limit."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+    optimizer = made(model.parameters())
+    inputs, labels = torch.randn(6, 5).double(), torch.arange(6) % 3
+    nn.functional.cross_entropy(model(inputs), labels).backward()
+    optimizer.step()
+    state = ls.Checkpoint(label="one", tensors=model.state_dict(), optimizer=optimizer.state_dict())
+    subject = ls.Subject(model, "ce", [(inputs, labels)], state, dtype="float64", device="cpu")
+    told = dynamics_of(subject, chosen(subject, subject.batches, 9), 6, None, seed=0)
+    sharpness = np.linalg.eigvalsh(ls.GaussNewtonOperator(subject).to_dense())[-1]
+    assert told.rule == rule
+    assert told.largest_rate.value == pytest.approx(factor / sharpness)
+    assert told.rate == pytest.approx(rate if rate is not None else 1 / sharpness)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import landscape as ls
-from landscape.kernels.measuring import chosen
+from landscape.kernels.asked import chosen
 from landscape.kernels.targets import targets_of
 from tests.tangent.test_blocks import Tied
 

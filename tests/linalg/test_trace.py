@@ -7,10 +7,12 @@ import pytest
 import torch
 from scipy.special import stdtr
 
+from landscape.budget import Budget, spending
 from landscape.estimate import Status
 from landscape.linalg.eigenpairs import Pairs
 from landscape.linalg.operator import MatrixOperator
 from landscape.linalg.trace import Traces, estimate_traces
+from landscape.subject.cost import count_products
 from tests.oracles import F64, generator, orthogonal, symmetric
 
 VALUES = np.concatenate([[12.0, 5.0, -3.0], np.linspace(-0.5, 1, 37)])
@@ -29,6 +31,7 @@ class Recorded(MatrixOperator):
         self.probes: list[torch.Tensor] = []
 
     def _products(self, rows: torch.Tensor) -> torch.Tensor:
+        count_products(len(rows))
         images = super()._products(rows)
         self.draws += (rows * images).sum(1).tolist()
         self.squares += images.square().sum(1).tolist()
@@ -38,6 +41,7 @@ class Recorded(MatrixOperator):
 
 def traces(matrix: torch.Tensor | MatrixOperator, seed: int = 0, **settings) -> Traces:
     operator = matrix if isinstance(matrix, MatrixOperator) else MatrixOperator(matrix)
+    settings = {"columns": False, **settings}  # the matrix is small, the estimator is asked
     return estimate_traces(operator, blocks=BLOCKS, generator=generator(seed), **settings)
 
 
@@ -242,3 +246,51 @@ def test_intervals_cover(tolerance, max_probes):
             )
         ]
     assert (covered / FULL_SEEDS >= 0.93).all(), covered / FULL_SEEDS
+
+
+# --- the columns themselves --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [20, 321])
+def test_a_small_matrix_that_probes_tell_badly_is_exact(size):
+    """Off-diagonal entries give a trace near 0 the scatter that probes cannot overcome."""
+    drawn = torch.randn(size, size, generator=generator(5), dtype=F64)
+    matrix = drawn + drawn.T
+    operator = Recorded(matrix)
+    blocks = [(0, 7), (7, size)]
+    found = estimate_traces(operator, blocks=blocks, generator=generator(0), max_probes=512)
+    assert found.trace.kind == found.frobenius_squared.kind == "exact"
+    assert found.trace.status is Status.CONVERGED
+    assert found.trace.value == pytest.approx(float(matrix.trace()), rel=1e-12)
+    assert found.frobenius_squared.value == pytest.approx(float(matrix.square().sum()), rel=1e-12)
+    parts = [float(matrix.diagonal()[a:b].sum()) for a, b in blocks]
+    assert [one.value for one in found.blocks] == pytest.approx(parts, rel=1e-12)
+    assert torch.equal(found.diagonal.mean, matrix.diagonal())
+    assert found.diagonal.error_norm == 0
+    assert len(operator.draws) <= size + 32
+
+
+def test_columns_are_not_asked_for_where_probes_are_enough_or_the_budget_is_not():
+    drawn = torch.randn(100, 100, generator=generator(5), dtype=F64)
+    blocks = [(0, 100)]
+    good = estimate_traces(
+        MatrixOperator(drawn @ drawn.T), blocks=blocks, generator=generator(0), tolerance=0.3
+    )
+    assert (good.trace.kind, good.trace.samples) == ("estimate", 32)
+    with spending(Budget(products=90)):
+        cut = estimate_traces(
+            Recorded(drawn + drawn.T), blocks=blocks, generator=generator(0), max_probes=512
+        )
+    assert (cut.trace.status, cut.trace.samples) == (Status.BUDGET_SPENT, 90)
+    few = estimate_traces(
+        Recorded(drawn + drawn.T), blocks=blocks, generator=generator(0), max_probes=64
+    )
+    assert (few.trace.status, few.trace.samples) == (Status.NOT_CONVERGED, 64)
+
+
+@pytest.mark.parametrize(("products", "taken"), [(1, 2), (2, 2), (5, 5), (20, 20)])
+def test_a_budget_is_kept_down_to_two_probes(products, taken):
+    operator = Recorded(symmetric(np.linspace(-1, 1, 40)))
+    with spending(Budget(products=products)):
+        estimate_traces(operator, blocks=[], generator=generator(0))
+    assert len(operator.draws) == taken

@@ -157,6 +157,7 @@ def moves(monkeypatch: pytest.MonkeyPatch, stop: int) -> None:
     monkeypatch.setattr(Path, "replace", replace)
 
 
+@pytest.mark.usefixtures("blank")
 @pytest.mark.parametrize("stop", range(8))
 def test_killed_while_files_take_their_places(report, tmp_path, monkeypatch, stop):
     """What was moved stays, the rest follows with the next run: the set is whole again."""

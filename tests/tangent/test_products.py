@@ -36,6 +36,35 @@ def test_batches_do_not_matter(monkeypatch):
     torch.testing.assert_close(TangentOperator(subject).to_dense(), whole)
 
 
+def test_what_the_kernel_maps_to_nothing():
+    """More rows than parameters: the products of the null space are rounding, and no error."""
+    model = nn.Linear(2, 3).double()
+    inputs = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)).double()
+    data = [(inputs, torch.zeros(8, 3).double())]
+    subject = ls.Subject(model, "mse", data, dtype="float64", device="cpu")
+    operator = TangentOperator(subject)
+    values, vectors = np.linalg.eigh(kernel(subject, kind="full").values)
+    assert (values[:15] < 1e-12 * values[-1]).all()
+    assert (values[15:] > 1e-3 * values[-1]).all()
+    operator.matvec(torch.ones(24).double())
+    for vector in torch.from_numpy(vectors.T[:15].copy()):
+        assert float(operator.matvec(vector).abs().max()) < 1e-12 * values[-1]
+
+
+def test_homogeneous_networks_move_along_their_weights():
+    """A bias-free ReLU network of L layers has J θ = L f: the derivative forward, by itself."""
+    torch.manual_seed(0)
+    layers = [nn.Linear(5, 8, bias=False), nn.ReLU(), nn.Linear(8, 6, bias=False), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(6, 3, bias=False)).double()
+    inputs = torch.randn(7, 5).double()
+    data = [(inputs, torch.zeros(7, 3).double())]
+    subject = ls.Subject(model, "mse", data, dtype="float64", device="cpu")
+    operator = TangentOperator(subject)
+    (batch,) = operator.batches
+    moved = operator._pushed(batch, subject.point.theta[None])
+    torch.testing.assert_close(moved, 3 * model(inputs).detach().view(1, 21), rtol=1e-12, atol=0)
+
+
 def large(seed: int = 0) -> ls.Subject:
     """A network whose full kernel has 360 rows, so that Lanczos and not the matrix is asked."""
     source = torch.Generator().manual_seed(seed)

@@ -289,3 +289,17 @@ def test_kernels_are_those_of_an_autograd_loop(name):
     np.testing.assert_allclose(kernel(subject).values, traced, atol=1e-12 * np.abs(traced).max())
     if name in FACTORED:
         assert set(found.unfactored) == FACTORED[name]
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "complex"])
+def test_single_precision_errs_by_rounding_alone(name):
+    build, inputs = NETWORKS[name]
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = build().double().eval()
+    data = [(inputs, torch.zeros_like(model(inputs)).detach())]
+    values = []
+    for dtype in ("float64", "float32"):
+        subject = ls.Subject(model, "mse", data, dtype=dtype, device="cpu")
+        values.append(kernel(subject, kind="full").values)
+    assert np.abs(values[1] - values[0]).max() < 4e-6 * np.abs(values[0]).max()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 
+from landscape import budget
 from landscape.answer import Result
 from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.errors import InputError, SettingError
+from landscape.estimate import Status
 from landscape.pruning.files import load
 from landscape.pruning.mask import Mask
 from landscape.pruning.methods import Method, find_mask
@@ -37,7 +39,7 @@ class TicketsEval(Diagnostic[EvalResult]):
     result: ClassVar[type[Result]] = EvalResult
     question: ClassVar[Question] = "quality"
     needs: ClassVar[Needs] = Needs(independent=True)
-    budgeted: ClassVar[bool] = False
+    weight: ClassVar[float] = 4.0
     presets: ClassVar = {
         "quick": {
             "rounds": 6,
@@ -102,14 +104,28 @@ class TicketsEval(Diagnostic[EvalResult]):
     def expected(self, subject: Subject) -> str:
         """Return how many training runs it takes."""
         del subject
-        masks = self.rounds if self.method == "imp" else 1
-        runs = self.seeds * (1 + masks * (1 + len(controls_of(self.controls))))
-        return f"{runs + (masks + 1 if self.method == 'imp' else 0)} training runs"
+        return f"{self._runs} training runs"
 
     def measure(self, subject: Subject) -> EvalResult:
         """Return the verdict on the masks of the files, or on those of the method."""
-        masks = {path.stem: load(path) for path in self._paths()}
-        return self.judge(subject, masks or self._made(subject))
+        if masks := {path.stem: load(path) for path in self._paths()}:
+            return self.judge(subject, masks)
+        if self.method != "imp":
+            return self.judge(subject, self._scored(subject, self.method))
+        with budget.shared(self._runs / (self.rounds + 1)):
+            sought, limit = self._sought(subject), budget.reached()
+        found = self.judge(subject, sought)
+        if limit is None or len(sought) == self.rounds:
+            return found
+        told = f"{_sentence(limit)} was spent after {len(sought)} of {self.rounds} rounds."
+        return replace(found, status=Status.BUDGET_SPENT, message=told)
+
+    @property
+    def _runs(self) -> int:
+        """Return the number of training runs; tickets' first seed is that of the search."""
+        masks = self.rounds if self.method == "imp" else 1
+        runs = self.seeds * (1 + masks * (1 + len(controls_of(self.controls))))
+        return runs + bool(self.rewind_step) * (1 + (self.method == "imp"))
 
     def judge(self, subject: Subject, masks: Mapping[str, Mask]) -> EvalResult:
         """Return the verdict on masks by name; `run` reads them from files, and guards more.
@@ -127,11 +143,13 @@ class TicketsEval(Diagnostic[EvalResult]):
             step=self.rewind_step,
         )
         found, dense = trials(trainer, tickets, terms)
-        bench = Bench(level=self.level, margin=self.margin, dense=dense, masks=len(tickets))
+        bench = Bench(level=self.level, margin=self.margin, dense=dense, masks=len(found))
         answers = tuple(bench.ticket(name, tickets[name], arms) for name, arms in found.items())
         told = [bench.arm(name, one) for name, arms in found.items() for one in arms.values()]
+        cut = _cut(len(found), len(tickets))
         return EvalResult(
-            message=_message(answers[-1].reason, answers[-1].verdict),
+            status=Status.BUDGET_SPENT if cut else Status.CONVERGED,
+            message=cut or _message(answers[-1].reason, answers[-1].verdict),
             checkpoint=subject.checkpoint.label,
             training=trainer.training.described,
             rewind_step=self.rewind_step,
@@ -146,12 +164,6 @@ class TicketsEval(Diagnostic[EvalResult]):
             arms=(*told, bench.arm("", dense)),
             tickets=answers,
         )
-
-    def _made(self, subject: Subject) -> dict[str, Mask]:
-        """Return the masks that the method makes, by name."""
-        if self.method == "imp":
-            return self._sought(subject)
-        return self._scored(subject, self.method)
 
     def _sought(self, subject: Subject) -> dict[str, Mask]:
         """Return the masks of iterative magnitude pruning, level by level."""
@@ -228,4 +240,15 @@ class TicketsEval(Diagnostic[EvalResult]):
 
 
 def _message(reason: str, verdict: str) -> str:
-    return "" if verdict == "winning" else f"{reason[0].upper()}{reason[1:]}."
+    return "" if verdict == "winning" else f"{_sentence(reason)}."
+
+
+def _cut(judged: int, given: int) -> str:
+    """Return what a budget left out; empty: nothing."""
+    if judged == given or (limit := budget.reached()) is None:
+        return ""
+    return f"{_sentence(limit)} was spent after {judged} of {given} tickets were judged."
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"

@@ -10,9 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import safetensors.torch
 
+from landscape import budget
 from landscape.answer import Result
 from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.encode import write_atomically
+from landscape.estimate import Status
 from landscape.pruning.files import save
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
@@ -33,7 +35,6 @@ class TicketsFind(Diagnostic[FindResult]):
     result: ClassVar[type[Result]] = FindResult
     question: ClassVar[Question] = "quality"
     needs: ClassVar[Needs] = Needs(independent=True)
-    budgeted: ClassVar[bool] = False
     surveyed: ClassVar[bool] = False
     files: ClassVar[tuple[str, ...]] = ("mask.safetensors", "ticket.safetensors")
     presets: ClassVar = {
@@ -76,8 +77,14 @@ class TicketsFind(Diagnostic[FindResult]):
         """Return the levels of a search."""
         trainer = trainer_of(subject, self.train, self._recipe())
         levels = search(trainer, self._plan())
+        limit = budget.reached() if len(levels) <= self.rounds else None
+        told = (
+            f"{limit} was spent after {len(levels) - 1} of {self.rounds} rounds." if limit else ""
+        )
         last = list(levels[0].mask.kept)[-1] if self.last_rate is not None else ""
         return FindResult(
+            status=Status.BUDGET_SPENT if limit else Status.CONVERGED,
+            message=f"{told[:1].upper()}{told[1:]}",
             checkpoint=subject.checkpoint.label,
             training=trainer.training.described,
             rewinding=self.rewinding,

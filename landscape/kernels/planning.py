@@ -1,0 +1,77 @@
+"""The plan of a kernel as an answer of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from landscape.estimate import Status
+from landscape.kernels.asked import Asked, chosen, directions
+from landscape.kernels.reading import missing, precision_of
+from landscape.kernels.result import NtkResult
+from landscape.subject.batch import Batch
+from landscape.subject.subject import Subject
+from landscape.tangent.plan import KernelPlan, plan
+
+PLANNED = "only the plan was asked for"
+
+
+def planned(subject: Subject, asked: Asked) -> NtkResult:
+    """Return the plan of a kernel, with every number of the kernel itself left open."""
+    batches = chosen(subject, subject.batches, asked.samples)
+    samples = sum(one.samples for one in batches)
+    made = plan_of(subject, batches, asked, samples, directions(subject, batches, asked))
+    nothing = missing(PLANNED)
+    return NtkResult(
+        status=Status.SKIPPED,
+        message=f"Nothing was computed: {PLANNED}.",
+        kind=asked.kind,
+        checkpoint=subject.checkpoint.label,
+        step=subject.checkpoint.step,
+        samples=samples,
+        outputs=made.outputs,
+        parameters=subject.parameters.size,
+        eigenvalues=np.zeros(0),
+        residuals=None,
+        density=None,
+        approximation=None,
+        floor=0.0,
+        trace=nothing,
+        condition=nothing,
+        alignment=nothing,
+        alignment_centred=nothing,
+        kernel_file=None,
+        rank=0,
+        participation=nothing,
+        entropy_rank=0.0,
+        by_output=(),
+        by_layer=(),
+        power=None,
+        layers=(),
+        dynamics=None,
+        dynamics_reason=PLANNED,
+        regression=None,
+        prediction=None,
+        prediction_reason=PLANNED,
+        change=None,
+        sketch_error=None,
+        plan=made.layers,
+        tiles=made.tiles,
+        block=made.block,
+        agreement=made.agreement,
+        precision=precision_of(subject),
+    )
+
+
+def plan_of(
+    subject: Subject, batches: list[Batch], asked: Asked, samples: int, combine: Tensor | None
+) -> KernelPlan:
+    """Return how the kernel that is asked for would be computed."""
+    return plan(
+        subject,
+        batches[0],
+        samples=samples,
+        kind=asked.tiled,
+        combine=combine,
+        memory_bytes=asked.memory_bytes,
+    )
