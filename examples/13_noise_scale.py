@@ -67,15 +67,16 @@ growth = (exact[-1] * exact[-2]) ** 0.5 / exact[1]  # that of single checkpoints
 print(f"steps {kept[-2]} and {kept[-1]} on (geometric) average: {growth:.1f} times step {kept[1]}")
 assert growth > 1.5
 
+TOP = 3e3  # of the figure
 figure, axes = panels()
 axes.semilogy(kept, exact, "o-", label="from every sample, tr Σ / ‖g‖²")
 values, errors = np.transpose(estimates)
 axes.errorbar(kept, values, 2 * errors, fmt="x", label="from batches of 16 and 256")
 low, high = zip(*(one.noise_scale.interval for one in answer.series), strict=True)
 axes.fill_between(
-    kept, low, np.nan_to_num(high), alpha=0.15, linewidth=0, label="for other samples, 95 %"
+    kept, low, np.minimum(high, TOP), alpha=0.15, linewidth=0, label="for other samples, 95 %"
 )
-axes.set(xlabel="step", ylabel="gradient noise scale", ylim=(10, 3e3))
+axes.set(xlabel="step", ylabel="gradient noise scale", ylim=(10, TOP))
 axes.legend(loc="upper left")
 figure.savefig(options.output)
 print(f"figure: {options.output}")
