@@ -94,10 +94,15 @@ def _screen(result: TrackResult) -> Any:
     from rich.table import Table
     from rich.text import Text
 
+    from landscape.recorder.answers import series_of
+
     one = result.series_of
     lines = [Text(plain(result.summary()))]
     for name, values in (("loss", one.loss), ("gradient", one.gradient_norm_before)):
         lines.append(Text(f"{name:>9}  {bars(list(values))}"))
+    for name, values in series_of(result.answers).items():
+        told = " ".join(reversed(name.split("\n")))
+        lines.append(Text(plain(f"{told:>9}  {bars(list(values[1]))} at step {values[0, -1]:.0f}")))
     table = Table(box=SIMPLE_HEAD)
     for column in ("tensor", "gradient", "weight", "step / weight", ""):
         table.add_column(column, justify="left" if column == "tensor" else "right", no_wrap=True)

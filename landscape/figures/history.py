@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +22,10 @@ class HistoryInk:
     before: np.ndarray  # (t,), norm before clipping
     rate: np.ndarray  # (t,)
     marks: Mapping[str, tuple[float, ...]]  # steps by what happened there
+    begins: tuple[float, ...] = ()  # steps at which a further run begins
+    answers: Mapping[str, np.ndarray] = field(
+        default_factory=dict[str, np.ndarray]
+    )  # by what it is: step, value, low, high (4, k)
 
 
 @dataclass(frozen=True, kw_only=True)

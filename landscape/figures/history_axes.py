@@ -42,11 +42,13 @@ def draw(axes: Axes, ink: HistoryInk, label: str | None, colour: str | None) -> 
         nothing_to_draw(axes, "no step was recorded")
         return
     names = [name for name in ("loss", "gradient", "rate") if _worth(inks, name)]
+    names += dict.fromkeys(name for one in inks for name in one.answers)
     panels = _panels(axes, names)
     for one, _, hue in runs:
         _run(panels, one, hue or PALETTE[0], alone=len(runs) == 1)
+        _answers(panels, one, hue or PALETTE[0])
     for name, panel in panels.items():
-        shown = [getattr(one, field) for one in inks for field in _FIELDS[name]]
+        shown = [series for one in inks for series in _series(one, name)]
         _lay_out(panel, name, shown, _ends(inks))
     list(panels.values())[-1].set_xlabel("optimizer step")
     lines = [(Line2D([], [], color=hue or PALETTE[0]), text) for _, text, hue in runs if text]
@@ -104,6 +106,27 @@ def _run(panels: dict[str, Axes], ink: HistoryInk, colour: str, *, alone: bool) 
             )
 
 
+def _series(ink: HistoryInk, name: str) -> list[np.ndarray]:
+    """Return what a panel shows of a run."""
+    if name in _FIELDS:
+        return [getattr(ink, field) for field in _FIELDS[name]]
+    return [ink.answers[name][1]] if name in ink.answers else []
+
+
+def _answers(panels: dict[str, Axes], ink: HistoryInk, colour: str) -> None:
+    """Draw answers of diagnostics with their intervals, and where a further run begins."""
+    for name, (step, value, low, high) in ink.answers.items():
+        panel = panels[name]
+        closed = np.isfinite(low) & np.isfinite(high)
+        panel.vlines(step[closed], low[closed], high[closed], color=colour, linewidth=0.8)
+        for part in np.split(np.arange(len(step)), np.searchsorted(step, ink.begins)):
+            line = {"marker": "o", "markersize": 2.5, "color": colour, "linewidth": 0.8}
+            panel.plot(step[part], value[part], **line)
+    for panel in panels.values():
+        for begin in ink.begins:
+            panel.axvline(begin - 0.5, color=MUTED, linestyle=(0, (3, 2)), linewidth=0.8)
+
+
 def _clipped(ink: HistoryInk) -> bool:
     known = np.isfinite(ink.before) & np.isfinite(ink.gradient)
     return bool((ink.before[known] != ink.gradient[known]).any())
@@ -130,7 +153,7 @@ def _lay_out(panel: Axes, name: str, series: list[np.ndarray], ends: tuple[float
         panel.yaxis.set_minor_formatter(NullFormatter())
     else:
         panel.yaxis.set_major_locator(MaxNLocator(nbins=3))
-    panel.set_ylabel(words[name], rotation=0, ha="right", va="center")
+    panel.set_ylabel(words.get(name, name), rotation=0, ha="right", va="center")
     panel.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     panel.grid(axis="y")
     panel.set_xlim(*ends)
@@ -148,6 +171,9 @@ def _key(
     if len(inks) == 1 and _clipped(inks[0]):
         handles += [Line2D([], [], color=PALETTE[5]), Line2D([], [], color=PALETTE[0])]
         labels += ["before clipping", "after"]
+    if any(one.begins for one in inks):
+        handles.append(Line2D([], [], color=MUTED, linestyle=(0, (3, 2))))
+        labels.append("a run begins")
     for name in MARKS:
         if any(one.marks.get(name) for one in inks):
             marker, hue = MARKS[name]

@@ -12,9 +12,11 @@ from landscape.estimate import Estimate
 from landscape.figures.history import draw_history
 from landscape.figures.picture import Picture
 from landscape.recorder import pictures
+from landscape.recorder.answers import AnswerTrack, answers_table
 from landscape.recorder.depth import DepthSlope
 from landscape.recorder.log import Torn
-from landscape.recorder.verdict import RECENT, Verdict
+from landscape.recorder.runs import Run
+from landscape.recorder.verdict import RECENT, Verdict, counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +55,8 @@ class SignalTrack:
         first_forward: The same at the first.
         backward: Mean square of the gradient of the loss with respect to its output.
         first_backward: The same at the first.
-        dead: Share of input units that are zero on every sample; None where there is none.
+        dead_inputs: Share of the units that feed it which are zero on every sample; None where
+            they are not seen.
         saturated: Share of outputs within 1 % of the range from its ends; None if unbounded.
     """
 
@@ -62,7 +65,7 @@ class SignalTrack:
     first_forward: float
     backward: float
     first_backward: float
-    dead: float | None
+    dead_inputs: float | None
     saturated: float | None
 
 
@@ -96,7 +99,7 @@ class TrackResult(Result):
     steps: int  # that were recorded
     first_step: int | None
     last_step: int | None
-    seconds: float
+    seconds: float  # of all runs
     ended: bool  # whether the run said that it was over
     torn: tuple[Torn, ...]
     optimizer: str
@@ -112,7 +115,8 @@ class TrackResult(Result):
     noise_unit: str
     noise_reason: str  # why there is no noise scale; empty when there is one
     samples_per_step: float | None
-    answers: tuple[str, ...]  # of scheduled diagnostics, in a line each
+    answers: tuple[AnswerTrack, ...]  # of scheduled diagnostics
+    runs: tuple[Run, ...]  # whose steps these are, in order
     verdicts: tuple[Verdict, ...]
     overhead: float | None  # share of the time, as the run measured it
     unseen: str  # why some signals are not there
@@ -123,8 +127,11 @@ class TrackResult(Result):
             return f"{self.log}: no step yet"
         state = "" if self.ended else ", not ended"
         cost = f"; recording added {self.overhead:.1%}" if self.overhead is not None else ""
+        anew = [str(one.first_step) for one in self.runs if one.how == "begins anew"]
+        runs = f"; training begins anew at step {', '.join(anew)}" if anew else ""
         return (
-            f"{self.log}: {self.steps:,} steps ({self.first_step} to {self.last_step}{state}), "
+            f"{self.log}: {counted(self.steps, 'step')} "
+            f"({self.first_step} to {self.last_step}{runs}{state}), "
             f"loss {_shown(self.series_of.loss)}, gradient norm "
             f"{_shown(self.series_of.gradient_norm_before)}, learning rate "
             f"{_shown(self.series_of.learning_rate)}{cost}"
@@ -152,7 +159,8 @@ class TrackResult(Result):
         """Return what was recorded, and what that cost."""
         cost = f" Recording added {self.overhead:.1%}." if self.overhead is not None else ""
         return (
-            f"{self.steps:,} recorded steps of {self.optimizer}, {self.seconds:.0f} s. Norm of the "
+            f"{counted(self.steps, 'recorded step')} of {self.optimizer}, {self.seconds:.0f} s. "
+            "Norm of the "
             "gradient at the end of the backward pass, and after clipping where that differs."
             f"{cost}"
         )
@@ -177,10 +185,16 @@ class TrackResult(Result):
         )
         signals = Table(
             "Signals (mean squares at the last step with details)",
-            ("module", "forward", "at first", "backward", "at first", "dead", "saturated"),
+            ("module", "forward", "at first", "backward", "at first", "dead inputs", "saturated"),
             tuple(tuple(vars(one).values()) for one in self.signals),
         )
-        return tuple(table for table in (layers, signals) if table.rows)
+        runs = Table(
+            "Runs in this log",
+            ("first step", ""),
+            tuple((one.first_step, one.how) for one in self.runs if len(self.runs) > 1),
+        )
+        tables = (runs, answers_table(self.answers), layers, signals)
+        return tuple(table for table in tables if table.rows)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return the verdicts, gravest first."""

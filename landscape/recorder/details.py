@@ -112,7 +112,7 @@ class Details:
         self,
         step: int,
         *,
-        norms_before: list[Tensor],
+        norms_before: Tensor | None,
         scale: Tensor | None,
         sizes: list[int],
         calls: int,
@@ -122,7 +122,7 @@ class Details:
 
         Args:
             step: Its number.
-            norms_before: Norms at the end of the last backward pass.
+            norms_before: Norms (N,) at the end of the last backward pass; None: they were not seen.
             scale: Of the loss.
             sizes: Samples of every forward pass.
             calls: Forward passes; 0: they were not seen, and those of the first module count.
@@ -130,12 +130,12 @@ class Details:
         """
         calls = calls or self._signals.calls
         signals, layout = self._signals.taken(self._passes)
-        pieces, why = self._pieces.taken() if norms_before else ([], "")
+        pieces, why = self._pieces.taken() if norms_before is not None else ([], "")
         if pieces and passes > 1 and calls != passes:
             why = why or SEVERAL_LOSSES
         pieces = [] if why else pieces
         cosine = self._compared()
-        whole = [torch.stack(norms_before).square().sum()] if pieces else []
+        whole = [norms_before.square().sum()] if pieces and norms_before is not None else []
         self._scalars = [
             *([scale] if scale is not None else []),
             *cosine,
@@ -162,12 +162,17 @@ class Details:
         moved = self._moved()
         self._told.update = bool(moved)
         home = self._watched.tensors[0].device
-        every = [one.detach().reshape(()) for one in (*moved, *self._scalars)]
+        every = [self._scalar(one, home) for one in (*moved, *self._scalars)]
         if every:
-            row = torch.stack([one.to(home, self._dtype, non_blocking=True) for one in every])
-            self._parcels.send(row, self._told)
+            self._parcels.send(torch.stack(every), self._told)
         self._scalars = []
         self.stop()
+
+    def _scalar(self, value: Tensor, home: torch.device) -> Tensor:
+        value = value.detach()
+        if not value.dim() and value.dtype == self._dtype and value.device == home:
+            return value
+        return value.reshape(()).to(home, self._dtype, non_blocking=True)
 
     def _moved(self) -> list[Tensor]:
         """Return how far each tensor was moved; nothing where there was no room for a copy."""
@@ -221,12 +226,15 @@ class Details:
         if not pairs or not _alike(now, then):
             return []
         home = self._watched.tensors[0].device
-        sums = (
-            inner_products(now, then, self._dtype),
-            [one.square() for one in norms(now, self._dtype)],
-            [one.square() for one in norms(then, self._dtype)],
+        products, lengths, others = (
+            torch.stack([one.to(home) for one in each])
+            for each in (
+                inner_products(now, then, self._dtype),
+                norms(now, self._dtype),
+                norms(then, self._dtype),
+            )
         )
-        return [torch.stack([one.to(home) for one in each]).sum() for each in sums]
+        return [products.sum(), lengths.square().sum(), others.square().sum()]
 
 
 def _alike(now: Sequence[Tensor], kept: Sequence[Tensor]) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from types import TracebackType
 from typing import Any
 
 
@@ -26,21 +27,17 @@ class Guard:
         self._told = False
         self._found: list[dict[str, Any]] = []
 
-    @contextmanager
-    def inside(self, place: str) -> Iterator[None]:
+    def inside(self, place: str) -> _Inside:
         """Run a block; an error in it ends the block, and nothing else."""
-        try:
-            yield
-        except Exception as error:
-            with suppress(Exception):
-                self._failed(place, f"{type(error).__name__}: {error}")
+        return _Inside(self, place)
 
     def taken(self) -> list[dict[str, Any]]:
         """Return the records of what failed since the last time."""
         found, self._found = self._found, []
         return found
 
-    def _failed(self, place: str, error: str) -> None:
+    def failed(self, place: str, error: str) -> None:
+        """Note an error, and tell the first."""
         step = self._step()
         if step != self._last:
             self._last = step
@@ -53,3 +50,28 @@ class Guard:
                 "the run goes on, without the details of this step\n"
             )
         self._drop()
+
+
+class _Inside:
+    """A block whose errors stay in it; a class, since it is entered many times a step."""
+
+    __slots__ = ("_guard", "_place")
+
+    def __init__(self, guard: Guard, place: str) -> None:
+        self._guard = guard
+        self._place = place
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        with suppress(Exception):
+            self._guard.failed(self._place, f"{type(error).__name__}: {error}")
+        return True

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from landscape.recorder.log import Log, Record, number, numbers
+from landscape.recorder.runs import Run, runs_of
 
 SIGNALS = ("forward", "backward", "dead", "saturated")
 
@@ -49,6 +50,8 @@ class History:
     piece_reason: str  # why the last step with details has none; empty where that is not known
     origins: dict[int, Record]  # where numbers that were not finite arose, by step, if looked for
     answers: tuple[Record, ...]  # of scheduled diagnostics
+    postponed: tuple[Record, ...]  # dates at which they were put off
+    runs: tuple[Run, ...]  # whose steps are here, in order
     failed: tuple[Record, ...]  # steps that could not be recorded in full
     changed: tuple[Record, ...]  # steps at which other tensors began to train
     groups: tuple[dict[str, Any], ...]  # settings of the optimizer
@@ -64,6 +67,18 @@ class History:
     def total(self) -> np.ndarray:  # (t,)
         """Return the norm of the whole gradient as the optimizer saw it."""
         return _total(self.gradient)
+
+    @property
+    def begins(self) -> tuple[int, ...]:
+        """Return the rows at which training begins anew, with other weights than before."""
+        anew = [one.first_step for one in self.runs if one.how == "begins anew"]
+        return tuple(sorted({int(row) for row in np.searchsorted(self.steps, anew)} - {0}))
+
+    @property
+    def seconds(self) -> float:
+        """Return the time that the recorded steps took; the clock of every run begins at 0."""
+        last = np.flatnonzero(np.diff(self.time) < 0)
+        return float(self.time[last].sum() + self.time[-1]) if len(self.time) else 0.0
 
     @property
     def present(self) -> np.ndarray:  # (t, N)
@@ -131,6 +146,8 @@ def history_of(log: Log) -> History:
         piece_reason=next((o["no_pieces"] for o in reversed(details) if "no_pieces" in o), ""),
         origins={one["step"]: one for one in log.of("origin")},
         answers=tuple(log.of("diagnostic")),
+        postponed=tuple(log.of("postponed")),
+        runs=runs_of(log),
         failed=tuple(log.of("failed")),
         changed=tuple(log.of("changed")),
         groups=tuple(log.header["optimizer"]["groups"]),

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd import Variable
 from torch.optim import Optimizer
 
+from landscape.recorder.beginning import Beginning
 from landscape.recorder.cadence import Cadence
 from landscape.recorder.details import Details
 from landscape.recorder.guard import Guard
@@ -46,9 +47,10 @@ class Hooks:
         ranks: Processes whose gradients are averaged; 0: not known.
         meter: Adds up the time that all of this takes.
         after_step: Called after every step, with the number of the step that was taken.
+        beginning: Looks at the weights before the first step.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run consists of
         self,
         watched: Watched,
         optimizer: Optimizer,
@@ -59,6 +61,7 @@ class Hooks:
         ranks: int,
         meter: Meter,
         after_step: Callable[[int], None],
+        beginning: Beginning,
     ) -> None:
         self.step = step
         self._watched = watched
@@ -67,6 +70,7 @@ class Hooks:
         self._ranks = ranks
         self._meter = meter
         self._after_step = after_step
+        self._beginning = beginning
         dtype = accumulation(watched.tensors)
         self._rows = Rows(watched, optimizer, dtype)
         self.guard = Guard(lambda: self.step, self._drop)
@@ -151,6 +155,8 @@ class Hooks:
 
     def _accumulated(self, tensor: Tensor) -> None:
         """Ask to be called at the end of a backward pass, after all others that asked before."""
+        if self._queued and not self._details.under_way:
+            return  # all tensors but the first: there are many, at every step
         with self.guard.inside("a backward pass"):
             if self._details.under_way:
                 self._details.reached(graph_pass())
@@ -177,6 +183,7 @@ class Hooks:
         given = args[1:] or tuple(kwargs.values())  # the first is the optimizer itself
         self._closure = any(callable(one) for one in given)
         with self.guard.inside("the beginning of a step"), self._meter.recording():
+            self._beginning.look()
             self._trainable.look(self.step)
             if self._details.under_way:
                 with torch.no_grad():
@@ -222,7 +229,7 @@ class Hooks:
             if self._details.under_way and not skipped:
                 self._details.before(
                     self.step,
-                    norms_before=self._before or [],
+                    norms_before=self._before,
                     scale=scale,
                     sizes=self._sizes,
                     calls=self._calls,
@@ -258,7 +265,7 @@ class Hooks:
     def _clear(self) -> None:
         self._queued = False  # also after a backward pass that raised
         self._passes = 0
-        self._before: list[Tensor] | None = None
+        self._before: Tensor | None = None
         self._losses: list[Tensor] = []
         self._own_losses: list[Tensor] = []
         self._host_losses: list[float] = []

@@ -111,7 +111,8 @@ def dead_units(history: History) -> list[Verdict]:
             sentence=f"Most units that feed {counted(len(rows), 'layer')} are dead: zero on every "
             "sample of the batch.",
             evidence="; ".join(
-                f"{name}: {last[row]:.0%}" for name, row in zip(names[:5], rows[:5], strict=True)
+                f"inputs of {name}: {last[row]:.0%}"
+                for name, row in zip(names[:5], rows[:5], strict=True)
             )
             + f" (step {int(history.detailed[-1])}).",
             advice="Lower the learning rate, or take an activation function that is never flat.",

@@ -53,6 +53,7 @@ class Log:
     Args:
         path: Of the file.
         header: Of the last run in it.
+        first: Header of the first run.
         records: In the order of writing, without headers.
         torn: Lines that are not whole.
         ended: Whether the last run said that it was over.
@@ -60,6 +61,7 @@ class Log:
 
     path: Path
     header: Record
+    first: Record
     records: tuple[Record, ...]
     torn: tuple[Torn, ...]
     ended: bool
@@ -92,6 +94,7 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header: Record | None = None
+        self.first: Record = {}  # header
         self.records: list[Record] = []
         self._torn: list[Torn] = []
         self._offset = 0
@@ -137,6 +140,7 @@ class Follower:
         return Log(
             path=self.path,
             header=self.header,
+            first=self.first,
             records=tuple(self.records),
             torn=tuple(torn),
             ended=bool(self.records) and self.records[-1]["kind"] == "end",
@@ -165,7 +169,9 @@ class Follower:
         elif record["kind"] != "header":
             self.records.append(record)
         else:
-            if self.header is not None:
+            if self.header is None:
+                self.first = record
+            else:
                 self.records.append({"kind": "resumed", "step": record.get("step", 0)})
             self.header = record
 

@@ -52,14 +52,13 @@ class Origin:
         found, self._found = self._found, []
         return found
 
-    def after_backward(self, step: int, number: int, norms: list[Tensor]) -> None:
+    def after_backward(self, step: int, number: int, norms: Tensor) -> None:
         """Look at the gradient norms of a backward pass."""
         if not self._looks or step == self._step:
             return
-        values = torch.stack(norms)
-        if math.isfinite(float(values.sum())):
+        if math.isfinite(float(norms.sum())):
             return
-        odd = ~values.isfinite()
+        odd = ~norms.isfinite()
         self._step, self._looks = step, self._looks - 1
         names = [one.name for one in self._watched.layers]
         record: dict[str, Any] = {

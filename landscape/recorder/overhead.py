@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
+
+from landscape.recorder.verdict import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +16,7 @@ class Overhead:
 
     Args:
         steps: That were taken.
-        seconds: Of wall-clock time, from the first step to the last.
+        seconds: Of wall-clock time, from the end of the first step to that of the last.
         recording: Of them inside hooks and in writing, on the host.
         diagnostics: Of them inside scheduled diagnostics.
         device: Where the network is; on a GPU, work that hooks leave to it is not in `recording`.
@@ -37,20 +39,26 @@ class Overhead:
         """Return what a person is told at the end."""
         host = "" if self.device == "cpu" else " on the host"
         text = (
-            f"{self.steps:,} steps in {self.seconds:.1f} s; recording took {self.recording:.2f} s"
-            f"{host}, {self.share:.1%} on top of the rest"
+            f"{counted(self.steps, 'step')}, {self.seconds:.1f} s from the first to the last; "
+            f"recording took {self.recording:.2f} s{host}, {self.share:.1%} on top of the rest"
         )
         if self.diagnostics:
-            whole = self.diagnostics / self.seconds if self.seconds else 0.0
+            whole = self.diagnostics / self.seconds if self.seconds else 1.0
             text += f"; diagnostics took {self.diagnostics:.1f} s, {whole:.1%} of the time"
         return text
 
 
 class Meter:
-    """Adds up the time spent inside hooks and inside diagnostics."""
+    """Adds up the time spent inside hooks and inside diagnostics.
 
-    def __init__(self, device: str) -> None:
+    Args:
+        device: Where the network is.
+        clock: Tells the seconds.
+    """
+
+    def __init__(self, device: str, clock: Callable[[], float] = time.perf_counter) -> None:
         self._device = device
+        self._clock = clock
         self._recording = 0.0
         self._diagnostics = 0.0
         self._before = 0.0  # of recording, ahead of the first step
@@ -58,33 +66,20 @@ class Meter:
         self._last = 0.0
         self._steps = 0
 
-    @contextmanager
-    def recording(self) -> Iterator[None]:
+    def recording(self) -> _Span:
         """Count the time of a block as recording."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._recording += time.perf_counter() - started
+        return _Span(self._clock, self._recorded)
 
-    @contextmanager
-    def diagnosing(self) -> Iterator[None]:
+    def diagnosing(self) -> _Span:
         """Count the time of a block as that of diagnostics, not of recording."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            spent = time.perf_counter() - started
-            self._diagnostics += spent
-            self._recording -= spent
+        return _Span(self._clock, self._diagnosed)
 
     def step(self) -> None:
-        """Note that a step was taken; the first only starts the clock."""
-        self._last = time.perf_counter()
+        """Note that a step was taken; the first starts the clock."""
+        self._last = self._clock()
+        self._steps += 1
         if self._first is None:
             self._first, self._before = self._last, self._recording
-        else:
-            self._steps += 1
 
     def read(self) -> Overhead:
         """Return what was measured so far."""
@@ -99,9 +94,38 @@ class Meter:
     @property
     def elapsed(self) -> float:
         """Return the seconds since the first step."""
-        return time.perf_counter() - self._first if self._first is not None else 0.0
+        return self._clock() - self._first if self._first is not None else 0.0
 
     @property
     def diagnostics(self) -> float:
         """Return the seconds spent inside diagnostics."""
         return self._diagnostics
+
+    def _recorded(self, seconds: float) -> None:
+        self._recording += seconds
+
+    def _diagnosed(self, seconds: float) -> None:
+        self._diagnostics += seconds
+        self._recording -= seconds  # a diagnostic runs inside a hook
+        self._last = self._clock()  # the last step lasts until its diagnostics are over
+
+
+class _Span:
+    """Tells how long a block took; a class, since it is entered many times a step."""
+
+    __slots__ = ("_clock", "_count", "_started")
+
+    def __init__(self, clock: Callable[[], float], count: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._count = count
+
+    def __enter__(self) -> None:
+        self._started = self._clock()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._count(self._clock() - self._started)

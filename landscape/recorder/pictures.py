@@ -15,6 +15,7 @@ from landscape.figures.history import (
     draw_signals,
 )
 from landscape.figures.picture import Picture
+from landscape.recorder.answers import series_of
 
 if TYPE_CHECKING:
     from landscape.recorder.answer import TrackResult
@@ -35,6 +36,8 @@ def history_ink(result: TrackResult) -> HistoryInk:
             "spike": tuple(float(step) for step in one.spikes),
             "skipped": tuple(float(step) for step in one.skipped),
         },
+        begins=tuple(float(run.first_step) for run in result.runs[1:]),
+        answers=series_of(result.answers),
     )
 
 

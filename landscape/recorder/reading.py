@@ -6,6 +6,7 @@ import numpy as np
 
 from landscape.estimate import Estimate, Status
 from landscape.recorder.answer import LayerTrack, Series, SignalTrack, TrackResult
+from landscape.recorder.answers import answers_of
 from landscape.recorder.depth import depth_slopes
 from landscape.recorder.history import History, history_of
 from landscape.recorder.idle import states
@@ -37,7 +38,7 @@ def track(log: Log) -> TrackResult:
         steps=steps,
         first_step=int(history.steps[0]) if steps else None,
         last_step=int(history.steps[-1]) if steps else None,
-        seconds=float(history.time[-1]) if steps else 0.0,
+        seconds=history.seconds,
         ended=log.ended,
         torn=log.torn,
         optimizer=history.optimizer,
@@ -53,7 +54,8 @@ def track(log: Log) -> TrackResult:
         noise_unit=history.piece_unit,
         noise_reason=reason,
         samples_per_step=float(np.median(known)) if len(known) else None,
-        answers=tuple(_answered(one) for one in history.answers),
+        answers=answers_of(history),
+        runs=history.runs,
         verdicts=verdicts,
         overhead=(history.overhead or {}).get("share"),
         unseen=str(log.header.get("unseen", "")),
@@ -97,7 +99,7 @@ def _series(history: History) -> Series:
         learning_rate=history.rate[rows],
         cosine_step=history.detailed.astype(float),
         cosine=history.cosine,
-        spikes=history.steps[outstanding(before)].astype(float),
+        spikes=history.steps[outstanding(before, history.begins)].astype(float),
         skipped=history.steps[history.skipped].astype(float),
     )
 
@@ -163,25 +165,11 @@ def _signals(history: History) -> tuple[SignalTrack, ...]:
             first_forward=float(seen["forward"][0, place]),
             backward=float(seen["backward"][-1, place]),
             first_backward=float(seen["backward"][0, place]),
-            dead=_known(seen["dead"][-1, place]),
+            dead_inputs=_known(seen["dead"][-1, place]),
             saturated=_known(seen["saturated"][-1, place]),
         )
         for place, name in enumerate(history.modules)
     )
-
-
-def _answered(record: dict[str, object]) -> str:
-    place = f"step {record['step']}: {record['name']}"
-    if isinstance(error := record.get("error"), dict):
-        return f"{place} failed: {error.get('what')}"
-    document = record.get("document")
-    if not isinstance(document, dict):
-        return place
-    answer = document["answer"]
-    top = (answer.get("eigenvalues") or {}).get("top") or []
-    shown = f", λ₁ {top[0]['value']:.4g}" if top and top[0]["value"] is not None else ""
-    waited = f", {record['waited']} steps late" if "waited" in record else ""
-    return f"{place} {document['status']}{shown}{waited}"
 
 
 def _median(values: np.ndarray) -> float | None:

@@ -18,6 +18,7 @@ from landscape.answer import Finding
 from landscape.base import Diagnostic
 from landscape.errors import InputError, OutputError, SettingError
 from landscape.recorder.answer import TrackResult
+from landscape.recorder.beginning import Beginning, weights_at_the_end
 from landscape.recorder.cadence import Cadence
 from landscape.recorder.hooks import Hooks
 from landscape.recorder.journal import SCHEMA, Journal
@@ -26,6 +27,7 @@ from landscape.recorder.network import inner_optimizer, watched
 from landscape.recorder.overhead import Meter, Overhead
 from landscape.recorder.reading import track
 from landscape.recorder.schedule import Schedule
+from landscape.recorder.verdict import counted
 from landscape.subject.provenance import environment
 
 L = TypeVar("L", Tensor, float)
@@ -44,8 +46,9 @@ class Recorder:
     At every step: norms of the gradient of each parameter tensor, before and after clipping, norms
     of the weights, learning rate, loss, loss scale and skipped steps. Every tenth step besides:
     size of the update, second moments of activations and of the gradients that reach them, dead
-    and saturated units, the cosine of successive gradients, and, with several micro-batches or
-    ranks, the gradient noise. The run goes on bit for bit as without; nothing waits for a GPU.
+    inputs of layers, saturated units, the cosine of successive gradients, and, with several
+    micro-batches or ranks, the gradient noise. The run goes on bit for bit as without; nothing
+    waits for a GPU.
 
     The loss is recorded when it is shown to `rec.loss`, or when the network returns it itself.
     Gradients are counted as clipped when their norms at `optimizer.step` differ from those at the
@@ -56,14 +59,18 @@ class Recorder:
         optimizer: Whose steps are recorded.
         every: Steps between rows of norms.
         details_every: Steps between rows of the dearer statistics; 0: none.
-        log: A file of JSON lines; gone on with where it is there. `{rank}` in its name stands for
-            the rank of the process; without, only rank 0 records. None: a temporary file.
+        log: A file of JSON lines; gone on with where it is there, and told when training begins
+            anew in it. `{rank}` in its name stands for the rank of the process; without, only
+            rank 0 records. None: a temporary file.
         scaler: The `GradScaler` of mixed precision, so that norms are those of unscaled gradients
             and skipped steps are known.
         schedule: Diagnostics, and the steps between their answers: `{ls.Spectrum(top=1): 500}`.
         data: A fixed probe for them, as `Subject` takes it.
         loss: For them, as `Subject` takes it.
-        share: Of wall-clock time that they may take; they wait when it is spent.
+        share: Of wall-clock time that they may take, divided evenly among them. Each is asked in
+            full when it is due for the first time, which measures what it costs and counts as a
+            debt; later at those of its dates at which the share pays for what it took last. Dates
+            that are put off are recorded.
         step: The number of the first step; None: where the log ends, or 0.
         quiet: Say nothing at the end.
 
@@ -116,8 +123,12 @@ class Recorder:
             share=share,
             meter=self._meter,
         )
+        self._share = share
         self._hooks: Hooks | None = None
         self._journal: Journal | None = None
+        self._beginning: Beginning | None = None
+        self._first = 0  # step
+        self._ended: dict[str, Any] | None = None  # the record that the log ends with
 
     # --- attaching -------------------------------------------------------------------------
 
@@ -136,9 +147,10 @@ class Recorder:
         """Begin to record; for loops that a `with` does not fit around."""
         if self._hooks is not None or not self._active:
             return self
-        first = self._first_step()
+        first = self._first = self._first_step()
         self._journal = Journal(self._path)
         self._journal.write([self._header(first)])
+        self._beginning = Beginning(self._watched, self._optimizer, self._ended)
         self._hooks = Hooks(
             self._watched,
             self._optimizer,
@@ -148,6 +160,7 @@ class Recorder:
             ranks=_averaged(self._watched.model),
             meter=self._meter,
             after_step=self._after_step,
+            beginning=self._beginning,
         )
         self._hooks.start()
         return self
@@ -161,7 +174,9 @@ class Recorder:
         cost = self.overhead
         end = {"kind": "end", "step": hooks.step, "overhead": {**vars(cost), "share": cost.share}}
         with hooks.guard.inside("writing what is left"):
-            self._write(hooks.records(all_of_them=True))
+            self._write([*hooks.records(all_of_them=True), *self._begun(waiting=True)])
+        with hooks.guard.inside("the weights at the end"):
+            end["weight"] = weights_at_the_end(self._watched)
         with hooks.guard.inside("writing the end"):
             self._write([*hooks.guard.taken(), end])
             self._journal.close()
@@ -197,7 +212,8 @@ class Recorder:
                 hint="attach it first: with ls.Recorder(model, optimizer) as rec",
             )
         if self._hooks is not None:
-            self._journal.write(self._hooks.records(all_of_them=True))
+            records = self._hooks.records(all_of_them=True)
+            self._journal.write([*records, *self._begun(waiting=True)])
         return read_log(self._journal.path)
 
     def result(self) -> TrackResult:
@@ -213,7 +229,21 @@ class Recorder:
     def _after_step(self, step: int) -> None:
         if self._hooks is None or self._journal is None:
             return
-        self._write([*self._hooks.records(), *self._schedule.run(step)])
+        self._write([*self._hooks.records(), *self._begun(), *self._schedule.run(step)])
+
+    def _begun(self, *, waiting: bool = False) -> list[dict[str, Any]]:
+        """Return a record, and say so, once the run is found to begin anew in an old log."""
+        if self._beginning is None or not self._beginning.anew(waiting=waiting):
+            return []
+        self._say(
+            f"{self._path} holds a run that ended; this one begins anew, with other weights and an "
+            f"optimizer without state, and is recorded behind it from step {self._first} on"
+        )
+        return [{"kind": "anew", "step": self._first}]
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            sys.stderr.write(f"landscape: {text}\n")
 
     def _write(self, records: list[dict[str, Any]]) -> None:
         """Append to the log; when it cannot be written any more, say so and let the run go on."""
@@ -225,6 +255,8 @@ class Recorder:
 
     def _first_step(self) -> int:
         """Return the number of the first step; a log that is there must be of this network.
+
+        With which record it ends, where its run is over, is kept.
 
         Raises:
             OutputError: It is of another one.
@@ -244,9 +276,16 @@ class Recorder:
                 why="its layers have other names",
                 hint="give another log=, or remove the file",
             )
-        if self._asked_step is not None:
-            return self._asked_step
-        return max((one["step"] for one in log.of("step")), default=-1) + 1
+        steps = [one["step"] for one in log.of("step")]
+        if self._asked_step is None:
+            self._ended = log.records[-1] if log.ended else None
+            return max(steps, default=-1) + 1
+        if steps and self._asked_step <= min(steps):
+            self._say(
+                f"{self._path} holds {counted(len(steps), 'step')}, {min(steps)} to {max(steps)}; "
+                f"this run begins at step {self._asked_step} and replaces them"
+            )
+        return self._asked_step
 
     def _header(self, first: int) -> dict[str, Any]:
         one = self._watched
@@ -270,6 +309,11 @@ class Recorder:
         lines = [f"landscape: {cost.sentence}"]
         if not cost.steps:
             lines = ["landscape: no step of the optimizer was seen"]
+        if cost.diagnostics > self._share * cost.seconds:
+            lines[0] += (
+                "; first answers are given whatever they take, so that the share of "
+                f"{self._share:.3g} holds from {cost.diagnostics / self._share:.3g} s on"
+            )
         lines += [f"landscape: {one.severity}: {one.sentence}" for one in self.findings()]
         sys.stderr.write("\n".join(lines) + "\n")
 

@@ -54,19 +54,20 @@ class Rows:
         self._home = watched.tensors[0].device
         self._several = len({one.device for one in watched.tensors}) > 1
         self._none = torch.full((), math.nan, dtype=dtype, device=self._home)
+        self._nones = self._none.repeat(len(watched.tensors))
         self._zero = torch.zeros((), dtype=dtype, device=self._home)
         self._groups = len(optimizer.param_groups)
         self.ring: Ring[Told] = Ring(4 + self._groups + 3 * len(watched.tensors), dtype, self._home)
 
-    def gradient_norms(self) -> list[Tensor]:
-        """Return the norms of the gradients that are there now, 0 for missing ones."""
+    def gradient_norms(self) -> Tensor:
+        """Return the norms (N,) of the gradients that are there now, 0 for missing ones."""
         gradients = [one.grad for one in self._watched.tensors]
         there = [one for one in gradients if one is not None]
         found = self._placed(norms(there, self._dtype))
-        if len(there) == len(gradients):
-            return found
-        values = iter(found)
-        return [self._zero if one is None else next(values) for one in gradients]
+        if len(there) < len(gradients):
+            values = iter(found)
+            found = [self._zero if one is None else next(values) for one in gradients]
+        return torch.stack(found)
 
     def put(
         self,
@@ -74,7 +75,7 @@ class Rows:
         *,
         losses: Sequence[Tensor],
         scale: Tensor | None,
-        before: list[Tensor] | None,
+        before: Tensor | None,
     ) -> None:
         """Add the row of a step."""
         tensors = self._watched.tensors
@@ -86,17 +87,13 @@ class Rows:
         told.judged, told.before = isinstance(judged, Tensor), before is not None
         loss = torch.stack([self._scalar(one) for one in losses]).mean() if losses else None
         scalars = [loss, scale, fused, judged, *self._rates(told)]
-        self.ring.put(
-            torch.stack(
-                [
-                    *(self._scalar(one) for one in scalars),
-                    *(before or [self._none] * len(tensors)),
-                    *after,
-                    *self._placed(norms(tensors, self._dtype)),
-                ]
-            ),
-            told,
-        )
+        parts = [
+            torch.stack([self._scalar(one) for one in scalars]),
+            self._nones if before is None else before,
+            after,
+            torch.stack(self._placed(norms(tensors, self._dtype))),
+        ]
+        self.ring.put(torch.cat(parts), told)
 
     def record(self, told: Told, row: list[float]) -> dict[str, Any]:
         """Return the record of a step from the row that arrived."""

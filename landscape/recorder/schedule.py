@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
+from landscape.answer import Result
 from landscape.base import Diagnostic
-from landscape.budget import Budget, spending
+from landscape.encode import encode
 from landscape.errors import LandscapeError, SettingError
-from landscape.estimate import Status
 from landscape.recorder.overhead import Meter
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.network import unwrapped
@@ -23,12 +20,32 @@ from landscape.subject.ranks import Ranks
 from landscape.subject.subject import Subject
 
 
+@dataclass(kw_only=True)
+class _Account:
+    """What one diagnostic has cost.
+
+    Args:
+        every: Steps between the dates at which it is due.
+        taken: Seconds that it took the last time; None: it was not asked yet.
+        spent: Seconds that it took in all.
+    """
+
+    every: int
+    taken: float | None = None
+    spent: float = 0.0
+
+
 class Schedule:
     """Asks each diagnostic every so many steps, as long as the share of time allows it.
 
-    A diagnostic that is due waits until what it took the last time fits into what is left of the
-    share, and is stopped when that is spent: its answer says so, and it is given twice the time
-    before it is asked again.
+    The share is divided evenly among the diagnostics. The first time that one is due it is asked
+    whatever it costs: this measures what it takes, and counts as a debt. From then on it is asked
+    at those of its dates at which, with what it took the last time, it keeps within its part of
+    the time of the run; dates at which it does not are put off, which is recorded. It is always
+    asked in full: an answer that a budget cuts short tells little.
+
+    Over a run of T seconds all of them take at most share × T, and besides what the first answers
+    take and what the last ones take longer than those before them.
 
     Args:
         questions: Diagnostics, and the steps between their answers.
@@ -51,51 +68,54 @@ class Schedule:
         share: float,
         meter: Meter,
     ) -> None:
-        self._questions = dict(questions)
+        self._accounts = {one: _Account(every=every) for one, every in questions.items()}
         self._model = unwrapped(model)
         self._optimizer = optimizer
         self._given = (data, loss)
-        self._share = share
+        self._part = share / max(len(self._accounts), 1)
         self._meter = meter
-        self._due = dict.fromkeys(self._questions, -1)  # the step since which it is due
-        self._taken = dict.fromkeys(self._questions, 0.0)
         self._check()
 
     def run(self, step: int) -> list[dict[str, Any]]:
-        """Ask what is due after a step, and return the records of the answers."""
+        """Ask what is due after a step; return the records of answers and of what is put off."""
         records = []
-        for question, every in self._questions.items():
-            if self._due[question] < 0 and step % every == 0:
-                self._due[question] = step
-            if self._due[question] >= 0 and self._affordable(question):
-                with self._meter.diagnosing():
-                    records.append(self._ask(question, step))
-                self._due[question] = -1
+        for question, account in self._accounts.items():
+            if step % account.every:
+                continue
+            record = {"step": step, "name": question.name, "question": repr(question)}
+            if self._pays(account):
+                records.append({"kind": "diagnostic", **record, **self._ask(question, step)})
+            else:
+                records.append({"kind": "postponed", **record, **self._why(account)})
         return records
 
-    def _affordable(self, question: Diagnostic[Any]) -> bool:
-        left = self._left()
-        return left > 0 and self._taken[question] <= left
+    def _pays(self, account: _Account) -> bool:
+        if (taken := account.taken) is None:
+            return True
+        return account.spent + taken <= self._part * (self._meter.elapsed + taken)
 
-    def _left(self) -> float:
-        return self._share * self._meter.elapsed - self._meter.diagnostics
+    def _why(self, account: _Account) -> dict[str, float]:
+        """Return what it costs, the time now, and that from which on its part pays for it."""
+        taken = account.taken or 0.0
+        return {
+            "cost": taken,
+            "share": self._part,
+            "at": self._meter.elapsed,
+            "from": (account.spent + taken) / self._part - taken,
+        }
 
     def _ask(self, question: Diagnostic[Any], step: int) -> dict[str, Any]:
-        started, left = time.perf_counter(), self._left()
-        record: dict[str, Any] = {"kind": "diagnostic", "step": step, "name": question.name}
-        if (waited := step - self._due[question]) > 0:
-            record["waited"] = waited
-        bound = Budget(seconds=left) if math.isfinite(left) else None
-        try:
-            with spending(bound) if bound is not None else nullcontext():
+        account, before = self._accounts[question], self._meter.diagnostics
+        record: dict[str, Any] = {}
+        with self._meter.diagnosing():
+            try:
                 answer = question.run(self._subject(step))
-            record["document"] = answer.to_json()
-            cut = answer.status is Status.BUDGET_SPENT
-        except Exception as error:  # training goes on, whatever happens to what watches it
-            record["error"] = _told(error)
-            cut = False
-        self._taken[question] = (time.perf_counter() - started) * (2 if cut else 1)
-        return record
+                record = {"headline": _headline(answer), "document": answer.to_json()}
+            except Exception as error:  # training goes on, whatever happens to what watches it
+                record = {"error": _told(error)}
+        account.taken = self._meter.diagnostics - before
+        account.spent += account.taken
+        return {"seconds": account.taken, **record}
 
     def _subject(self, step: int) -> Subject:
         data, loss = self._given
@@ -111,10 +131,10 @@ class Schedule:
         return Subject(self._model, loss, data, checkpoint, device=device, ranks=Ranks())
 
     def _check(self) -> None:
-        for question, every in self._questions.items():
-            if every < 1:
+        for question, account in self._accounts.items():
+            if account.every < 1:
                 raise SettingError(
-                    f"{question.name} cannot be asked every {every} steps",
+                    f"{question.name} cannot be asked every {account.every} steps",
                     where="Recorder.schedule",
                     hint="give a number of steps, at least 1",
                 )
@@ -131,6 +151,11 @@ class Schedule:
                     where="Recorder.schedule",
                     hint="save checkpoints, and ask it afterwards",
                 )
+
+
+def _headline(answer: Result) -> list[dict[str, Any]]:
+    """Return the numbers that a reader looks for first, each with its name."""
+    return [{"name": name, **encode(one)} for name, one in answer.headline()]
 
 
 def _told(error: Exception) -> dict[str, Any]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
+from landscape.estimate import Kind, Status
+
+KINDS = get_args(Kind)
 LAST_STEP = 2**53
 ARRAYS = ("gradient", "before", "weight", "update")  # of numbers, kept as such
 
@@ -96,8 +99,32 @@ def _diagnostic(record: Mapping[str, Any], layers: int) -> bool:
     document = record.get("document", {"answer": {}, "status": ""})
     if not isinstance(record.get("name"), str) or not isinstance(document, dict):
         return False
+    if not (_number(record.get("seconds")) and _headline(record.get("headline", []))):
+        return False
     answer = document.get("answer")
     return "status" in document and isinstance(answer, dict) and _answer(answer)
+
+
+def _headline(values: Any) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(one, dict)
+        and _texts([one.get("name"), one.get("reason") or ""])
+        and one.get("kind") in KINDS
+        and one.get("status") in list(Status)
+        and _number(one.get("value"))
+        and _number(one.get("level"))
+        and _numbers(one.get("interval"))
+        and len(one["interval"]) == 2
+        for one in values
+    )
+
+
+def _postponed(record: Mapping[str, Any], layers: int) -> bool:
+    del layers
+    known = [record.get(key) for key in ("cost", "share", "at", "from")]
+    if not isinstance(record.get("name"), str) or None in known or not _numbers(known):
+        return False
+    return record["share"] > 0
 
 
 def _answer(answer: Mapping[str, Any]) -> bool:
@@ -149,6 +176,7 @@ _KINDS = {
     "order": _order,
     "origin": _origin,
     "diagnostic": _diagnostic,
+    "postponed": _postponed,
     "failed": _failed,
     "changed": _changed,
     "end": _end,

@@ -40,4 +40,4 @@ def listed(names: tuple[str, ...]) -> str:
 
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from landscape.estimate import Estimate
+from landscape.recorder.answers import waiting
 from landscape.recorder.breakdown import not_finite
 from landscape.recorder.depth import depth_verdicts
 from landscape.recorder.gaps import changes, failures
@@ -35,6 +36,7 @@ def verdicts_of(history: History) -> tuple[Verdict, ...]:
         dead_units,
         failures,
         changes,
+        waiting,
     )
     gravity = ("critical", "warning", "notable")
     found = [one for look in looks for one in look(history)]

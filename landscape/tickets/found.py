@@ -250,7 +250,8 @@ def _ticket(result: FindResult) -> Finding:
     word = "accuracy" if one.accuracy is not None else "loss"
     return Finding(
         severity="notable",
-        sentence=f"{one.density:.2%} of the weights are left after {one.level} rounds.",
+        sentence=f"{one.density:.2%} of the weights are left after {one.level} "
+        f"round{'s' * (one.level != 1)}.",
         evidence=f"Their {word} is {one.quality:.3g}, that of the dense network "
         f"{dense.quality:.3g}, each from one run.",
         advice="Whether it is a winning ticket only its controls tell: landscape tickets eval.",

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+from rich.console import Console
 
+from landscape.diagnostics.spectrum import Spectrum
 from landscape.errors import InputError, OutputError
 from landscape.recorder.answer import TrackResult
 from landscape.recorder.recorder import Recorder
-from landscape_cli.commands.track import bars, command
+from landscape_cli.commands.track import _screen, bars, command
 from landscape_cli.failures import Failed
+from tests.cases import normal
 from tests.recorder.runs import flat_loss, mlp, sgd, train
 
 
@@ -42,6 +47,27 @@ def test_what_is_told(log):
     assert "run.jsonl: 30 steps (0 to 29), loss " in told
     assert "0.weight" in told
     assert "recording added" in told
+
+
+def test_scheduled_diagnostics_are_told(tmp_path):
+    path = tmp_path / "run.jsonl"
+    model = mlp()
+    optimizer = sgd(model)
+    inputs = normal(32, 5, seed=0)
+    asked: dict[Any, int] = {Spectrum(top=1, probes=2, lanczos_steps=8): 4}
+    probe = [(inputs, inputs[:, :3].argmax(1))]
+    settings: dict[str, Any] = {"schedule": asked, "data": probe, "loss": "ce", "share": 1e9}
+    with Recorder(model, optimizer, log=path, quiet=True, **settings) as recorder:
+        train(model, optimizer, flat_loss, recorder, steps=6)
+    told = track(path)
+    assert "Scheduled diagnostics" in told
+    assert len(re.findall(r"^ *\d+ +spectrum +λ_max +[\d.]+", told, re.MULTILINE)) == 2
+    answers = json.loads(track(path, "--json"))["answer"]["answers"]
+    assert [one["step"] for one in answers] == [0, 4]
+    assert answers[0]["headline"][0]["name"] == "λ_max"
+    out = io.StringIO()
+    Console(file=out, width=160).print(_screen(recorder.result()))
+    assert re.search(r"spectrum λ_max .* at step 4", out.getvalue())
 
 
 def test_one_document(log):

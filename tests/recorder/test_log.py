@@ -160,10 +160,15 @@ def test_a_line_that_is_json_and_no_record_is_told_and_left_out(tmp_path, value)
     lines = (tmp_path / "run.jsonl").read_text("utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     answer = {"eigenvalues": {"top": [{"value": 1.0}]}, "stability": dict(MARGIN)}
+    named = {"name": "x", "value": 1.0, "interval": [0.5, 1.5], "kind": "exact", "level": 0.9}
+    asked = {"seconds": 0.1, "question": "x", "headline": [{**named, "status": "converged"}]}
     document = {"status": "converged", "answer": answer}
     origin = {"micro_batch": 1, "gradients": [], "weights": [], "inputs": False, "module": "x"}
+    cost = {"cost": 0.1, "share": 0.5, "at": 1.0, "from": 2.0}
     records += [
-        {"kind": "diagnostic", "step": 3, "name": "spectrum", "document": document},
+        {"kind": "anew", "step": 3},
+        {"kind": "postponed", "step": 3, "name": "spectrum", "question": "x", **cost},
+        {"kind": "diagnostic", "step": 3, "name": "spectrum", "document": document, **asked},
         {"kind": "diagnostic", "step": 3, "name": "spectrum", "error": {"what": "x"}},
         {"kind": "origin", "step": 3, **origin},
         {"kind": "failed", "step": 3, "where": "x", "error": "y"},

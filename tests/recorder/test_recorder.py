@@ -215,7 +215,7 @@ def test_the_public_name_and_the_result(tmp_path):
     assert result.summary().startswith("run.jsonl: 5 steps (0 to 4), loss ")
     assert [one.state for one in result.layers] == ["trains"] * 8
     assert result.overhead == pytest.approx(recorder.overhead.share)
-    assert recorder.overhead.steps == 4
+    assert recorder.overhead.steps == 5
 
 
 def test_the_end_is_told(capsys):
@@ -224,6 +224,7 @@ def test_the_end_is_told(capsys):
     with Recorder(model, optimizer) as recorder:
         train(model, optimizer, flat_loss, recorder, steps=3)
     told = capsys.readouterr().err
+    assert told.startswith("landscape: 3 steps, ")
     assert "recording took" in told
     assert "on top of the rest" in told
 

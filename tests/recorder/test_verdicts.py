@@ -223,6 +223,19 @@ def test_spikes_are_found_and_only_these():
     assert outstanding(values).tolist() == [300, 301, 700]
 
 
+def test_a_single_spike_is_one():
+    model = mlp()
+    optimizer = sgd(model)
+    with Recorder(model, optimizer, details_every=0, quiet=True) as recorder:
+        for step in range(30):
+            optimizer.zero_grad()
+            (flat_loss(model, 0) * (1000.0 if step == 28 else 1.0)).backward()
+            optimizer.param_groups[0]["lr"] = 0.0
+            optimizer.step()
+    found = verdict(recorder.result(), "spike of the gradient norm")
+    assert found.evidence.startswith("At step 28: more than 6 robust standard deviations")
+
+
 def test_a_rare_false_alarm():
     """Heavy noise without drift: fewer than one step in a thousand stands out."""
     draws = np.random.default_rng(1)
@@ -405,9 +418,14 @@ def test_dead_units():
     model = nn.Sequential(nn.Linear(5, 10), nn.ReLU(), nn.Linear(10, 3))
     with torch.no_grad():
         model.get_parameter("0.bias")[:7] = -100
-    found = verdict(run(model), "dead units")
+    result = run(model)
+    found = verdict(result, "dead units")
     assert found.layers == ("2",)
-    assert "70%" in found.evidence or "80%" in found.evidence
+    assert "inputs of 2: 70%" in found.evidence or "inputs of 2: 80%" in found.evidence
+    table = next(one for one in result.tables() if one.title.startswith("Signals"))
+    shares = {row[0]: row[table.columns.index("dead inputs")] for row in table.rows}
+    assert shares["0"] is None  # the module whose outputs feed them
+    assert shares["2"] >= 0.7
 
 
 # --- clipping and learning rate ------------------------------------------------------------
