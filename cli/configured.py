@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,10 +143,16 @@ class Configured(click.Command):
         now = ctx.meta[KEPT] = self.settled(ctx)
         if verbose() and not ctx.params.get("quiet"):
             tell(now)
-        try:
+        with self.blaming(ctx):
             return super().invoke(ctx)
+
+    @contextmanager
+    def blaming(self, ctx: click.Context) -> Iterator[None]:
+        """Tell a setting that is refused where it was written: in a file, or as an option."""
+        try:
+            yield
         except SettingError as error:
-            raise self._blamed(error, ctx, now) from error
+            raise self._blamed(error, ctx, self.settled(ctx)) from error
 
     def settled(self, ctx: click.Context) -> Settled:
         """Return the settings in a context whose arguments have been parsed."""
@@ -162,14 +169,16 @@ class Configured(click.Command):
         return Settled(rows=tuple(rows), files=files, tables=tables)
 
     def _blamed(self, error: SettingError, ctx: click.Context, now: Settled) -> SettingError:
-        """Return an error of `Spectrum.top` with the place where a file says so."""
+        """Return an error of `Spectrum.top` with the place where a file or an option says so."""
         owner, _, key = error.where.partition(".")
         for table in (self.table, *now.tables):
             if "".join(part.title() for part in table) == owner:
                 entry = now.tables.get(table, {}).get(key) or now.tables.get((), {}).get(key)
-                if entry and ctx.get_parameter_source(key) is not ParameterSource.COMMANDLINE:
+                said = ctx.get_parameter_source(key) is ParameterSource.COMMANDLINE
+                where = f"--{key.replace('_', '-')}" if said else entry.where if entry else ""
+                if where:
                     told = error.why
-                    return SettingError(error.what, where=entry.where, why=told, hint=error.hint)
+                    return SettingError(error.what, where=where, why=told, hint=error.hint)
         return error
 
     def _configure(self, ctx: click.Context, said: Mapping[str, Any], path: Path | None) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from landscape.errors import InputError, LandscapeError
 T = TypeVar("T")
 
 LARGEST_BYTES = 2**28
+DAMAGE = (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError)
 
 
 def read_document(path: Path) -> dict[str, Any]:
@@ -63,18 +65,34 @@ def read_answer(path: Path, decode: Callable[[dict[str, Any]], T]) -> T:
         InputError: The document is not of the form that its schema has.
     """
     document = read_document(path)
-    try:
+    with guarded({path: document}):
         return decode(document)
+
+
+@contextmanager
+def guarded(documents: dict[Path, dict[str, Any]]) -> Iterator[None]:
+    """Say that a document is damaged where what is done with it finds no number or name.
+
+    Args:
+        documents: Every one that is looked into, by its file.
+
+    Raises:
+        InputError: One is not of the form that its schema has.
+    """
+    names = " or ".join(map(str, documents))
+    try:
+        yield
     except InputError as error:
         if error.where == "schema":
-            error.where = str(path)
+            error.where = names
         raise
     except LandscapeError:
         raise
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
+    except DAMAGE as error:
+        schemas = " or ".join({document["schema"]: None for document in documents.values()})
         raise InputError(
-            f"{path} is damaged: {type(error).__name__}: {error}",
-            where=str(path),
-            why=f"it does not have the form of {document['schema']}",
+            f"{names} is damaged: {type(error).__name__}: {error}",
+            where=names,
+            why=f"it does not have the form of {schemas}",
             hint="write it again with landscape",
         ) from error

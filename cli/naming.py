@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from landscape.errors import SettingError
 
+from .catalogue import command_names
 from .configuration import Configuration, Entry, Table, place_of
 
 SAID_ONLY = {"config", "debug", "dry_run", "force", "json", "trust_pickle", "verbose"}
@@ -35,6 +36,13 @@ def check_names(
 
 def _unknown_table(entry: Entry, tables: Mapping[Table, set[str]]) -> SettingError:
     names = [".".join(table) for table in tables]
+    if len(entry.table) == 1 and "-" not in entry.table[0] and entry.table[0] in command_names():
+        return SettingError(
+            f"`landscape {entry.table[0]}` takes no settings from files",
+            where=place_of(entry.file, entry.table_line),
+            why=f"tables are {', '.join(sorted(names))}",
+            hint="say its options on the command line, and leave the table out",
+        )
     near = difflib.get_close_matches(".".join(entry.table), names, 1, cutoff=0.5)
     return SettingError(
         f"there is no table [{'.'.join(entry.table)}]",

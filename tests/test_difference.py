@@ -21,6 +21,12 @@ def test_the_ends_are_subtracted():
     assert apart.interval == (17 - 12, 21 - 9)
 
 
+def test_it_covers_as_seldom_as_the_less_sure_of_the_two():
+    apart = difference(of(10, 9, 12, level=0.99, samples=5), of(20, 17, 21, level=0.9, samples=7))
+    assert (apart.level, apart.samples) == (0.9, 5)
+    assert difference(of(1, 0, 2, level=0.9), of(1, 0, 2, level=0.99)).level == 0.9
+
+
 def test_exact_numbers_have_an_exact_difference():
     apart = difference(Estimate.exact(1.0), Estimate.exact(3.0))
     assert (apart.kind, apart.interval) == ("exact", (2.0, 2.0))

@@ -9,11 +9,13 @@ import click
 
 from landscape.errors import SettingError
 
-from ..documents import read_document
+from ..documents import guarded, read_document
 from ..failures import Failed
 from ..output import check_folder, deliver, output_parameters, verbose
+from ..terminal import plain
 
-WORSE_EXIT = 1
+WORSE_EXIT, UNDECIDED_EXIT = 1, 7
+LEAST = 2  # documents or networks
 FILES = ("compare.json", "compare.png", "compare.svg")
 
 
@@ -25,6 +27,11 @@ class Ranked(Protocol):
         """Return whether a number is."""
         ...
 
+    @property
+    def unknown(self) -> str:
+        """Return why it is undecided whether a number is; empty where it is decided."""
+        ...
+
 
 def run(given: tuple[str, ...], **values: Any) -> None:
     """Compare documents, or the networks of checkpoints."""
@@ -33,7 +40,7 @@ def run(given: tuple[str, ...], **values: Any) -> None:
         raise SettingError("nothing to compare was given", where="landscape compare", hint=_HINT)
     fail_on, anyway = values.pop("fail_on"), values.pop("anyway")
     if documents[0]:
-        if len(given) != 2 or not all(documents):
+        if len(given) != LEAST or not all(documents):
             raise SettingError(
                 "documents are compared two at a time",
                 where="landscape compare",
@@ -43,20 +50,35 @@ def run(given: tuple[str, ...], **values: Any) -> None:
         found = _documents(Path(given[0]), Path(given[1]), anyway=anyway, **values)
     else:
         found = _networks([*given, *_said(values)])
-    if fail_on == "worse" and found is not None and found.worse:
+    if fail_on == "worse" and found is not None:
+        _gate(found)
+
+
+def _gate(found: Ranked) -> None:
+    """End as `--fail-on worse` asks: nothing worse is no pass where it could not be seen.
+
+    Raises:
+        Failed: A number is worse, or it is undecided whether one is.
+    """
+    if found.worse:
         raise Failed(WORSE_EXIT)
+    if found.unknown:
+        click.echo(plain(f"--fail-on worse: undecided: {found.unknown}"), err=True)
+        raise Failed(UNDECIDED_EXIT)
 
 
 _HINT = "landscape compare A.json B.json, or landscape compare A.pt B.pt --model S --data S"
 
 
 def _is_document(path: Path) -> bool:
-    """Return whether a file holds JSON: by its content, and by its name where it is not there."""
+    """Return whether a file holds JSON: by its name, else by its content."""
+    if path.suffix == ".json":
+        return True
     try:
         with path.open("rb") as file:
             return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
     except OSError:
-        return path.suffix == ".json"
+        return False
 
 
 def _documents(
@@ -74,7 +96,9 @@ def _documents(
 
     check_folder(output, FILES, force=force)
     names = (str(a), str(b))
-    found = compare_documents(read_document(a), read_document(b), names=names, anyway=anyway)
+    documents = {path: read_document(path) for path in (a, b)}
+    with guarded(documents):
+        found = compare_documents(documents[a], documents[b], names=names, anyway=anyway)
     deliver(found, output=output, as_json=as_json, strict=strict)
     return found
 
@@ -86,6 +110,13 @@ def _networks(arguments: list[str]) -> Ranked | None:
     inner = command_of("solutions")
     context = inner.make_context("compare", arguments, parent=click.get_current_context().parent)
     with context:
+        if len(given := context.params["checkpoints"]) < LEAST:
+            raise SettingError(
+                "two or more networks are compared",
+                where="landscape compare",
+                why=f"got {' '.join(map(str, given))}",
+                hint=_HINT,
+            )
         return inner.invoke(context)
 
 
@@ -118,7 +149,10 @@ command = click.Command(
         ),
         click.Option(["--anyway"], is_flag=True, help="also when they were not made alike"),
         click.Option(
-            ["--fail-on"], type=click.Choice(["worse"]), help="exit code 1 when a number is worse"
+            ["--fail-on"],
+            type=click.Choice(["worse"]),
+            help="exit code 1 when a number is worse; 7 when that is undecided, as where a section "
+            "or number is missing in one of the two, or did not converge",
         ),
         *output_parameters(),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,9 @@ def run(command: tuple[str, ...], config: Path | None, *, resolved: bool, as_jso
         return
     found = configurations(config)
     check_names(found, tables_of_commands(), COMMON)
+    if found:
+        for name in _configurable():
+            _settled(name, [], config)  # so that a value that its command refuses is refused here
     _list(found, as_json=as_json)
 
 
@@ -47,7 +52,11 @@ def _configurable() -> list[str]:
 
 
 def _settled(name: str, arguments: list[str], config: Path | None) -> Settled:
-    """Return the settings of a command; its checkpoints need not be named."""
+    """Return the settings of a command; its checkpoints need not be named.
+
+    Raises:
+        SettingError: The command would refuse one.
+    """
     command = copy.copy(load_command(name))
     assert isinstance(command, Configured)
     command.params = [copy.copy(one) for one in command.params]
@@ -56,7 +65,19 @@ def _settled(name: str, arguments: list[str], config: Path | None) -> Settled:
     given = ["--config", str(config), *arguments] if config is not None else arguments
     words = " ".join(name.split("-"))
     with command.make_context(words, given, parent=click.get_current_context().find_root()) as ctx:
+        with command.blaming(ctx):
+            _ask(name, ctx.params)
         return command.settled(ctx)
+
+
+def _ask(name: str, values: Mapping[str, Any]) -> None:
+    """Make the question of a command, which checks its settings; of some there is none."""
+    from landscape.coordinates.check import Coordcheck
+    from landscape.diagnostics import DIAGNOSTICS
+
+    kinds: dict[str, Any] = {**{one.name: one for one in DIAGNOSTICS}, "coordcheck": Coordcheck}
+    if (kind := kinds.get(name)) is not None:
+        kind(**{one.name: values[one.name] for one in dataclasses.fields(kind)})
 
 
 def _show(told: dict[str, Settled], *, as_json: bool) -> None:
@@ -95,6 +116,14 @@ def _files(found: tuple[Configuration, ...]) -> list[dict[str, str]]:
     return [{"file": one.name, "sha256": one.sha256} for one in found]
 
 
+def _complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return the commands that begin so, without torch; after the name of a group, its members."""
+    del param
+    said: tuple[str, ...] = ctx.params.get("command") or ()
+    rest = [table[len(said) :] for table in tables_of_commands() if table[: len(said)] == said]
+    return sorted({one[0] for one in rest if one and one[0].startswith(incomplete)})
+
+
 command = click.Command(
     "config",
     callback=run,
@@ -102,7 +131,13 @@ command = click.Command(
     epilog="Example: landscape config --resolved spectrum --top 5",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     params=[
-        click.Argument(["command"], nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND]..."),
+        click.Argument(
+            ["command"],
+            nargs=-1,
+            type=click.UNPROCESSED,
+            metavar="[COMMAND]...",
+            shell_complete=_complete,
+        ),
         click.Option(
             ["--resolved"], is_flag=True, help="every setting, with its value and where it is from"
         ),

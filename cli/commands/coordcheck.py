@@ -1,8 +1,8 @@
 """The coordinate check of a parametrisation (µP): does anything scale with the width?
 
 Networks of several widths take a few steps alike; for every module, the slopes of ln E|x(t)| and
-ln E|x(t) - x(0)| in ln(width) are told with their intervals. Exit code 0: all are zero within the
-tolerance; 1: one is not; 7: undecided.
+ln E|x(t) - x(0)| in ln(width) are told with their intervals, and those of what a layer's own weight
+has changed. Exit code 0: all are zero within the tolerance; 1: one is not; 7: undecided.
 """
 
 from __future__ import annotations
@@ -12,6 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from landscape.coordinates.settings import (
+    LEAST,
+    LEAST_WIDTHS,
+    SAMPLES,
+    SEEDS,
+    STEPS,
+    TOLERANCE,
+    WIDTHS,
+    checked_widths,
+)
+from landscape.errors import SettingError
 
 from ..attach import tell_notes
 from ..configured import Configured, settled
@@ -32,9 +44,13 @@ class _Widths(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
         parts = value if isinstance(value, tuple | list) else str(value).split(",")
         try:
-            return tuple(int(part) for part in parts)
+            widths = [int(part) for part in parts]
         except (TypeError, ValueError):
             self.fail(f"{value!r} is no list of whole numbers such as 64,128,256", param, ctx)
+        try:
+            return checked_widths(widths)
+        except SettingError as error:
+            self.fail(f"{error.why}.", param, ctx)
 
 
 def run(**values: Any) -> None:
@@ -85,10 +101,10 @@ command = Configured(
         click.Option(
             ["--widths"],
             type=_Widths(),
-            default="64,128,256,512,1024",
+            default=",".join(map(str, WIDTHS)),
             show_default=True,
             metavar="W,W,W",
-            help="at least three",
+            help=f"at least {LEAST_WIDTHS}",
         ),
         click.Option(
             ["--argument"],
@@ -110,32 +126,36 @@ command = Configured(
             help="0.01 unless said; of a function its own",
         ),
         click.Option(
-            ["--steps"], type=click.IntRange(min=1), default=4, show_default=True, help="T"
+            ["--steps"],
+            type=click.IntRange(min=LEAST["steps"]),
+            default=STEPS,
+            show_default=True,
+            help="T",
         ),
         click.Option(
             ["--seeds"],
-            type=click.IntRange(min=2),
-            default=5,
+            type=click.IntRange(min=LEAST["seeds"]),
+            default=SEEDS,
             show_default=True,
             help="networks of every width",
         ),
         click.Option(
             ["--samples"],
-            type=click.IntRange(min=1),
-            default=128,
+            type=click.IntRange(min=LEAST["samples"]),
+            default=SAMPLES,
             show_default=True,
             help="in the one batch that every step uses, at most",
         ),
         click.Option(
             ["--tolerance"],
             type=click.FloatRange(min=0, min_open=True),
-            default=0.25,
+            default=TOLERANCE,
             show_default=True,
             help="the slope that still passes as zero; those of theory are multiples of 1/2",
         ),
         click.Option(
             ["--seed"],
-            type=click.IntRange(min=0),
+            type=click.IntRange(min=LEAST["seed"]),
             default=0,
             show_default=True,
             help="seed of every random draw",

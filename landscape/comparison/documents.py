@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from landscape.comparison.likeness import refuse_other_kinds, unlike
-from landscape.comparison.numbers import Shared, shared
+from landscape.comparison.numbers import Contrast, Shared, shared
 from landscape.comparison.places import answer_of, last_of, name_of
 from landscape.comparison.result import Comparison, Side
 from landscape.diagnostics import DIAGNOSTICS
@@ -56,10 +56,9 @@ def compare_documents(
     prints = [one.get("weights_fingerprint") for one in provenance]
     status = worst(*(_status(one) for one in (a, b)))
     numbers = tuple(one for part in parts for one in part.numbers)
-    count = sum(one.verdict != "indistinguishable" for one in numbers)
     return Comparison(
         status=status,
-        message=f"{count} of {len(numbers)} numbers are told apart.",
+        message=_message(numbers),
         settings={"a": names[0], "b": names[1], "anyway": anyway},
         seed=int(a.get("seed") or 0),
         provenance={"a": provenance[0], "b": provenance[1]},
@@ -75,7 +74,15 @@ def compare_documents(
         only_a=tuple(one for part in parts for one in part.only_a),
         only_b=tuple(one for part in parts for one in part.only_b),
         sections_left_out=tuple(_alone(a, b)),
+        undecided=tuple(one for part in parts for one in part.undecided),
     )
+
+
+def _message(numbers: Sequence[Contrast]) -> str:
+    if not numbers:
+        return "Nothing was compared: no number is in both."
+    count = sum(one.verdict != "indistinguishable" for one in numbers)
+    return f"{count} of {len(numbers)} numbers are told apart."
 
 
 def directions_of(document: Mapping[str, Any]) -> Mapping[str, Direction]:

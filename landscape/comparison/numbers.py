@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,12 +50,22 @@ class Changed:
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What two answers have in common, and what only one of them has."""
+    """What two answers have in common, and what only one of them has.
+
+    Args:
+        numbers: Those of both.
+        changed: What else is not the same.
+        only_a: Places of numbers and verdicts that the other does not have.
+        only_b: The same.
+        undecided: Places of numbers with a better side that one of the two lacks, that are not
+            finite, or that did not converge.
+    """
 
     numbers: tuple[Contrast, ...]
     changed: tuple[Changed, ...]
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
+    undecided: tuple[str, ...]
 
 
 def shared(
@@ -96,7 +107,26 @@ def shared(
         changed=tuple(sorted(changed, key=lambda one: order[one.path])),
         only_a=tuple(_only(left, right, at)),
         only_b=tuple(_only(right, left, at)),
+        undecided=tuple(told((*at, *place)) for place in _undecided(left, right, known)),
     )
+
+
+def _undecided(
+    left: Mapping[Place, Any],
+    right: Mapping[Place, Any],
+    known: Sequence[tuple[Place, Direction]],
+) -> Iterator[Place]:
+    """Yield the places with a better side at which it is not known whether B is worse."""
+    for place in {**left, **right}:
+        if _way(known, place) is not None:
+            pair = [estimate_at(one.get(place)) for one in (left, right)]
+            there = [one for one in pair if one is not None]
+            if len(there) == 1 or any(not _sure(one) for one in there):
+                yield place
+
+
+def _sure(one: Estimate) -> bool:
+    return math.isfinite(one.value) and one.status.settled
 
 
 def _way(known: Sequence[tuple[Place, Direction]], place: Place) -> Direction | None:

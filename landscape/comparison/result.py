@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WORDS = ("worse", "better", "different", "indistinguishable")
 SHOWN = 24  # numbers in the figure
+NAMED = 3  # of what is missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class Comparison(Result):
     """Two documents held against one another, number by number."""
 
     name: ClassVar[str] = "compare"
+    version: ClassVar[int] = 2
 
     of: str  # the diagnostic, or report
     a: Side
@@ -52,6 +54,7 @@ class Comparison(Result):
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     sections_left_out: tuple[str, ...]  # of a report, that only one of the two has
+    undecided: tuple[str, ...]  # numbers with a better side that one lacks, or that are not settled
 
     def having(self, word: str) -> tuple[Contrast, ...]:
         """Return the numbers of one verdict."""
@@ -61,6 +64,18 @@ class Comparison(Result):
     def worse(self) -> bool:
         """Return whether any number of B is worse than in A."""
         return bool(self.having("worse"))
+
+    @property
+    def unknown(self) -> str:
+        """Return why nothing worse was found may mean nothing, in a few words; else empty."""
+        parts = []
+        if self.sections_left_out:
+            parts.append(f"in one of the two only: {_some(self.sections_left_out)}")
+        if self.undecided:
+            parts.append(f"missing in one of the two, or not settled: {_some(self.undecided)}")
+        if not any(one.better for one in self.numbers):
+            parts.append(f"no number of {self.of} that has a better side is in both")
+        return "; ".join(parts)
 
     def summary(self) -> str:
         """Return how many numbers have which verdict, in one line."""
@@ -137,6 +152,15 @@ class Comparison(Result):
                     advice="Make one again with the settings of the other.",
                 )
             )
+        if self.undecided:
+            found.append(
+                Finding(
+                    severity="warning",
+                    sentence="Whether B is worse is not decided by every number that could tell.",
+                    evidence=f"Missing in one of the two, or not settled: {_some(self.undecided)}.",
+                    advice="Ask both for the same, and let every number converge.",
+                )
+            )
         if lost := len(self.only_a) + len(self.only_b) + len(self.sections_left_out):
             some = [*self.sections_left_out, *self.only_a, *self.only_b][:3]
             found.append(
@@ -157,6 +181,11 @@ class Comparison(Result):
             ("intervals", "ends subtracted: sure whatever both have in common"),
             ("differences that rounding may make", f"{self.rounding:g} of the number"),
         )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _scale(one: Contrast) -> float:

@@ -25,6 +25,15 @@ from landscape.coordinates.family import (
 )
 from landscape.coordinates.optimizer import OptimizerFactory, optimizer_of
 from landscape.coordinates.result import CoordcheckResult, ModuleScaling, not_finite
+from landscape.coordinates.settings import (
+    LEAST,
+    SAMPLES,
+    SEEDS,
+    STEPS,
+    TOLERANCE,
+    WIDTHS,
+    checked_widths,
+)
 from landscape.coordinates.slopes import Outcome, exponent, gravest, judged
 from landscape.coordinates.tables import message_of
 from landscape.coordinates.trace import Trace, followed
@@ -37,7 +46,6 @@ from landscape.subject.regrouping import regrouped
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import undisturbed
 
-LEAST_WIDTHS = 3
 KEPT = ("data", "sources", "synthetic", "batches_hash", "loss", "dtype", "notes")
 SURROUNDINGS = ("landscape", "torch", "numpy", "python", "system", "device", "device_name")
 FLAGS = ("threads", "tf32", "deterministic")
@@ -49,7 +57,9 @@ class Coordcheck:
 
     For networks of several widths that are trained alike, the slopes of ln E|x_l(t)| and
     ln E|x_l(t) − x_l(0)| in ln(width) for the activation x_l of every module after t = 0 … T steps
-    on one fixed batch. Under µP they are zero: no activation grows with the width, and every layer
+    on one fixed batch; and those of ln E|(W_l(t) − W_l(0)) z_l(t)| for every linear layer,
+    convolution and embedding with input z_l, which tell what a layer learns by itself from what
+    comes from below. Under µP they are zero: no activation grows with the width, and every layer
     learns as much in a wide network as in a narrow one.
 
     Args:
@@ -76,22 +86,21 @@ class Coordcheck:
     Source: Yang et al. 2022, arXiv 2203.03466, §4, appendix D.1.
     """
 
-    widths: Sequence[int] = (64, 128, 256, 512, 1024)
+    widths: Sequence[int] = WIDTHS
     argument: str = "width"
     optimizer: str | Callable[..., Optimizer] = "adam"
     learning_rate: float | None = None
-    steps: int = 4
-    seeds: int = 5
-    samples: int = 128
-    tolerance: float = 0.25
+    steps: int = STEPS
+    seeds: int = SEEDS
+    samples: int = SAMPLES
+    tolerance: float = TOLERANCE
     seed: int = 0
     device: str = "auto"
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", _checked_widths(self.widths))
-        bounds = {"steps": 1, "seeds": 2, "samples": 1, "seed": 0}
-        for name, least in bounds.items():
+        object.__setattr__(self, "widths", checked_widths(self.widths))
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise _out_of_bounds(name, getattr(self, name), f"at least {least}")
         for name in ("tolerance", "learning_rate"):
@@ -118,7 +127,8 @@ class Coordcheck:
             ModelError: Networks of different width cannot be compared, or one fails.
             InputError: Something given cannot be used.
 
-        Cost: for every width and seed, steps + 1 forward and steps backward passes of one batch.
+        Cost: for every width and seed, steps + 1 forward and steps backward passes of one batch,
+        and as many again of the layers alone that have weights.
         """
         started = time.perf_counter()
         family = family_of(model, self.argument)
@@ -209,8 +219,16 @@ def _modules(
     first = traces[0][0]
     size = np.array([[one.size for one in row] for row in traces])  # (seeds, w, steps + 1, modules)
     change = np.array([[one.change for one in row] for row in traces])
+    learnt = np.array([[one.learnt for one in row] for row in traces])
+    own = first.weighted
     return tuple(
-        _module(name, kind, widths, size[..., i], change[..., i], tolerance)
+        _module(
+            name,
+            kind,
+            widths,
+            (size[..., i], change[..., i], learnt[..., i] if name in own else None),
+            tolerance,
+        )
         for i, (name, kind) in enumerate(zip(first.names, first.kinds, strict=True))
     )
 
@@ -219,23 +237,29 @@ def _module(
     name: str,
     kind: str,
     widths: Sequence[int],
-    size: np.ndarray,  # (seeds, w, steps + 1)
-    change: np.ndarray,
+    seen: tuple[np.ndarray, np.ndarray, np.ndarray | None],  # (seeds, w, steps + 1) each
     tolerance: float,
 ) -> ModuleScaling:
     x = np.array(widths, dtype=np.float64)
+    size, change, learnt = seen
     sizes = tuple(exponent(x, size[..., t]) for t in range(size.shape[-1]))
-    changes = tuple(exponent(x, change[..., t]) for t in range(1, size.shape[-1]))
+    changes, own = (
+        tuple(exponent(x, one[..., t]) for t in range(1, size.shape[-1])) if one is not None else ()
+        for one in (change, learnt)
+    )
     of_sizes: list[Outcome] = [judged(one, tolerance, may_fall=True) for one in sizes]
     of_changes: list[Outcome] = [judged(one, tolerance, may_fall=False) for one in changes]
+    of_own: list[Outcome] = [judged(one, tolerance, may_fall=False, bends=True) for one in own]
     return ModuleScaling(
         name=name,
         kind=kind,
         sizes=sizes,
         changes=changes,
+        own=own,
         size=_geometric_mean(size),
         change=_geometric_mean(change),
-        outcome=gravest([*of_sizes, *of_changes]),
+        learnt=_geometric_mean(learnt) if learnt is not None else None,
+        outcome=gravest([*of_sizes, *of_changes, *of_own]),
     )
 
 
@@ -254,18 +278,6 @@ def _overall(modules: Sequence[ModuleScaling]) -> Outcome:
 def _provenance(subject: Subject) -> dict[str, Any]:
     found = subject.provenance()
     return {name: found[name] for name in (*SURROUNDINGS, *FLAGS, *KEPT)}
-
-
-def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
-    found = tuple(sorted(int(one) for one in widths))
-    if len(set(found)) < LEAST_WIDTHS or len(set(found)) < len(found) or found[0] < 1:
-        raise SettingError(
-            f"widths {', '.join(map(str, widths))}",
-            where="Coordcheck.widths",
-            why=f"a slope and its doubt need at least {LEAST_WIDTHS} different positive widths",
-            hint="give for example --widths 64,128,256,512,1024",
-        )
-    return found
 
 
 def _out_of_bounds(name: str, value: object, bounds: str) -> SettingError:

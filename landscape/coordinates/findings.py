@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from landscape.answer import Finding
@@ -9,11 +10,15 @@ from landscape.coordinates.slopes import judged
 from landscape.estimate import Estimate
 
 if TYPE_CHECKING:
-    from landscape.coordinates.result import CoordcheckResult, ModuleScaling
+    from landscape.coordinates.result import CoordcheckResult
 
 GROWS = (
     "Divide its learning rate by the width: Adam by the fan-in for hidden and output layers, SGD "
     "for the output (table 3 of arXiv 2203.03466)."
+)
+STOPS = (
+    "Raise its learning rate: as it is, it falls faster with the width than its fan-in asks for "
+    "(table 3 of arXiv 2203.03466)."
 )
 VANISHES = (
     "It learns less the wider the network: raise its learning rate with the width, or make the "
@@ -24,7 +29,14 @@ LARGE = "Draw its weights with a variance of 1 / fan-in, and scale what adds up 
 
 def findings_of(result: CoordcheckResult) -> tuple[Finding, ...]:
     """Return the findings, gravest first."""
-    made = (_still(result), _sizes(result), _changes(result), _undecided(result), _broken(result))
+    made = (
+        _still(result),
+        _sizes(result),
+        _changes(result),
+        _own(result),
+        _undecided(result),
+        _broken(result),
+    )
     return tuple(one for one in made if one is not None)
 
 
@@ -52,7 +64,7 @@ def _changes(result: CoordcheckResult) -> Finding | None:
     failing = [
         (one, *steepest)
         for one in result.modules
-        if (steepest := _failing_change(one, result.tolerance)) is not None
+        if (steepest := _failing(one.changes, result.tolerance)) is not None
     ]
     if not failing:
         return None
@@ -67,10 +79,31 @@ def _changes(result: CoordcheckResult) -> Finding | None:
     )
 
 
-def _failing_change(module: ModuleScaling, tolerance: float) -> tuple[int, Estimate] | None:
+def _own(result: CoordcheckResult) -> Finding | None:
+    """Tell of the layer whose own weight learns by the width, unseen in its output."""
+    failing = [
+        (one, *steepest)
+        for one in result.modules
+        if (steepest := _failing(one.own, result.tolerance)) is not None
+        and _failing(one.changes, result.tolerance) is None
+    ]
+    if not failing:
+        return None
+    module, step, slope = max(failing, key=lambda one: abs(one[2].value))
+    grows = slope.value > 0
+    return Finding(
+        severity="critical",
+        sentence=f"What {module.shown} learns by itself {'grows' if grows else 'vanishes'} with "
+        f"the width{_others(len(failing))}, whatever comes from below.",
+        evidence=f"E|(W({step}) − W(0)) z| at its input z goes as width to the {slope}.",
+        advice=GROWS if grows else STOPS,
+    )
+
+
+def _failing(slopes: Sequence[Estimate | None], tolerance: float) -> tuple[int, Estimate] | None:
     found = [
         (step, one)
-        for step, one in enumerate(module.changes, 1)
+        for step, one in enumerate(slopes, 1)
         if one is not None and judged(one, tolerance, may_fall=False) == "fail"
     ]
     return max(found, key=lambda pair: abs(pair[1].value), default=None)

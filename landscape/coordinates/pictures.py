@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from landscape.coordinates.slopes import steepest_of
 from landscape.estimate import Estimate
 from landscape.figures.coordinates import (
     CurvesInk,
@@ -20,21 +22,23 @@ from landscape.figures.picture import Picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from landscape.coordinates.result import CoordcheckResult
+    from landscape.coordinates.result import CoordcheckResult, ModuleScaling
+
+Row = tuple[str, "Estimate | None", "tuple[Estimate | None, ...]", bool]
 
 
 def draw_main(
     axes: Axes, result: CoordcheckResult, *, label: str | None, colour: str | None
 ) -> None:
     """Draw the exponents, module by module."""
-    modules = result.modules
-    steepest = [one.steepest_change for one in modules]
+    rows = [row for module in result.modules for row in _rows(module)]
+    steepest = [_steepest_interval(slopes) for _, _, slopes, _ in rows]
     ink = ExponentsInk(
-        names=tuple(one.shown for one in modules),
-        sizes=np.array([_value(one.sizes[0]) for one in modules]),
-        changes=np.array([[_value(slope) for slope in one.changes] for one in modules]),
-        intervals=np.array([pair[1].interval if pair else (math.nan,) * 2 for pair in steepest]),
-        failing=np.array([one.outcome == "fail" for one in modules]),
+        names=tuple(name for name, *_ in rows),
+        sizes=np.array([_value(size) for _, size, *_ in rows]),
+        changes=np.array([[_value(one) for one in slopes] for _, _, slopes, _ in rows]),
+        intervals=np.array(steepest),
+        failing=np.array([failing for *_, failing in rows]),
         tolerance=result.tolerance,
     )
     draw_exponents(axes, ink, label=label, colour=colour)
@@ -61,6 +65,19 @@ def pictures_of(result: CoordcheckResult) -> tuple[Picture, ...]:
             f"{result.settings['seeds']} seeds. Dark to light: from the first module to the last.",
         ),
     )
+
+
+def _rows(module: ModuleScaling) -> Iterator[Row]:
+    """Yield a module's activation, and what its own weight does to it."""
+    failing = module.outcome == "fail"
+    yield module.shown, module.sizes[0], module.changes, failing
+    if module.own:
+        yield f"{module.name or 'the network'}, ΔW z", None, module.own, failing
+
+
+def _steepest_interval(slopes: Sequence[Estimate | None]) -> tuple[float, float]:
+    found = steepest_of(slopes)
+    return found[1].interval if found else (math.nan, math.nan)
 
 
 def _value(slope: Estimate | None) -> float:

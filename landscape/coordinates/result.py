@@ -11,7 +11,7 @@ import numpy as np
 
 from landscape.answer import Finding, Result, Table
 from landscape.coordinates import findings, pictures, tables
-from landscape.coordinates.slopes import Outcome
+from landscape.coordinates.slopes import Outcome, steepest_of
 from landscape.estimate import Estimate
 from landscape.figures.picture import Picture
 
@@ -30,17 +30,23 @@ class ModuleScaling:
         kind: Its class.
         sizes: Slopes of ln E|x(t)|, t = 0 … steps; None where the activation is zero.
         changes: Slopes of ln E|x(t) − x(0)|, t = 1 … steps; None where nothing moved.
+        own: Slopes of ln E|(W(t) − W(0)) z(t)| for the weight W and the input z, t = 1 … steps:
+            what the module learns by itself; empty where it is no linear map of its input.
         size: E|x(t)| (steps + 1, widths), geometric mean over seeds.
         change: E|x(t) − x(0)| (steps + 1, widths), likewise.
-        outcome: fail where a size grows or a change grows or vanishes, by more than the tolerance.
+        learnt: E|(W(t) − W(0)) z(t)| (steps + 1, widths), likewise; None where `own` is empty.
+        outcome: fail where a size grows, or a change, its own or not, grows or vanishes, by more
+            than the tolerance.
     """
 
     name: str
     kind: str
     sizes: tuple[Estimate | None, ...]
     changes: tuple[Estimate | None, ...]
+    own: tuple[Estimate | None, ...]
     size: np.ndarray
     change: np.ndarray
+    learnt: np.ndarray | None
     outcome: Outcome
 
     @property
@@ -51,26 +57,18 @@ class ModuleScaling:
     @property
     def steepest_change(self) -> tuple[int, Estimate] | None:
         """Return the step and slope of the change that is farthest from zero."""
-        return _steepest(self.changes, first=1)
+        return steepest_of(self.changes)
 
     @property
-    def steepest_size(self) -> tuple[int, Estimate] | None:
-        """Return the step and slope of the size that grows most."""
-        found = [(t, one) for t, one in enumerate(self.sizes) if one is not None]
-        finite = [pair for pair in found if math.isfinite(pair[1].value)]
-        return max(finite, key=lambda pair: pair[1].value, default=None)
-
-
-def _steepest(slopes: Sequence[Estimate | None], *, first: int) -> tuple[int, Estimate] | None:
-    found = [(t, one) for t, one in enumerate(slopes, first) if one is not None]
-    finite = [pair for pair in found if math.isfinite(pair[1].value)]
-    return max(finite, key=lambda pair: abs(pair[1].value), default=None)
+    def steepest_own(self) -> tuple[int, Estimate] | None:
+        """Return the same of what its own weights do."""
+        return steepest_of(self.own)
 
 
 def not_finite(modules: Sequence[ModuleScaling]) -> str:
     """Return what was not finite, or not to be compared, in a sentence; empty if nothing was."""
     for module in modules:
-        for slopes in (module.sizes, module.changes):
+        for slopes in (module.sizes, module.changes, module.own):
             for one in slopes:
                 if one is not None and not math.isfinite(one.value):
                     return f"The activation of {module.shown} is {one.reason}."
@@ -93,6 +91,7 @@ class CoordcheckResult(Result):
     """
 
     name: ClassVar[str] = "coordcheck"
+    version: ClassVar[int] = 2
     picture_names: ClassVar[tuple[str, ...]] = ("curves",)
 
     model: str

@@ -73,13 +73,20 @@ def _fit_half_width(x: np.ndarray, mean: np.ndarray, slope: float, level: float)
     return float(stdtrit(freedom, (1 + level) / 2)) * deviation
 
 
-def judged(slope: Estimate | None, tolerance: float, *, may_fall: bool) -> Outcome:
+def judged(
+    slope: Estimate | None, tolerance: float, *, may_fall: bool, bends: bool = False
+) -> Outcome:
     """Return whether an exponent is zero within a tolerance, as far as its interval tells.
+
+    Those of theory are multiples of one half. A curve that bends into its plateau (what a readout
+    learns falls by a term of the order width^−½) has a slope that is not yet zero: of such it is
+    enough that the interval leaves out twice the tolerance, by default the next exponent of theory.
 
     Args:
         slope: None: there is nothing that could scale.
         tolerance: The largest exponent that passes as zero.
         may_fall: Whether only growth fails.
+        bends: Whether twice the tolerance is enough to pass; what fails is the same.
     """
     if slope is None:
         return "pass"
@@ -88,8 +95,16 @@ def judged(slope: Estimate | None, tolerance: float, *, may_fall: bool) -> Outco
     low, high = slope.interval
     if low > tolerance or (not may_fall and high < -tolerance):
         return "fail"
-    inside = high <= tolerance and (may_fall or low >= -tolerance)
+    most = 2 * tolerance if bends else tolerance
+    inside = high <= most and (may_fall or low >= -most)
     return "pass" if inside else "undecided"
+
+
+def steepest_of(slopes: Sequence[Estimate | None]) -> tuple[int, Estimate] | None:
+    """Return the step and slope that is farthest from zero, of those at t = 1, 2, 3 and so on."""
+    found = [(t, one) for t, one in enumerate(slopes, start=1) if one is not None]
+    finite = [pair for pair in found if math.isfinite(pair[1].value)]
+    return max(finite, key=lambda pair: abs(pair[1].value), default=None)
 
 
 def gravest(outcomes: Sequence[Outcome]) -> Outcome:

@@ -45,19 +45,25 @@ def headline_of(result: CoordcheckResult) -> tuple[tuple[str, Estimate], ...]:
 def message_of(result: CoordcheckResult) -> str:
     """Return how the check ended, in a sentence."""
     if result.verdict == "pass":
-        return f"Every slope is zero within {result.tolerance:g}."
+        own = f"; of what weights do, within {2 * result.tolerance:g}" if _weighted(result) else ""
+        return f"Every slope is zero within {result.tolerance:g}{own}."
     if result.verdict == "fail":
         return f"A slope is farther from zero than {result.tolerance:g}."
     return f"No slope is surely farther from zero than {result.tolerance:g}, but not all are near."
 
 
+def _weighted(result: CoordcheckResult) -> bool:
+    return any(module.own for module in result.modules)
+
+
 def caption_of(result: CoordcheckResult) -> str:
     """Return method and cost of the figure."""
+    own = ", of ln E|(W(t) − W(0)) z(t)| at a layer's input z (ΔW z)" if _weighted(result) else ""
+    widths = ", ".join(f"{width:,}" for width in result.widths)
     return (
-        f"Slopes of ln E|x(t) − x(0)| (dots: t = 1 … {len(result.loss) - 1}, the later the darker, "
-        "with the 95 % interval of the one farthest from zero) and of ln E|x| before training "
-        f"(diamonds) in ln(width), widths {', '.join(f'{width:,}' for width in result.widths)}, "
-        f"{result.settings['seeds']} seeds, "
+        f"Slopes of ln E|x(t) − x(0)|{own} (dots: t = 1 … {len(result.loss) - 1}, the later the "
+        "darker, with the 95 % interval of the one farthest from zero) and of ln E|x| before "
+        f"training (diamonds) in ln(width), widths {widths}, {result.settings['seeds']} seeds, "
         f"one batch of {result.cost.samples:,} samples; grey: within {result.tolerance:g} of zero. "
         f"{result.optimizer}. {result.cost.seconds:.1f} s, seed {result.seed}."
     )
@@ -68,10 +74,12 @@ def tables_of(result: CoordcheckResult) -> tuple[Table, ...]:
     last = len(result.loss) - 1
     columns = ["module", "kind", "size, t = 0", f"size, t = {last}", "change, t = 1"]
     columns += [f"change, t = {last}"] if last > 1 else []
-    columns += ["steepest change", "at t", "outcome"]
+    columns += ["steepest change", "at t", "steepest by its weight", "outcome"]
     rows = tuple(_row(module, last) for module in result.modules)
     exponents = Table(
-        "Exponents of the width, of E|x| (size) and E|Δx| (change)", tuple(columns), rows
+        "Exponents of the width, of E|x| (size), E|Δx| (change) and E|ΔW z| (by its weight)",
+        tuple(columns),
+        rows,
     )
     return exponents, _losses(result, last)
 
@@ -87,6 +95,7 @@ def _row(module: ModuleScaling, last: int) -> tuple[object, ...]:
         *changes,
         steepest[1] if steepest else None,
         steepest[0] if steepest else None,
+        module.steepest_own[1] if module.steepest_own else None,
         module.outcome,
     )
 
@@ -106,7 +115,14 @@ def trust_of(result: CoordcheckResult) -> tuple[tuple[str, str], ...]:
         ("exponents", METHOD),
         (
             "outcome",
-            f"fail: an interval outside ±{result.tolerance:g}; pass: all inside; sizes may fall",
+            f"fail: an interval outside ±{result.tolerance:g}; pass: all inside, by its weight "
+            f"±{2 * result.tolerance:g}; sizes may fall",
+        ),
+        (
+            "by its weight",
+            "(W(t) − W(0)) z(t) at the input z(t), of linear layers, convolutions and embeddings; "
+            "not of transposed convolutions, recurrent layers, the projections within "
+            "MultiheadAttention, or layers of your own",
         ),
         ("seen", "outputs of modules; not what is computed between them, as attention scores"),
     )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from landscape.coordinates.weights import is_weighted, own_change, weight_of
 from landscape.errors import LandscapeError, ModelError, out_of_memory
 from landscape.subject.activations import observing
 from landscape.subject.batch import Batch
@@ -18,6 +18,8 @@ from landscape.subject.subject import Subject
 from landscape.subject.traces import user_position, user_traceback
 from landscape.subject.undisturbed import seeded
 from landscape.training.plain import mean_loss
+
+Sums = tuple[Tensor, Tensor, Tensor, int]  # of one call: |x|, |Δx|, |ΔW z|; of how many
 
 ROUNDING = 2.0  # units of rounding of the activation, below which a change is none
 
@@ -31,6 +33,9 @@ class Trace:
         kinds: Their classes.
         size: E|x(t)| (steps + 1, modules).
         change: E|x(t) − x(0)| (steps + 1, modules); NaN where the shape is another one.
+        learnt: E|(W(t) − W(0)) z(t)| (steps + 1, modules), by `weights.own_change`; 0 where there
+            is no such weight.
+        weighted: Names of the modules that have one.
         loss: Of the batch (steps + 1,).
     """
 
@@ -38,6 +43,8 @@ class Trace:
     kinds: tuple[str, ...]
     size: np.ndarray
     change: np.ndarray
+    learnt: np.ndarray
+    weighted: frozenset[str]
     loss: np.ndarray
 
 
@@ -60,10 +67,10 @@ def followed(
     Raises:
         ModelError: The network or its optimizer fails.
 
-    Cost: steps + 1 forward and steps backward passes.
+    Cost: steps + 1 forward and steps backward passes, and as many of the layers with weights.
     """
     subject, seen = Subject(model), _Seen()
-    losses, sizes, changes = list[float](), list[np.ndarray](), list[np.ndarray]()
+    losses, means = list[float](), list[np.ndarray]()
     try:
         with observing(subject, seen.entered, seen.left):
             for step in range(steps + 1):
@@ -71,9 +78,7 @@ def followed(
                 with seeded(seed), torch.set_grad_enabled(step < steps):
                     loss = mean_loss(subject.network.model, batch, criterion)
                 losses.append(float(loss.detach()))
-                size, change = seen.means()
-                sizes.append(size)
-                changes.append(change)
+                means.append(seen.means())
                 if step < steps:
                     optimizer.zero_grad()
                     loss.backward()
@@ -89,11 +94,14 @@ def followed(
             why=user_traceback(failure),
             hint="mend the factory, the optimizer or the loss; --debug shows the whole traceback",
         ) from failure
+    size, change, learnt = np.stack(means, axis=1)
     return Trace(
         names=tuple(seen.kinds),
         kinds=tuple(seen.kinds.values()),
-        size=np.stack(sizes),
-        change=np.stack(changes),
+        size=size,
+        change=change,
+        learnt=learnt,
+        weighted=frozenset(seen.weights),
         loss=np.array(losses),
     )
 
@@ -103,8 +111,10 @@ class _Seen:
     """The activations of every module, pass after pass; those of the first are kept."""
 
     kinds: dict[str, str] = field(default_factory=dict[str, str])
+    weights: dict[str, Tensor] = field(default_factory=dict[str, Tensor])  # before training
+    _given: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     _first: dict[str, list[Tensor]] = field(default_factory=dict[str, list[Tensor]])
-    _now: dict[str, list[tuple[Tensor, Tensor, int]]] = field(default_factory=dict[str, Any])
+    _now: dict[str, list[Sums]] = field(default_factory=dict[str, list[Sums]])
     _last: Tensor | None = None
     _passes: int = 0
 
@@ -114,7 +124,9 @@ class _Seen:
         self._passes += 1
 
     def entered(self, name: str, module: nn.Module, given: Tensor | None) -> None:
-        """See nothing: outputs alone count."""
+        """See what a layer with a weight is given."""
+        if given is not None and is_weighted(module):
+            self._given[name] = given.detach()
 
     def left(self, name: str, module: nn.Module, output: Tensor | None) -> None:
         """See a module's output; one that only hands on what a module inside it gave is left out.
@@ -132,21 +144,33 @@ class _Seen:
             self.kinds.setdefault(name, type(module).__name__)
             self._first.setdefault(name, []).append(shown.clone())
         total = shown.abs().sum(dtype=torch.float64)
-        calls.append((total, self._moved(name, len(calls), shown, total), shown.numel()))
+        moved, learnt = self._moved(name, len(calls), shown, total), self._learnt(name, module)
+        calls.append((total, moved, torch.zeros_like(total) + learnt, shown.numel()))
 
-    def means(self) -> tuple[np.ndarray, np.ndarray]:  # (modules,), (modules,)
-        """Return E|x| and E|x − x(0)| of the modules of the first pass, over all calls."""
-        found = [self._means(name) for name in self.kinds]
-        sizes, changes = np.array(found).reshape(-1, 2).T
-        return sizes, changes
+    def means(self) -> np.ndarray:  # (3, modules)
+        """Return E|x|, E|x − x(0)| and E|(W − W(0)) z| of the modules of the first pass."""
+        return np.array([self._means(name) for name in self.kinds]).reshape(-1, 3).T
 
-    def _means(self, name: str) -> tuple[float, float]:
+    def _means(self, name: str) -> tuple[float, float, float]:
         calls = self._now.get(name, [])
         if len(calls) != len(self._first[name]):
-            return float("nan"), float("nan")
-        count = max(sum(number for _, _, number in calls), 1)
-        size, change = (sum(float(call[part]) for call in calls) / count for part in (0, 1))
-        return size, change
+            return float("nan"), float("nan"), float("nan")
+        count = max(sum(call[-1] for call in calls), 1)
+        size, change, learnt = (
+            sum(float(call[part]) for call in calls) / count for part in (0, 1, 2)
+        )
+        return size, change, learnt
+
+    def _learnt(self, name: str, module: nn.Module) -> Tensor | float:
+        """Return the sum of |(W − W(0)) z| at the input z of this call; 0 without a weight."""
+        given = self._given.pop(name, None)
+        if given is None:
+            return 0.0
+        if self._passes == 1:
+            self.weights.setdefault(name, weight_of(module).clone())
+        if name not in self.weights:
+            return 0.0
+        return own_change(module, self.weights[name], given).abs().sum(dtype=torch.float64)
 
     def _moved(self, name: str, call: int, shown: Tensor, total: Tensor) -> Tensor:
         """Return the summed distance from the same call of the first pass."""

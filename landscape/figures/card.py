@@ -26,11 +26,19 @@ class Tabular(Protocol):
     """A table: its title, the names of its columns, and rows of cells."""
 
     @property
-    def title(self) -> str: ...  # noqa: D102
+    def title(self) -> str:
+        """Return what stands above it."""
+        ...
+
     @property
-    def columns(self) -> tuple[str, ...]: ...  # noqa: D102
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        ...
+
     @property
-    def rows(self) -> tuple[tuple[Any, ...], ...]: ...  # noqa: D102
+    def rows(self) -> tuple[tuple[Any, ...], ...]:
+        """Return the cells, row by row."""
+        ...
 
 
 def card(summary: str, figure: Figure, tables: Sequence[Tabular]) -> str:

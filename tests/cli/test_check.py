@@ -119,6 +119,13 @@ def test_damaged_documents(tmp_path, text, code):
     assert outcome.stderr.startswith("error[L3")
 
 
+@pytest.mark.parametrize("loss", [{**number(1), "value": 10**400}, 10**400])
+def test_an_integer_that_no_float_holds(check, loss):
+    outcome = check('"loss" = {max = 50}', document=spectrum(loss=loss))
+    assert outcome.code == 3
+    assert "is damaged: OverflowError" in outcome.stderr
+
+
 def test_files_that_are_not_there(tmp_path):
     assert run(f"check {tmp_path}/a.json --rules {tmp_path}/rules.toml").code == 3
     (tmp_path / "rules.toml").write_text('"loss" = {max = 1}')

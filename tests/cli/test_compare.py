@@ -12,7 +12,7 @@ from landscape.comparison.result import Comparison
 from landscape.solutions.result import SolutionsResult
 from tests.cli.command import SUBJECT, Outcome, done, run
 from tests.cli.networks import filled, mlp
-from tests.comparison.documents import number, report, spectrum
+from tests.comparison.documents import number, report, spectrum, unconverged
 
 QUICK = "--points 11 --max-probes 2 --max-products 40 --samples 0"
 
@@ -58,10 +58,81 @@ def test_a_difference_without_a_better_side_does_not_fail(compare):
     assert "different" in outcome.stdout
 
 
+GATE = "--fail-on worse"
+
+
+def test_a_gate_does_not_pass_on_a_section_that_was_lost(compare):
+    """B failed where A has a number: nothing is known to be worse, and nothing to be as good."""
+    lost = compare(report(spectrum=spectrum()), report(), GATE)
+    assert lost.code == 7
+    assert "undecided: in one of the two only: spectrum" in lost.stderr
+    assert "Nothing was compared: no number is in both." in lost.stdout
+    assert compare(report(spectrum=spectrum()), report()).code == 0  # no gate was asked for
+    both = report(spectrum=spectrum()), report(spectrum=spectrum(), weights=spectrum())
+    assert compare(*both, GATE).code == 7
+    assert compare(*both[::-1], GATE).code == 7
+    worse = report(spectrum=spectrum(loss=number(9)))
+    assert compare(both[1], worse, GATE).code == 1  # what is worse is worse
+
+
+@pytest.mark.parametrize("loss", [None, unconverged(0.5, 0.1)])
+def test_a_gate_does_not_pass_on_a_number_that_is_not_there(compare, loss):
+    for pair in ((spectrum(), spectrum(loss=loss)), (spectrum(loss=loss), spectrum())):
+        outcome = compare(*pair, GATE)
+        assert outcome.code == 7
+        assert "undecided: missing in one of the two, or not settled: loss" in outcome.stderr
+        assert "warning: Whether B is worse is not decided" in outcome.stdout
+    gone = spectrum()
+    del gone["answer"]["loss"]
+    assert compare(spectrum(), gone, GATE).code == 7
+
+
+def test_a_gate_needs_a_number_with_a_better_side(compare):
+    weights = {**spectrum(), "schema": "landscape/weights/1"}
+    outcome = compare(weights, weights, GATE)
+    assert outcome.code == 7
+    assert "no number of weights that has a better side is in both" in outcome.stderr
+    assert "not decided" not in compare(weights, weights).stdout
+
+
+def test_a_number_that_is_not_finite_ends_as_a_numerical_failure(compare):
+    broken = {**spectrum(loss={**number(1), "value": None}), "status": "not_finite"}
+    assert compare(spectrum(), broken, GATE).code == 5
+    assert compare(broken, spectrum(), GATE).code == 5
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        spectrum(loss={**number(1), "interval": 5}),
+        spectrum(loss={**number(1), "value": "x"}),
+        spectrum(loss={**number(1), "status": "fine"}),
+        spectrum(loss={**number(1), "value": HUGE}),
+        {**spectrum(), "provenance": [1]},
+        {**spectrum(), "settings": [1]},
+    ],
+)
+def test_a_damaged_document_is_no_defect(compare, damaged):
+    for pair in ((spectrum(), damaged), (damaged, spectrum())):
+        outcome = compare(*pair, "--anyway")
+        assert outcome.code == 3, outcome.stderr
+        assert "is damaged" in outcome.stderr
+        assert "b.json" in outcome.stderr
+
+
+def test_a_report_without_a_mapping_of_sections_is_no_defect(compare):
+    damaged = report()
+    damaged["answer"]["sections"] = [1]
+    assert compare(report(), damaged).code == 3
+
+
 def test_one_document_under_json(compare):
     outcome = compare(spectrum(), spectrum(loss=number(0.6)), "--json")
     jsonschema.Draft202012Validator(Comparison.schema()).validate(outcome.document)
-    assert outcome.document["schema"] == "landscape/compare/1"
+    assert outcome.document["schema"] == "landscape/compare/2"
     rows = {one["path"]: one for one in outcome.document["answer"]["numbers"]}
     assert rows["loss"]["verdict"] == "worse"
     assert rows["loss"]["better"] == "lower"
@@ -119,6 +190,7 @@ def test_hostile_names_are_inert(compare, tmp_path):
         ("a.json run.pt", 2),
         ("absent.json b.json", 3),
         ("absent.pt other.pt", 3),
+        ("list.json a.json", 3),
         ("a.json b.json --fail-on better", 2),
     ],
 )
@@ -126,6 +198,7 @@ def test_what_cannot_be_compared(tmp_path, monkeypatch, arguments, code):
     monkeypatch.chdir(tmp_path)
     for name in ("a.json", "b.json", "c.json"):
         (tmp_path / name).write_text(json.dumps(spectrum()))
+    (tmp_path / "list.json").write_text("[1]")
     outcome = run(f"compare {arguments}")
     assert outcome.code == code, outcome.stderr
     assert outcome.stderr.startswith("error[L")
@@ -150,6 +223,13 @@ def test_checkpoints_with_where_they_began(checkpoints):
     assert answer["initial"] == "0/final.pt"
     assert len(answer["solutions"]) == 2
     assert all(one["from_initial"]["value"] > 0 for one in answer["solutions"])
+
+
+def test_one_network_is_not_compared(checkpoints):
+    outcome = run(f"compare {checkpoints.split()[0]} {SUBJECT}")
+    assert outcome.code == 2
+    assert "two or more networks are compared" in outcome.stderr
+    assert "landscape compare A.json B.json" in outcome.stderr
 
 
 def test_a_worse_network_fails(tmp_path):

@@ -289,6 +289,7 @@ def test_a_flag_is_blamed_for_itself():
     outcome = run("spectrum final.pt --top 0")
     assert outcome.code == 2
     assert "landscape.toml" not in outcome.stderr
+    assert "where: --top\n" in outcome.stderr
 
 
 @pytest.mark.parametrize(
@@ -364,6 +365,45 @@ def test_config_lists_the_files():
         assert part in text
     document = done("config --json").document
     assert [one["file"] for one in document["files"]] == ["landscape.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("[spectrum]\ntop = 0", 2, "Spectrum.top must be at least 1, got 0"),
+        ("[spectrum]\ntop = 'x'", 2, "'x' is not a valid integer"),
+        ("\nseed = -1", 2, "-1"),
+        ("[tickets.find]\nrounds = 0", 2, "rounds must be at least 1, got 0"),
+        ("[coordcheck]\nwidths = [8, 16]", 2, "at least 3 different"),
+        ("[coordcheck]\ntolerance = inf", 2, "Coordcheck.tolerance must be above 0 and finite"),
+        ("[report]\nseed = -3", 2, "-3"),
+    ],
+)
+def test_values_have_the_bounds_of_the_flags_before_anything_is_asked(text, line, says):
+    write(text)
+    for flags in ("", "--resolved", "--json"):
+        outcome = run(f"config {flags}")
+        assert outcome.code == 2, flags
+        assert outcome.stdout == "" or "landscape/error/1" in outcome.stdout
+        assert says in outcome.stderr
+        assert f"where: landscape.toml:{line}" in outcome.stderr
+
+
+def test_resolved_has_the_bounds_of_flags():
+    outcome = run("config --resolved spectrum --top 0")
+    assert outcome.code == 2
+    assert "Spectrum.top must be at least 1, got 0" in outcome.stderr
+    assert "where: --top\n" in outcome.stderr
+
+
+@pytest.mark.parametrize("name", ["check", "track", "compare"])
+def test_a_command_without_a_table_says_so(name):
+    write(f"seed = 1\n[{name}]\nforce = true\n")
+    outcome = run("config")
+    assert outcome.code == 2
+    assert f"`landscape {name}` takes no settings from files" in outcome.stderr
+    assert "where: landscape.toml:2" in outcome.stderr
+    assert "did you mean" not in outcome.stderr
 
 
 def test_resolved_without_a_command_tells_of_all():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from landscape.coordinates.settings import LEAST
+from landscape.errors import SettingError
 from tests.cli.command import done, run
 from tests.cli.test_startup import run_without
 
@@ -35,7 +39,7 @@ def test_one_that_fails_and_one_that_is_undecided():
     assert failed.code == 1
     assert failed.document["answer"]["verdict"] == "fail"
     assert failed.document["provenance"]["model"] == f"{FAMILIES}:standard"
-    open_one = f"coordcheck --model {FAMILIES}:standard --data {FAMILIES}:samples --widths 2,3,4"
+    open_one = f"coordcheck --model {FAMILIES}:maximal --data {FAMILIES}:samples --widths 2,3,4"
     assert run(f"{open_one} --steps 1 --seeds 2 -q").code == 7
 
 
@@ -53,6 +57,21 @@ def test_refusals(more, code, told):
     outcome = run(f"{STANDARD} {more}")
     assert outcome.code == code
     assert told in outcome.stderr
+
+
+def test_defaults_and_bounds_are_those_of_the_library():
+    from landscape.coordinates.check import Coordcheck
+    from landscape_cli.catalogue import load_command
+
+    command = load_command("coordcheck")
+    context = command.make_context("coordcheck", ["--model", "m", "--data", "d"])
+    for field in fields(Coordcheck):
+        assert context.params[field.name] == field.default, field.name
+    bounds = {one.name: getattr(one.type, "min", None) for one in command.params}
+    for name, least in LEAST.items():
+        assert bounds[name] == least
+        with pytest.raises(SettingError):
+            Coordcheck(**dict[str, Any]({name: least - 1}))
 
 
 def test_a_width_that_the_spec_fixes():

@@ -8,10 +8,11 @@ import jsonschema
 import pytest
 from matplotlib.figure import Figure
 
-from landscape.comparison.documents import compare_documents, directions_of
+from landscape.comparison.documents import SINGLE, compare_documents, directions_of
 from landscape.comparison.result import Comparison
 from landscape.diagnostics import DIAGNOSTICS
 from landscape.errors import InputError
+from landscape.estimate import Status
 from tests.comparison.documents import number, report, spectrum, unconverged
 
 
@@ -78,6 +79,29 @@ def test_what_did_not_converge_is_not_told_apart():
     found = compare_documents(spectrum(unconverged(40, 3)), spectrum(number(400, 3)))
     (top,) = (one for one in found.numbers if one.path == "eigenvalues.top[0]")
     assert (top.verdict, top.reason) == ("indistinguishable", "A: budget_spent")
+
+
+def test_numbers_of_two_precisions_may_differ_by_the_rounding_of_the_coarser():
+    a, b = spectrum(loss=number(1.0)), spectrum(loss=number(1 + 4e-6))
+    fine = {**b, "provenance": {**b["provenance"], "dtype": "float64"}}
+    assert verdicts(a, fine, anyway=True)["loss"] == "indistinguishable"
+    assert compare_documents(fine, a, anyway=True).rounding == SINGLE
+    assert verdicts(*({**one, "provenance": fine["provenance"]} for one in (a, b)))["loss"] == (
+        "worse"
+    )
+
+
+def test_the_status_is_the_graver_of_the_two():
+    broken = {**spectrum(), "status": "not_finite"}
+    assert compare_documents(spectrum(), broken).status is Status.NOT_FINITE
+    assert compare_documents(broken, spectrum()).status is Status.NOT_FINITE
+
+
+def test_data_that_neither_tells_are_not_known_to_be_the_same():
+    a, b = ({**spectrum(), "provenance": {"dtype": "float32"}} for _ in range(2))
+    found = compare_documents(a, b)
+    assert (found.same_data, found.same_weights) == (False, False)
+    assert "DIFFERENT data" in found.summary()
 
 
 def changed(key: str, value, *, where: str = "provenance"):

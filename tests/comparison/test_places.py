@@ -107,3 +107,5 @@ def test_patterns():
     assert matches(parse("pairs[*].paths[*].barrier.loss"), ("pairs", 0, "paths", "line", "barrier",
                                                              "loss"))  # fmt: skip
     assert not matches(parse("loss"), ("layers", "loss"))
+    assert not matches(parse("loss"), ("loss", "value"))
+    assert not matches(parse("layers[*].loss"), ("layers", 0))

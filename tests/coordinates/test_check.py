@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import jsonschema
@@ -14,9 +15,11 @@ import torch
 from torch import Tensor, nn
 
 import landscape as ls
+from landscape.coordinates.check import _module, _overall
 from landscape.coordinates.family import drawn_from
+from landscape.coordinates.optimizer import optimizer_of
 from landscape.coordinates.result import CoordcheckResult
-from landscape.coordinates.trace import Trace, followed
+from landscape.coordinates.trace import Trace, _Seen, followed
 from landscape.diagnostics import result_of
 from landscape.errors import InputError, LandscapeError, ModelError, SettingError
 from landscape.estimate import Status
@@ -124,8 +127,154 @@ def test_the_standard_parametrisation_fails_and_the_maximal_update_passes():
     assert (standard.exit_code, maximal.exit_code) == (1, 0)
 
 
+def test_what_a_weight_has_learnt_by_itself():
+    """(W₁ − W₀) z₁ of every layer after one step, by hand: of the second, at its input of now."""
+    x = torch.randn(5, 3, generator=drawn(0), dtype=torch.float64)
+    y = torch.randn(5, 2, generator=drawn(1), dtype=torch.float64)
+    first, second = nn.Linear(3, 7), nn.Linear(7, 2)
+    net = nn.Sequential(first, nn.Tanh(), second).double()
+    before = [layer.weight.detach().clone() for layer in (first, second)]
+    found = traced(net, (x, y))
+    z = torch.tanh(first(x)).detach()
+    expected = [
+        float(((layer.weight.detach() - old) @ given.T).abs().mean())
+        for layer, old, given in zip((first, second), before, (x, z), strict=True)
+    ]
+    np.testing.assert_allclose(found.learnt[:, [0, 2]], [[0, 0], expected], rtol=1e-9)
+    assert found.weighted == {"0", "2"}
+    assert not found.learnt[:, 1].any()
+
+
+def test_what_convolutions_and_embeddings_have_learnt():
+    """Where there is no bias, the change of the first layer is that of its weight alone."""
+    strided = nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular", stride=2, bias=False)
+    net = nn.Sequential(strided, nn.Flatten(), nn.Linear(36, 3))
+    image = torch.randn(4, 1, 6, 6, generator=drawn(2))
+    found = traced(net, (image, torch.arange(4) % 3), "ce")
+    np.testing.assert_allclose(found.learnt[1, 0], found.change[1, 0], rtol=1e-3)
+    words = nn.Sequential(nn.Embedding(11, 4), nn.Flatten(), nn.Linear(12, 3))
+    tokens = torch.randint(11, (4, 3), generator=drawn(3))
+    found = traced(words, (tokens, torch.arange(4) % 3), "ce")
+    np.testing.assert_allclose(found.learnt[1, 0], found.change[1, 0], rtol=1e-3)
+    assert found.learnt[1, 0] > 0
+
+
+def test_a_layer_that_stops_learning_is_seen_whatever_comes_from_below():
+    """Adam with a hidden rate as width^−3/2 in place of width^−1: ΔW z falls as width^−1/2."""
+
+    def stopping(model: Any, width: int) -> torch.optim.Optimizer:
+        optimizer = families.scaled(model, width)
+        rate = optimizer.param_groups[1]["lr"]
+        rest = optimizer.param_groups[0]["params"]
+        hidden = {"params": [model[2].weight], "lr": rate * (32 / width) ** 0.5}
+        return torch.optim.Adam(
+            [{"params": rest, "lr": 0.01}, hidden, {"params": [model[4].weight]}], lr=rate
+        )
+
+    wide = {"widths": (32, 64, 128, 256), "seeds": 8}
+    found = checked(families.standard, optimizer=stopping, **wide)
+    hidden = found.module("2")
+    assert hidden.steepest_change is not None
+    assert hidden.steepest_change[1].interval[1] > -0.25  # what comes from below hides it
+    assert hidden.steepest_own is not None
+    assert hidden.steepest_own[1].value == pytest.approx(-0.5, abs=0.1)
+    assert (hidden.outcome, found.verdict) == ("fail", "fail")
+    (told,) = (one for one in found.findings() if "by itself" in one.sentence)
+    assert "2 Linear learns by itself vanishes with the width" in told.sentence
+    assert not any("What training does" in one.sentence for one in found.findings())
+    right = checked(families.standard, optimizer=families.scaled, **wide).module("2")
+    assert right.steepest_own is not None
+    assert abs(right.steepest_own[1].value) < 0.1
+
+
+WIDTHS = np.array(NARROW, dtype=np.float64)
+FLAT = np.ones((3, len(NARROW), 2))
+
+
+def power(exponent: float) -> np.ndarray:  # (seeds, w, 2)
+    return FLAT * (WIDTHS**exponent)[None, :, None]
+
+
+@pytest.mark.parametrize(
+    ("size", "change", "own", "outcome"),
+    [
+        (0.0, 0.0, 0.0, "pass"),
+        (-1.0, 0.0, 0.0, "pass"),  # outputs of µP fall before training
+        (0.5, 0.0, 0.0, "fail"),
+        (0.0, -0.5, 0.0, "fail"),
+        (0.0, 0.5, 0.0, "fail"),
+        (0.0, 0.0, -0.5, "fail"),
+        (0.0, 0.0, 0.5, "fail"),
+    ],
+)
+def test_what_fails(size, change, own, outcome):
+    seen = power(size), power(change), power(own)
+    assert _module("x", "Linear", NARROW, seen, 0.25).outcome == outcome
+
+
+def test_nothing_that_moved_is_no_pass():
+    still = _module("x", "Linear", NARROW, (FLAT, 0 * FLAT, 0 * FLAT), 0.25)
+    assert still.outcome == "pass"
+    assert _overall([still]) == "undecided"
+    assert _overall([still, _module("y", "ReLU", NARROW, (FLAT, FLAT, None), 0.25)]) == "pass"
+
+
+def test_a_change_by_rounding_is_none():
+    seen, module, x = _Seen(), nn.ReLU(), torch.full((100,), 3.0)
+    found = []
+    for shown in (x, torch.nextafter(x, 2 * x), x * (1 + 1e-5)):
+        seen.begin()
+        seen.left("relu", module, shown)
+        found.append(float(seen.means()[1, 0]))
+    assert found == [0, 0, pytest.approx(3e-5, rel=0.05)]
+
+
+def test_the_batch_is_of_all_batches():
+    found = checked(families.convolutional, families.images(), widths=(4, 8, 16))
+    assert found.cost.samples == 12
+    few = checked(families.convolutional, families.images(), widths=(4, 8, 16), samples=9)
+    assert few.cost.samples == 9
+
+
+def test_frozen_weights_are_not_trained():
+    net: Any = families.standard(8)
+    net[0].weight.requires_grad_(False)
+    (group,) = optimizer_of("adam", None)(net, 8).param_groups
+    assert all(one is not net[0].weight for one in group["params"])
+    assert len(group["params"]) == 5
+    frozen = optimizer_of(lambda model: torch.optim.SGD([model[0].weight], lr=1.0), None)
+    with pytest.raises(InputError, match="holds no parameter of the network"):
+        frozen(net, 8)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("zero", [False, True])
+def test_the_maximal_update_passes_as_it_comes(zero):
+    """Table 3 of arXiv 2203.03466, four layers, with the default widths, seeds and steps."""
+
+    def build(width: int) -> nn.Module:
+        layers = [nn.Linear(a, b) for a, b in pairwise([16, width, width, width])]
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=layer.in_features**-0.5)
+            nn.init.zeros_(layer.bias)
+        output = nn.Linear(width, 4)
+        nn.init.normal_(output.weight, std=0.0 if zero else 1 / width)
+        nn.init.zeros_(output.bias)
+        parts = [part for layer in layers for part in (layer, nn.ReLU())]
+        return nn.Sequential(*parts, output)
+
+    def optimizer(model: Any, width: int) -> torch.optim.Optimizer:
+        wide = [model[k].weight for k in (2, 4, 6)]
+        rest = [one for one in model.parameters() if all(one is not other for other in wide)]
+        groups = [{"params": rest}, {"params": wide, "lr": 1e-3 * 128 / width}]
+        return torch.optim.Adam(groups, lr=1e-3)
+
+    found = ls.Coordcheck(optimizer=optimizer).run(build, samples(128))
+    assert found.verdict == "pass"
+
+
 def test_few_seeds_of_narrow_networks_decide_nothing():
-    found = checked(families.standard, widths=(2, 3, 4), seeds=2, steps=1)
+    found = checked(families.maximal, widths=(2, 3, 4), seeds=2, steps=1)
     assert found.verdict == "undecided"
     assert found.exit_code == 7
 
@@ -250,7 +399,7 @@ def test_widths_draw_independently():
 
 def test_the_document(answer):
     document = json.loads(json.dumps(answer.to_json(), allow_nan=False))
-    assert document["schema"] == "landscape/coordcheck/1"
+    assert document["schema"] == "landscape/coordcheck/2"
     jsonschema.validate(document, CoordcheckResult.schema())
     back = result_of(document)
     assert isinstance(back, CoordcheckResult)

@@ -95,6 +95,17 @@ def test_three_outcomes(interval, size, change):
     assert judged(slope, 0.25, may_fall=False) == change
 
 
+def test_a_curve_that_bends_passes_when_it_leaves_out_the_next_exponent():
+    for ends, outcome in (
+        ((-0.27, -0.05), "pass"),
+        ((-0.51, -0.05), "undecided"),
+        ((-0.45, -0.3), "fail"),
+        ((0.1, 0.51), "undecided"),
+    ):
+        slope = Estimate(value=sum(ends) / 2, kind="estimate", interval=ends)
+        assert judged(slope, 0.25, may_fall=False, bends=True) == outcome
+
+
 def test_the_gravest_outcome():
     assert gravest([]) == gravest(["pass"]) == "pass"
     assert gravest(["pass", "undecided"]) == "undecided"

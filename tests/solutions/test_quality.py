@@ -35,6 +35,18 @@ def test_samples_weigh_as_much_as_counts_in_them():
     assert paired(np.zeros(3), values, weights, "by hand").value == pytest.approx(3.5)
 
 
+def test_the_doubt_of_a_weighted_mean_is_that_of_a_ratio():
+    """Taylor's: Var(Σwx / Σw) ≈ n/(n − 1) Σ w²(x − m)² / (Σw)² (Cochran 1977, §6.3)."""
+    source = np.random.default_rng(2)
+    values, weights = source.normal(size=50), source.integers(1, 30, size=50).astype(float)
+    centre = np.average(values, weights=weights)
+    spread = np.sqrt(50 / 49 * (weights**2 * (values - centre) ** 2).sum()) / weights.sum()
+    half = t.ppf(0.975, 49) * spread
+    for found in (mean(values, weights, ""), paired(0 * values, values, weights, "")):
+        assert found.value == pytest.approx(centre)
+        assert found.interval == pytest.approx((centre - half, centre + half))
+
+
 def test_pairing_removes_what_both_have_in_common():
     hard = np.random.default_rng(0).exponential(10, size=200)
     found = paired(hard, hard + 0.01, np.ones(200), "by hand")

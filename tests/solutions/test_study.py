@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch.nn import functional as F
 
 import landscape as ls
 from landscape.errors import SettingError
+from landscape.solutions.seen import look
 from tests.cli.networks import drawn, filled, mlp, transformer
 
 SETTINGS: dict[str, Any] = {"max_probes": 2000, "trace_tolerance": 1e-9, "samples": 30}
@@ -92,7 +95,8 @@ def test_sharpness_and_trace_against_the_dense_hessian(result):
 
         dense = torch.func.hessian(loss)(flat(model))
         assert one.sharpness.value == pytest.approx(float(torch.linalg.eigvalsh(dense)[-1]), 1e-4)
-        assert one.trace.solver[0] <= float(dense.trace()) <= one.trace.solver[1]
+        low, high = one.trace.solver
+        assert low * (1 - 1e-9) <= float(dense.trace()) <= high * (1 + 1e-9)  # and rounding
 
 
 def test_margins(result):
@@ -224,6 +228,48 @@ def test_a_language_model_whose_samples_hold_several_labels():
     assert pair.disagreement.value == pytest.approx(expected)
     assert pair.disagreement.interval[0] < expected < pair.disagreement.interval[1]
     assert found.solutions[0].margin is None
+    for one, network in zip(found.solutions, subject.checkpoints, strict=True):
+        outputs = torch.cat([subject.outputs(subject.point_of(network), batch)
+                             for batch in subject.device_batches()])  # fmt: skip
+        mean = F.cross_entropy(outputs[kept], targets[kept])  # over tokens, not over samples
+        wrong = (outputs[kept].argmax(-1) != targets[kept]).double().mean()
+        assert one.loss.value == pytest.approx(float(mean), rel=1e-5)
+        assert one.error.value == pytest.approx(float(wrong))
+
+
+def test_margins_leave_out_what_has_no_label():
+    inputs, labels = blobs(60, 0)
+    outputs = MODELS[1](inputs).detach().double()
+    right = outputs.gather(1, labels[:, None])[:, 0]
+    margins = right - outputs.scatter(1, labels[:, None], -torch.inf).amax(1)
+    kept = margins.argsort()[20:]  # so that the median is another one
+    hidden = torch.full_like(labels, -100)
+    hidden[kept] = labels[kept]
+    subject = ls.Subject(net(), "ce", [(inputs, hidden)], ENDS[1:3], device="cpu")
+    found: Any = ls.Solutions(curvature=False, barriers=False, samples=0).run(subject)
+    assert found.solutions[0].margin.value == pytest.approx(float(np.median(margins[kept])), 1e-5)
+    assert found.solutions[0].margin.samples == 40
+
+
+def test_outputs_are_of_samples_that_are_evenly_spaced():
+    inputs, labels = blobs(60, 0)
+    data = [(inputs[a:b], labels[a:b]) for a, b in ((0, 7), (7, 40), (40, 60))]
+    subject = ls.Subject(net(), "ce", data, ENDS[1:3], device="cpu")
+    points = [subject.point_of(one) for one in subject.checkpoints]
+    seen = look(subject, points, subject.device_batches(), samples=60, rows=30)
+    places = np.linspace(0, 59, 30).round().astype(int)
+    assert seen.outputs is not None
+    for found, model in zip(seen.outputs, MODELS[1:3], strict=True):
+        expected = model(inputs[places]).detach().numpy()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_decides_nothing(result):
+    beside = replace(result.beside[0], difference=replace(result.beside[0].difference, value=nan))
+    assert result.beside[0].better
+    assert not result.unknown
+    broken = replace(result, beside=(beside,))
+    assert (broken.worse, broken.unknown) == (False, "loss or error is not finite: b")
 
 
 def test_one_network_beside_the_initial_one_is_refused():
