@@ -117,7 +117,7 @@ def _run(diagnostic: type[Diagnostic[Any]], values: dict[str, Any]) -> Result | 
     with shown(quiet=quiet), spending(budget):
         subject = attach(values, folder=folder)
         result = question.run(subject)
-        late = spent()
+        late = spent() or result.status.value == "budget_spent"
         if isinstance(question, Keeping):
             question.keep(subject, output if speaks() else None)
     result = replace(result, provenance={**result.provenance, **settled().provenance()})
@@ -145,7 +145,8 @@ def _files(diagnostic: type[Diagnostic[Any]]) -> list[str]:
 
 def _example(diagnostic: type[Diagnostic[Any]]) -> str:
     least = diagnostic.needs.checkpoints[0]
-    files = ["run/final.pt"] if least < 2 else [f"runs/{i}/final.pt" for i in range(least)]
+    first = "init.pt" if diagnostic.name == "tickets-find" else "final.pt"
+    files = [f"run/{first}"] if least < 2 else [f"runs/{i}/final.pt" for i in range(least)]
     example = " ".join(["landscape", *diagnostic.name.split("-"), *files])
     if diagnostic.needs.model:
         example += " --model nets.py:build --data nets.py:data"

@@ -170,7 +170,7 @@ def unsettled(name: str, message: str) -> NumericalError:
         f"{name} did not converge",
         where="--strict",
         why=message,
-        hint="raise the setting that is named, with - for _: --max-probes, --max-products",
+        hint="raise the setting that is named, or leave --strict",
     )
 
 

@@ -81,6 +81,15 @@ class Result(ABC):
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     series: tuple[Self, ...] = ()
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        cls.__repr__ = Result.__repr__  # not the whole of the fields, as dataclasses write them
+
+    def __repr__(self) -> str:
+        from landscape.figures.card import clean
+
+        return f"<{type(self).__name__}: {clean(self.summary())}>"
+
     @classmethod
     def schema_name(cls) -> str:
         """Return the name that stands in `schema` of the document."""

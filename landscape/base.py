@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import hashlib
 import math
 import time
@@ -134,6 +135,14 @@ class Diagnostic(ABC, Generic[R]):
 
     seed: Annotated[int, Option("seed of every random draw", at_least=0)] = 0
 
+    def __new__(cls, *_: Any, **settings: Any) -> Self:
+        """Refuse a setting that does not exist, before a dataclass does with less to say."""
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise _unknown_setting(cls, name, known)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         for key, (kind, option) in self.options().items():
             _check_setting(type(self), key, kind, option, getattr(self, key))
@@ -182,6 +191,12 @@ class Diagnostic(ABC, Generic[R]):
         Raises:
             SettingError: The subject lacks what the question needs.
         """
+        if not isinstance(subject, Subject):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SettingError(
+                f"{self.name} is asked of a Subject, not of {type(subject).__name__}",
+                where=f"{type(self).__name__}.run",
+                hint="give a Subject: ls.Subject(model, loss, data)",
+            )
         if (missing := self.needs.missing(subject)) is not None:
             example = EXAMPLE if missing[1].startswith(("--model", "--data")) else ""
             raise SettingError(
@@ -303,6 +318,16 @@ def _digest(array: np.ndarray | None) -> str | None:
     if array is None:
         return None
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
+
+
+def _unknown_setting(owner: type, name: str, known: Sequence[str]) -> SettingError:
+    near = difflib.get_close_matches(name, known, n=1)
+    return SettingError(
+        f"{owner.__name__} has no setting {name!r}",
+        where=f"{owner.__name__}({name}=…)",
+        why=f"its settings are {', '.join(known)}",
+        hint=f"did you mean {near[0]}?" if near else "give one of these",
+    )
 
 
 def _check_setting(owner: type, key: str, kind: Any, option: Option, value: Any) -> None:

@@ -46,8 +46,8 @@ class LandscapeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        parts = (self.what, self.where, self.why, self.hint)
-        return "\n".join(part for part in parts if part)
+        parts = (("where", self.where), ("why", self.why), ("next", self.hint))
+        return "\n".join([self.what, *(f"  {name}: {part}" for name, part in parts if part)])
 
     def to_json(self) -> dict[str, object]:
         """Return the document that `--json` prints for a failure."""

@@ -13,11 +13,14 @@ from scipy.special import stdtrit  # pyright: ignore[reportMissingTypeStubs]
 Kind = Literal["exact", "estimate", "upper_bound", "lower_bound"]
 Interval = tuple[float, float]
 
+WHOLE = 1e5  # below which a doubt of 1 and more is told to the unit, as reports do
+
 
 class Status(StrEnum):
     """How a computation ended."""
 
     CONVERGED = "converged"
+    NOT_CONVERGED = "not_converged"
     BUDGET_SPENT = "budget_spent"
     INVARIANT_SUBSPACE = "invariant_subspace"
     NOT_FINITE = "not_finite"
@@ -36,6 +39,7 @@ class Status(StrEnum):
 
 _SENTENCES = {
     Status.CONVERGED: "The accuracy that was asked for was reached.",
+    Status.NOT_CONVERGED: "What the settings allow did not reach the accuracy that was asked for.",
     Status.BUDGET_SPENT: "The budget was spent before the accuracy that was asked for.",
     Status.INVARIANT_SUBSPACE: "The iteration ended early and exactly: nothing was left to find.",
     Status.NOT_FINITE: "A number was NaN or infinite.",
@@ -46,6 +50,7 @@ _GRAVITY = (
     Status.CONVERGED,
     Status.INVARIANT_SUBSPACE,
     Status.SKIPPED,
+    Status.NOT_CONVERGED,
     Status.BUDGET_SPENT,
     Status.NOT_FINITE,
 )
@@ -134,8 +139,9 @@ class Estimate:
         if self.kind == "estimate" and self.half_width > 0 and math.isfinite(self.half_width):
             low, high = self.interval
             even = abs((high - self.value) - (self.value - low)) <= 0.2 * self.half_width
-            rounded = float(f"{self.half_width:.1g}")
-            text += f" ± {rounded:g}" if even else f" [{low:.3g}, {high:.3g}]"
+            half = self.half_width
+            rounded = f"{half:.0f}" if 1 <= half < WHOLE else f"{float(f'{half:.1g}'):g}"
+            text += f" ± {rounded}" if even else f" [{low:.3g}, {high:.3g}]"
         return text if self.status.settled else f"{text} ({self.status.value})"
 
     def __float__(self) -> float:

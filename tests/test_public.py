@@ -114,7 +114,7 @@ def test_codes_are_unique_and_begin_with_the_exit_code():
 
 def test_an_error_says_what_where_why_and_next():
     error = errors.DataError("a", where="b", why="c", hint="d")
-    assert str(error) == "a\nb\nc\nd"
+    assert str(error) == "a\n  where: b\n  why: c\n  next: d"
     assert error.to_json() == {
         "schema": "landscape/error/1",
         "code": "L330",
@@ -146,3 +146,50 @@ def test_every_package_is_installed():
     folders = {one.parent.relative_to(root) for one in root.glob("landscape/**/__init__.py")}
     found = {".".join(folder.parts) for folder in folders}
     assert {one for one in named if one.split(".")[0] == "landscape"} == found
+
+
+# --- what a person sees in Python --------------------------------------------------------------
+
+
+def test_a_model_instead_of_a_subject_is_told():
+    import torch
+
+    import landscape as ls
+
+    with pytest.raises(ls.LandscapeError, match="asked of a Subject, not of Linear") as raised:
+        ls.Spectrum().run(torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+    assert "ls.Subject(model, loss, data)" in raised.value.hint
+
+
+def test_a_setting_that_does_not_exist_is_told_with_the_nearest():
+    import landscape as ls
+
+    with pytest.raises(ls.LandscapeError, match="Spectrum has no setting 'topp'") as raised:
+        ls.Spectrum(topp=3)  # type: ignore[call-arg]
+    assert raised.value.hint == "did you mean top?"
+
+
+def test_answers_and_subjects_are_shown_in_a_line():
+    import torch
+
+    import landscape as ls
+
+    torch.manual_seed(0)
+    data = torch.randn(20, 3), torch.randint(2, (20,))
+    subject = ls.Subject(torch.nn.Linear(3, 2), "ce", data, device="cpu")
+    assert repr(subject) == (
+        "<Subject: Linear, 8 parameters studied; 1 checkpoint: model; loss ce; eval mode on cpu>"
+    )
+    result = ls.Weights().run(subject)
+    assert repr(result) == f"<WeightsResult: {result.summary()}>"
+    assert repr(ls.Subject(checkpoints=[ls.Checkpoint(label="a", tensors={})])).startswith(
+        "<Subject: weights alone; 1 checkpoint: a; no data"
+    )
+
+
+def test_an_error_is_told_in_named_lines():
+    from landscape.errors import DataError
+
+    error = DataError("no labels", where="data", why="they are missing", hint="give some")
+    assert str(error) == "no labels\n  where: data\n  why: they are missing\n  next: give some"
+    assert str(DataError("no labels", hint="give some")) == "no labels\n  next: give some"

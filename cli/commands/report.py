@@ -65,7 +65,7 @@ def run(**values: Any) -> None:
             subject = attach(values, folder=output / "cache")
             told = (lambda plan: _tell(plan, budget)) if verbose() else None
             report = survey(subject, tell=told, **asked)
-            late = spent()
+            late = spent() or report.status.value == "budget_spent"
         report = _stamped(report, budget)
         if speaks():
             report.save(output, force=True)

@@ -211,6 +211,7 @@ def _worded(rule: Rule, value: Any) -> tuple[Outcome, str]:
         return Outcome.FAILED, f"it has no {rule.key}"
     if found == rule.wanted:
         return Outcome.PASSED, ""
-    open_words = UNDECIDED_WORDS if rule.key == "verdict" else (Status.BUDGET_SPENT.value,)
+    unsettled = (Status.BUDGET_SPENT.value, Status.NOT_CONVERGED.value)
+    open_words = UNDECIDED_WORDS if rule.key == "verdict" else unsettled
     outcome = Outcome.UNDECIDED if found in open_words else Outcome.FAILED
     return outcome, f"it is {found}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,8 +18,9 @@ from landscape import budget
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Option, Question
 from landscape.crosscheck import Opinion, second_opinion
-from landscape.estimate import Estimate, worst
+from landscape.estimate import Estimate, Status, worst
 from landscape.linalg.density import (
+    LEAST_STEPS,
     SpectralMeasure,
     bulk_grid,
     even_grid,
@@ -34,7 +36,11 @@ from landscape.spectra.critical_point import kind_of_point
 from landscape.spectra.curvature import Curvature, differentiation
 from landscape.spectra.dynamics import NONE, OPTIMIZER, dynamics_of
 from landscape.spectra.ends import Ends, eigenvalues
-from landscape.spectra.heterogeneity import Heterogeneity, layer_heterogeneity
+from landscape.spectra.heterogeneity import (
+    Heterogeneity,
+    expected_products,
+    layer_heterogeneity,
+)
 from landscape.spectra.outliers import classes_of, count_outliers
 from landscape.spectra.result import LayerTrace, SpectrumResult
 from landscape.spectra.sampling import Sampled, sample
@@ -45,6 +51,8 @@ from landscape.subject.subject import Subject
 SHARP = ("hessian", "gauss-newton")  # whose largest eigenvalue tells how large steps may be
 OTHER = "it is of the Hessian or the Gauss-Newton matrix"  # why there is none of the others
 PER_PAIR = 10  # products that an eigenpair takes, about
+LEAST_PROBES = 2  # for density and pairs, and again for the trace: without them there is no answer
+FOR_PAIRS = 4 / 3  # by which a budget is divided for density and pairs: the rest has a quarter
 FIRST_PROBES = 32  # of the trace, before its width is looked at
 COMPARED = 32  # random vectors through both Hessian and Gauss-Newton matrix
 
@@ -57,6 +65,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
     result: ClassVar[type[Result]] = SpectrumResult
     question: ClassVar[Question] = "speed"
     follows: ClassVar[bool] = True
+    weight: ClassVar[float] = 4.0
     presets: ClassVar = {
         "quick": {"probes": 8, "lanczos_steps": 32, "trace_tolerance": 0.2},
         "standard": {},
@@ -125,10 +134,30 @@ class Spectrum(Diagnostic[SpectrumResult]):
         start = _on(operator, before)
         layers = layer_slices(subject)
         slices = [(first, last) for _, first, last in layers]
-        pairs, measure, traces, limit = self._solved(operator, slices, start)
+        left = budget.left_products()
+        pairs, measure, limit, pace = self._solved(operator, start)
+        with budget.shared(2):
+            traces = estimate_traces(
+                operator,
+                blocks=slices,
+                generator=self._generator(2),
+                known=pairs.known,
+                tolerance=self.trace_tolerance,
+                max_probes=self.max_probes,
+                pace=pace,
+            )
         if self.operator == "hessian" and self.precondition == NONE and not self.weight_decay:
             hand_on(subject, pairs, seed=self.seed, tolerance=self.tolerance)
-        found = self._sampled(subject, curvature, pairs, traces)
+        found = self._sampled(subject, curvature, pairs, traces, pace)
+        heterogeneity = self._heterogeneity(operator, layers)
+        comparison = self._comparison(subject, curvature)
+        opinion = self._opinion(subject)
+        cut = {
+            "sampling intervals": found.cut,
+            "spectra of the layers": self.blocks and heterogeneity is None and len(layers) > 1,
+            "comparison": self.compare and comparison is None,
+            "PyHessian": self.crosscheck and opinion is None,
+        }
         gradient = curvature.gradient(subject)
         loss = curvature.loss(subject, subject.point.theta)
         turned = directions(pairs.top.vectors, slices)
@@ -147,7 +176,8 @@ class Spectrum(Diagnostic[SpectrumResult]):
         margin = dynamics.margin(found.top[0]) if sharp else None
         answer = SpectrumResult(
             status=worst(pairs.status, measure.status, traces.trace.status),
-            message=_message(pairs, measure, traces, limit),
+            message=_message(pairs, measure, traces.trace, limit, self.trace_tolerance)
+            + _left_out([name for name, one in cut.items() if one], left),
             operator=self.operator,
             precondition=_told(self.precondition),
             weight_decay=self.weight_decay,
@@ -170,7 +200,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
             negative_mass=summary.negative_mass,
             negative_fraction=summary.negative_fraction,
             diagonal_share=summary.diagonal_share,
-            condition=condition(found.top[0], median, self.probes),
+            condition=condition(found.top[0], median, measure.probes),
             outliers=count_outliers(pairs.top.values, classes_of(subject)),
             stability=margin,
             stability_reason=dynamics.reason if sharp else OTHER,
@@ -189,24 +219,25 @@ class Spectrum(Diagnostic[SpectrumResult]):
                     zip(layers, traces.blocks, strict=True)
                 )
             ),
-            heterogeneity=self._heterogeneity(operator, layers),
-            comparison=self._comparison(subject, curvature),
+            heterogeneity=heterogeneity,
+            comparison=comparison,
             groups=found.groups,
             tolerance=pairs.tolerance,
             symmetry_defect=pairs.symmetry_defect,
             orthogonality=pairs.orthogonality,
             searches=pairs.searches,
             differentiation=differentiation(operator),
-            probes=self.probes,
+            probes=measure.probes,
             lanczos_steps=measure.steps,
-            crosscheck=self._opinion(subject),
+            crosscheck=opinion,
         )
         return Followed(answer, _left(pairs))
 
     def _solved(
-        self, operator: LinearOperator, slices: list[tuple[int, int]], start: Tensor | None
-    ) -> tuple[Eigenpairs, SpectralMeasure, Traces, str | None]:
-        """Return what is measured of the operator, and what bound ended the search, if any."""
+        self, operator: LinearOperator, start: Tensor | None
+    ) -> tuple[Eigenpairs, SpectralMeasure, str | None, float]:
+        """Return pairs and density, what bound ended the search, if any, and seconds a product."""
+        began = time.monotonic()
         wanted: dict[str, Any] = {
             "top": self.top,
             "bottom": self.bottom,
@@ -215,41 +246,52 @@ class Spectrum(Diagnostic[SpectrumResult]):
             "max_products": self.max_products,
         }
         generator = self._generator(1)
-        if start is None:
-            space = krylov(
-                operator, probes=self.probes, steps=self.lanczos_steps, generator=generator
-            )
-            pairs, measure = space.eigenpairs(**wanted), space.measure
-            limit = budget.reached()
-        else:
-            with budget.shared(2):
-                pairs = eigenpairs(operator, start=start, **wanted)
-                limit = budget.reached()
-            measure = spectral_measure(
-                operator, probes=self.probes, steps=self.lanczos_steps, generator=generator
-            )
-        traces = estimate_traces(
-            operator,
-            blocks=slices,
-            generator=self._generator(2),
-            known=pairs.known,
-            tolerance=self.trace_tolerance,
-            max_probes=self.max_probes,
-        )
-        return pairs, measure, traces, limit
+        with budget.shared(FOR_PAIRS):
+            density = {
+                "probes": self._payable(),
+                "steps": self.lanczos_steps,
+                "generator": generator,
+            }
+            if start is None or not budget.affords(PER_PAIR * (self.top + self.bottom)):
+                space = krylov(operator, **density)
+                pairs, measure = space.eigenpairs(**wanted), space.measure
+                limit = _reached(pairs)
+            else:
+                with budget.shared(2):
+                    pairs = eigenpairs(operator, start=start, **wanted)
+                    limit = _reached(pairs)
+                density["probes"] = self._payable()
+                measure = spectral_measure(operator, **density)
+        products = pairs.products + measure.probes * measure.steps
+        return pairs, measure, limit, (time.monotonic() - began) / products
+
+    def _payable(self) -> int:
+        """Return how many probes the budget lasts for, with steps enough for a density."""
+        left = 0 if budget.spent() else budget.left_products()
+        most = self.probes if left is None else left // LEAST_STEPS
+        return min(self.probes, max(LEAST_PROBES, most))
 
     def _sampled(
-        self, subject: Subject, curvature: Curvature, pairs: Eigenpairs, traces: Traces
+        self,
+        subject: Subject,
+        curvature: Curvature,
+        pairs: Eigenpairs,
+        traces: Traces,
+        pace: float,
     ) -> Sampled:
         ends = Ends(top=eigenvalues(pairs.top, pairs), bottom=eigenvalues(pairs.bottom, pairs))
         vectors = (pairs.top.vectors, pairs.bottom.vectors)
         generator = self._generator(3)
-        return sample(subject, curvature, ends, vectors, traces.trace, generator=generator)
+        return sample(
+            subject, curvature, ends, vectors, traces.trace, generator=generator, pace=pace
+        )
 
     def _heterogeneity(
         self, operator: LinearOperator, layers: list[tuple[str, int, int]]
     ) -> Heterogeneity | None:
-        if not self.blocks:
+        sizes = [last - first for _, first, last in layers]
+        number = expected_products(sizes, probes=self.probes, steps=self.lanczos_steps)
+        if not self.blocks or not budget.affords(number):
             return None
         return layer_heterogeneity(
             operator,
@@ -260,7 +302,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
         )
 
     def _comparison(self, subject: Subject, curvature: Curvature) -> Comparison | None:
-        if not self.compare:
+        if not self.compare or not budget.affords(4 * COMPARED):
             return None
         return compare(
             replace(curvature, kind="hessian").of(subject),
@@ -274,7 +316,8 @@ class Spectrum(Diagnostic[SpectrumResult]):
         return torch.Generator().manual_seed(self.seed * 1009 + stream)
 
     def _opinion(self, subject: Subject) -> Opinion | None:
-        return second_opinion(subject, seed=self.seed) if self.crosscheck else None
+        asked = self.crosscheck and not budget.spent()
+        return second_opinion(subject, seed=self.seed) if asked else None
 
 
 def layer_slices(subject: Subject) -> list[tuple[str, int, int]]:
@@ -317,12 +360,47 @@ def _told(precondition: str) -> str:
     return precondition if precondition in (NONE, OPTIMIZER) else Path(precondition).name
 
 
-def _message(pairs: Eigenpairs, measure: SpectralMeasure, traces: Traces, limit: str | None) -> str:
+def _reached(pairs: Eigenpairs) -> str | None:
+    """Return the bound of the budget that ended the search, in words; None: none did."""
+    if pairs.status is not Status.BUDGET_SPENT:
+        return None
+    return budget.reached() or f"the budget of {budget.told()}"
+
+
+def _message(
+    pairs: Eigenpairs,
+    measure: SpectralMeasure,
+    trace: Estimate,
+    limit: str | None,
+    tolerance: float,
+) -> str:
     parts = []
     if not pairs.complete or not pairs.status.settled:
-        parts.append(f"Pairs: {limit or 'max_products'} was spent first; raise it.")
+        ended = (
+            f"{limit} was spent; raise it."
+            if limit
+            else f"the search ended after {pairs.products:,} products; raise --max-products of "
+            "`landscape spectrum`."
+        )
+        parts.append(f"Pairs: not every one converged, or one may have been missed: {ended}")
     if not measure.status.settled:
         parts.append("Density: the budget was spent after too few Lanczos steps; raise it.")
-    if not traces.trace.status.settled:
-        parts.append("Trace: the interval is wider than asked for; raise max_probes.")
+    if trace.status is Status.BUDGET_SPENT:
+        parts.append(f"Trace: the budget ended it after {trace.samples} probes; raise it.")
+    elif not trace.status.settled:
+        parts.append(
+            f"Trace: {trace.samples} probes were not enough for ±{100 * tolerance:.3g} %; raise "
+            "--max-probes of `landscape spectrum`."
+        )
     return " ".join(parts) or "Every pair converged, none was missed, and the trace is as asked."
+
+
+def _left_out(names: list[str], left: int | None) -> str:
+    """Return what the budget did not last for, and what it takes at least."""
+    told = f" Left out, as the budget did not last for it: {', '.join(names)}." if names else ""
+    if left is not None and left < 2 * LEAST_PROBES:
+        told += (
+            f" No answer takes fewer than {2 * LEAST_PROBES} products: {LEAST_PROBES} for density "
+            f"and pairs, {LEAST_PROBES} for the trace."
+        )
+    return told

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -23,6 +24,8 @@ from landscape.subject.subject import Subject
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # of normalisation, by name
+
 
 @dataclass(frozen=True, kw_only=True)
 class TensorWeights:
@@ -37,28 +40,37 @@ class TensorWeights:
     non_finite: int
     first_non_finite: tuple[int, ...] | None
     change: Estimate | None  # distance to the first checkpoint
+    buffer: bool = False  # no parameter: nothing that training steps on, as running statistics
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightsResult(Result):
-    """The weights of the last checkpoint, and their distance from the first."""
+    """The weights of the last checkpoint, and their distance from the first.
+
+    Totals are over the parameters; buffers are listed beside them.
+    """
 
     name: ClassVar[str] = "weights"
 
     checkpoint: str
     reference: str | None  # the first checkpoint, when there are several
-    parameters: int  # numbers in floating-point tensors
+    parameters: int  # numbers in floating-point tensors that are no buffers
     total_norm: Estimate
     total_change: Estimate | None
     tensors: tuple[TensorWeights, ...]
+    buffers: int = 0  # numbers in floating-point buffers
 
     def summary(self) -> str:
         """Return the answer in one line."""
         bad = sum(one.non_finite for one in self.tensors)
-        text = f"{self.checkpoint}: {len(self.tensors)} tensors, {self.parameters:,} numbers"
+        own = sum(not one.buffer for one in self.tensors)
+        text = f"{self.checkpoint}: {own} tensors, {self.parameters:,} numbers"
         text += f", norm {self.total_norm}" if not bad else f", {bad:,} of them not finite"
         if self.total_change is not None:
             text += f", {self.total_change} from {self.reference}"
+        if self.buffers:
+            number = len(self.tensors) - own
+            text += f"; parameters alone, without {number} buffers of {self.buffers:,} numbers"
         return text
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
@@ -68,7 +80,9 @@ class WeightsResult(Result):
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the norms of every tensor on a log axis."""
-        ranked = [one for one in self.tensors if one.spectral_norm is not None] or self.tensors
+        ranked = [one for one in self.tensors if one.spectral_norm is not None] or [
+            one for one in self.tensors if not one.buffer
+        ]
         series = {
             "Frobenius norm": [one.norm.value for one in ranked],
             "spectral norm": [_value(one.spectral_norm) for one in ranked],
@@ -87,7 +101,7 @@ class WeightsResult(Result):
         """Return one row per tensor."""
         rows = tuple(
             (
-                one.name,
+                f"{one.name} (buffer)" if one.buffer else one.name,
                 "×".join(map(str, one.shape)) or "scalar",
                 one.dtype,
                 one.norm,
@@ -128,8 +142,12 @@ class WeightsResult(Result):
             if one.spectral_norm is not None and one.spectral_norm.kind == "estimate"
         ]
         exact = sum(one.spectral_norm is not None for one in self.tensors) - len(iterated)
+        counted = "floating-point tensors"
+        if self.buffers:
+            counted = f"parameters alone: {self.buffers:,} numbers in buffers are left out"
         return (
             ("spectral norms", f"{exact} exact, {len(iterated)} by Lanczos with 95 % interval"),
+            ("norm and change", counted),
         )
 
 
@@ -140,6 +158,7 @@ class Weights(Diagnostic[WeightsResult]):
     name: ClassVar[str] = "weights"
     result: ClassVar[type[Result]] = WeightsResult
     question: ClassVar[Question] = "weights"
+    weight: ClassVar[float] = 0.25
     needs: ClassVar[Needs] = Needs(model=False, data=False, each=False)
 
     def measure(self, subject: Subject) -> WeightsResult:
@@ -150,22 +169,26 @@ class Weights(Diagnostic[WeightsResult]):
             refuse_packed(one.tensors, one.path or one.label)
         reference = _numbers(subject.checkpoints[0]) if several else {}
         numbers = _numbers(last)
+        buffers = _buffers(subject, numbers)
         generator = torch.Generator().manual_seed(self.seed)
         with progress.task("spectral norms", len(numbers)) as task:
             tensors = []
             for name, tensor in numbers.items():
-                tensors.append(_studied(name, tensor, reference.get(name), generator))
+                one = _studied(name, tensor, reference.get(name), generator)
+                tensors.append(replace(one, buffer=name in buffers))
                 task.advance()
+        trained = [one for one in tensors if not one.buffer]
         bad = any(one.non_finite for one in tensors)
         return WeightsResult(
             status=Status.NOT_FINITE if bad else Status.CONVERGED,
             message="Some weights are NaN or infinite." if bad else "",
             checkpoint=last.label,
             reference=subject.checkpoints[0].label if several else None,
-            parameters=sum(tensor.numel() for tensor in numbers.values()),
-            total_norm=_root_sum([one.norm for one in tensors]),
-            total_change=_root_sum([one.change for one in tensors]) if several else None,
+            parameters=sum(t.numel() for name, t in numbers.items() if name not in buffers),
+            total_norm=_root_sum([one.norm for one in trained]),
+            total_change=_root_sum([one.change for one in trained]) if several else None,
             tensors=tuple(tensors),
+            buffers=sum(numbers[name].numel() for name in buffers),
         )
 
 
@@ -177,6 +200,16 @@ def _numbers(checkpoint: Checkpoint) -> dict[str, Tensor]:
         short[name]: tensor
         for name, tensor in checkpoint.tensors.items()
         if tensor.is_floating_point() and (once[memory(tensor)] == name or not tensor.numel())
+    }
+
+
+def _buffers(subject: Subject, names: Iterable[str]) -> set[str]:
+    """Return which names are of buffers: of the model's, where it is given, or by their ends."""
+    known = set(RUNNING)
+    if subject.model is not None:
+        known |= set(stripped(dict(subject.model.named_buffers())).values())
+    return {
+        name for name in names if name in known or any(name.endswith(f".{one}") for one in known)
     }
 
 

@@ -186,8 +186,10 @@ def _curve(ink: SpectrumInk) -> tuple[np.ndarray, ...]:
 
 
 def _bulk(inks: list[SpectrumInk]) -> Range:
-    """Return an interval that holds every bulk."""
-    return min(float(ink.grid[0]) for ink in inks), max(float(ink.grid[-1]) for ink in inks)
+    """Return where all bulks lie, so that no curve ends within; where none does, what holds all."""
+    starts, stops = ([float(ink.grid[end]) for ink in inks] for end in (0, -1))
+    common = max(starts), min(stops)
+    return common if common[0] < common[1] else (min(starts), max(stops))
 
 
 def _highest(inks: list[SpectrumInk], view: Range) -> float:

@@ -33,6 +33,20 @@ class Section:
         """Return an answer as a section, under the question that its diagnostic asks."""
         return cls(name or result.name, by_name(result.name).question, result)
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Return those of the answer, and why it is not settled where none of them is a warning."""
+        found, status = self.result.findings(), self.result.status
+        if status.settled or any(one.severity != "notable" for one in found):
+            return found
+        open_end = Finding(
+            severity="warning",
+            sentence=f"{self.name}: {self.result.message or status.sentence}",
+            evidence="",
+            advice="What is not settled is marked in the section; read it with its interval.",
+        )
+        return (open_end, *found)
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -89,6 +103,9 @@ class Report:
     cost: Cost = field(default_factory=Cost)
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
+    def __repr__(self) -> str:
+        return f"<Report: {' '.join(self.badges)}: {self.message}>"
+
     @classmethod
     def of(cls, result: Result) -> Self:
         """Return one answer as a report."""
@@ -110,7 +127,7 @@ class Report:
         found = [(0, failure.finding) for failure in self.failures]
         found += [(0, one.finding) for one in self.agreements if one.finding is not None]
         for section in self.sections:
-            own = enumerate(section.result.findings(), start=1)
+            own = enumerate(section.findings, start=1)
             found += [(place, replace(one, section=section.name)) for place, one in own]
         ranked = sorted(found, key=lambda one: (_GRAVITY.index(one[1].severity), one[0]))
         return tuple(finding for _, finding in ranked[:MOST_FINDINGS])

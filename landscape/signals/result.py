@@ -95,8 +95,9 @@ class GradientsResult(Result):
 
     def caption(self) -> str:
         """Return method and cost."""
+        drawn = " and ".join(one.label for one in self.shown()[0])
         return (
-            f"Euclidean norms per parameter tensor of {self.checkpoint}; gradient of the mean loss "
+            f"Euclidean norms per parameter tensor of {drawn}; gradient of the mean loss "
             f"over {self.cost.samples:,} samples. {self.cost.seconds:.1f} s."
         )
 

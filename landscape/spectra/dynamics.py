@@ -17,6 +17,7 @@ from landscape.subject.optimizer_state import NoOptimizer, OptimizerState, read_
 from landscape.subject.subject import Subject
 
 NONE, OPTIMIZER = "none", "optimizer"
+PRECONDITIONED = "landscape spectrum --precondition optimizer"  # the command that has the option
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,10 @@ def _steps(
     if not rate:
         return None, None, "the learning rate in the checkpoint is 0"
     if plain and state.adaptive and given is None:
-        reason = f"{state.name}'s is one of P⁻¹H: give --precondition optimizer"
+        reason = f"{state.name}'s is one of P⁻¹H: `{PRECONDITIONED}`"
         return None, rate, reason
     if plain and state.preconditioner is not None and not state.adaptive:
-        reason = "learning rates differ by group: --precondition optimizer"
+        reason = f"learning rates differ by group: `{PRECONDITIONED}`"
         return None, rate, reason
     if plain and state.adaptive:  # a rate was given: what plain descent would do
         return rule_of(OptimizerState(name="SGD", learning_rate=rate)), rate, ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from landscape.estimate import Estimate, Status
+from landscape.estimate import Estimate, Kind, Status
 from landscape.linalg.eigenpairs import Eigenpairs, Pairs
 
 
@@ -17,17 +18,34 @@ class Ends:
 
 
 def eigenvalues(pairs: Pairs, found: Eigenpairs) -> tuple[Estimate, ...]:
-    """Return the eigenvalues of one end: each lies within its residual, for certain."""
+    """Return the eigenvalues of one end: each lies within its residual, for certain.
+
+    Where it is not shown that none was missed, the k-th value found is a bound of the k-th
+    eigenvalue alone, by Cauchy's interlacing: another may lie beyond.
+    """
+    upper = pairs is found.top
     return tuple(
-        Estimate(
-            value=float(value),
-            kind="estimate",
-            interval=(float(value - residual), float(value + residual)),
-            level=1.0,
-            solver=(float(value - residual), float(value + residual)),
-            residual=float(residual),
-            status=Status.CONVERGED if residual <= found.tolerance else Status.BUDGET_SPENT,
-            method="thick-restart Lanczos; an eigenvalue lies within the residual",
-        )
+        _eigenvalue(float(value), float(residual), found, upper=upper)
         for value, residual in zip(pairs.values, pairs.residuals, strict=True)
+    )
+
+
+def _eigenvalue(value: float, residual: float, found: Eigenpairs, *, upper: bool) -> Estimate:
+    kind: Kind = "estimate"
+    low, high = value - residual, value + residual
+    method = "thick-restart Lanczos; an eigenvalue lies within the residual"
+    if not found.complete:
+        kind = "lower_bound" if upper else "upper_bound"
+        low, high = (low, math.inf) if upper else (-math.inf, high)
+        method += ", but its rank is not proved: others may lie beyond it"
+    converged = found.complete and residual <= found.tolerance
+    return Estimate(
+        value=value,
+        kind=kind,
+        interval=(low, high),
+        level=1.0,
+        solver=(low, high),
+        residual=residual,
+        status=Status.CONVERGED if converged else found.status,
+        method=method,
     )

@@ -42,7 +42,8 @@ def _unsettled(result: SpectrumResult) -> Finding | None:
         sentence="Not every eigenvalue converged, or a pair may have been missed.",
         evidence=f"{unsettled} of {len(result.pairs)} pairs unconverged; "
         f"complete: {result.complete}.",
-        advice="Raise max_products, or ask for fewer eigenvalues.",
+        advice="Give a larger --budget, where there is one, or raise --max-products of `landscape "
+        "spectrum`; or ask it for fewer eigenvalues (--top, --bottom).",
     )
 
 
@@ -57,8 +58,8 @@ def _zero(result: SpectrumResult) -> Finding | None:
     else:
         why = f"The gradient is not, {slope}: network and loss are straight lines between kinks."
         advice = (
-            "--operator empirical-fisher is of first derivatives alone; --operator gauss-newton "
-            "shows whether the loss bends in the outputs."
+            "`landscape spectrum --operator empirical-fisher` is of first derivatives alone; "
+            "--operator gauss-newton shows whether the loss bends in the outputs."
         )
     return Finding(
         severity="warning",

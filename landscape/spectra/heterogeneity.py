@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -17,6 +17,7 @@ from landscape.linalg.lanczos import Quadrature
 from landscape.linalg.operator import LinearOperator
 from landscape.spectra.divergence import jensen_shannon, log_density
 
+PER_LARGEST = 40  # products that a block's largest eigenvalue takes, about
 LARGEST_TOLERANCE = 1e-2  # relative residual of a block's largest eigenvalue
 
 
@@ -83,6 +84,7 @@ def measure_block(
     pairs = eigenpairs(operator, top=1, generator=generator, tolerance=LARGEST_TOLERANCE)
     value, residual = float(pairs.top.values[0]), float(pairs.top.residuals[0])
     interval = (value - residual, value + residual)
+    converged = pairs.complete and residual <= pairs.tolerance
     summary = BlockSpectrum(
         name=name,
         parameters=size,
@@ -93,7 +95,7 @@ def measure_block(
             level=1.0,
             solver=interval,
             residual=residual,
-            status=Status.CONVERGED if residual <= pairs.tolerance else Status.BUDGET_SPENT,
+            status=Status.CONVERGED if converged else pairs.status,
             method="thick-restart Lanczos on the block",
         ),
         trace_per_parameter=Estimate.mean(
@@ -102,6 +104,11 @@ def measure_block(
         effective_rank=measure.effective_rank(),
     )
     return MeasuredBlock(summary, measure)
+
+
+def expected_products(sizes: Iterable[int], *, probes: int, steps: int) -> int:
+    """Return about how many products the blocks of some sizes take."""
+    return sum(min(size, probes * steps + PER_LARGEST) for size in sizes)
 
 
 def layer_heterogeneity(

@@ -95,9 +95,12 @@ def _blocks(result: SpectrumResult) -> tuple[BlockSpectrum, ...]:
 
 
 def _line(estimates: list[Estimate]) -> Line:
+    value = np.array([one.value for one in estimates])
+    ends = np.array([one.interval for one in estimates])
+    ends = np.where(np.isfinite(ends), ends, value[:, None])  # no band beyond an open end
     return Line(
-        value=np.array([one.value for one in estimates]),
-        lower=np.array([one.interval[0] for one in estimates]),
-        upper=np.array([one.interval[1] for one in estimates]),
+        value=value,
+        lower=ends[:, 0],
+        upper=ends[:, 1],
         settled=np.array([one.status.settled for one in estimates]),
     )

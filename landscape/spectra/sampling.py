@@ -10,6 +10,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from landscape import budget
 from landscape.estimate import Estimate, Interval
 from landscape.linalg.probes import rademacher
 from landscape.spectra.curvature import Curvature
@@ -68,7 +69,7 @@ def with_sampling(estimate: Estimate, sampling: Interval | None) -> Estimate:
     """Return an estimate whose interval is the total of solver and sampling.
 
     The parts of an eigenvalue add up, as its residual is a certain bound; random parts of the same
-    level add up by squares.
+    level add up by squares. What is exact on the data is an estimate for the population.
     """
     if sampling is None or not math.isfinite(estimate.value):
         return estimate
@@ -80,6 +81,7 @@ def with_sampling(estimate: Estimate, sampling: Interval | None) -> Estimate:
         ends.append(estimate.value + sign * (sum(parts) if certain else math.hypot(*parts)))
     return replace(
         estimate,
+        kind="estimate" if estimate.kind == "exact" else estimate.kind,
         interval=(ends[0], ends[1]),
         solver=solver,
         sampling=sampling,
@@ -95,6 +97,7 @@ class Sampled:
     bottom: tuple[Estimate, ...]
     trace: Estimate
     groups: int  # 0: a single sample, train mode, or groups that do not add up to the whole
+    cut: bool = False  # the budget did not last for them
 
 
 def sample(
@@ -105,6 +108,7 @@ def sample(
     trace: Estimate,
     *,
     generator: torch.Generator,
+    pace: float = 0.0,
 ) -> Sampled:
     """Return eigenvalues and trace with sampling intervals.
 
@@ -119,12 +123,16 @@ def sample(
         vectors: Their eigenvectors, top (k, n) and bottom (k', n).
         trace: The trace.
         generator: Draws the vectors for the trace.
+        pace: Seconds that a product takes, about; nothing is begun that a budget does not last for.
 
     Cost: k + k' + 8 products, and a forward pass.
     """
     if subject.mode == "train":
         return Sampled(ends.top, ends.bottom, trace, 0)
     rows = torch.cat(vectors)
+    needed, left = len(rows) + TRACE_PROBES, budget.left_seconds()
+    if not budget.affords(needed) or (left is not None and left < needed * pace):
+        return Sampled(ends.top, ends.bottom, trace, 0, cut=True)
     signs = rademacher(TRACE_PROBES, rows.shape[1], like=rows, generator=generator)
     found = group_forms(subject, curvature, torch.cat([rows, signs]))
     pairs = ends.top + ends.bottom

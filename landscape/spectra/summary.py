@@ -83,6 +83,7 @@ def condition(top: Estimate, median: tuple[float, float], probes: int) -> Estima
         interval=(low, high),
         solver=(low, high),
         samples=probes,
+        status=top.status,
         method="largest eigenvalue over the median |λ| of the density's simultaneous band",
     )
 
@@ -103,6 +104,7 @@ def _stable_rank(square: Estimate, largest: Estimate) -> Estimate:
     )
     return Estimate(
         value=square.value / size**2,
+        status=largest.status,
         kind="estimate",
         interval=interval,
         solver=interval,

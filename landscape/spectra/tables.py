@@ -40,7 +40,7 @@ def trust_of(result: SpectrumResult) -> tuple[tuple[str, str], ...]:
         ("symmetry defect (noise floor)", f"{result.symmetry_defect:.2g}"),
         ("orthogonality max |VVᵀ − I|", f"{result.orthogonality:.2g}"),
         ("density", f"{result.probes} probes × {result.lanczos_steps} steps"),
-        ("trace", f"{result.trace.samples} probes, {result.trace.status.value}"),
+        ("trace", _traced(result)),
         ("sampling intervals", sampled),
         ("products computed by", result.differentiation),
     ]
@@ -49,6 +49,13 @@ def trust_of(result: SpectrumResult) -> tuple[tuple[str, str], ...]:
     if result.crosscheck is not None:
         rows.append(("PyHessian", result.crosscheck.told))
     return tuple(rows)
+
+
+def _traced(result: SpectrumResult) -> str:
+    trace = result.trace
+    if trace.solver is None or trace.solver[0] == trace.solver[1]:
+        return f"exact: {trace.samples} unit vectors"
+    return f"{trace.samples} probes, {trace.status.value}"
 
 
 def _scalars(result: SpectrumResult) -> list[Row]:

@@ -12,7 +12,7 @@ from landscape import progress
 from landscape.errors import DataError, NumericalError
 from landscape.subject.batch import Batch
 from landscape.subject.faithful import refuse_unfaithful
-from landscape.subject.losses import Loss
+from landscape.subject.losses import Loss, without_targets
 from landscape.subject.network import Network
 from landscape.subject.point import Point
 from landscape.subject.undisturbed import seeded
@@ -55,6 +55,8 @@ def count_items(
         for number, batch in batches:
             with seeded(0):
                 outputs = network.outputs(point, batch, loss)
+            if batch.targets is None and loss.needs_targets:
+                raise without_targets(batch.kwargs)
             loss.check(outputs, batch.targets)
             value = float(loss.total(outputs, batch.targets))
             if not math.isfinite(value):

@@ -7,7 +7,7 @@ label per sample, tokens that are not ignored for `ce` on sequences, elements fo
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +20,8 @@ from landscape.subject.identity import function_digest
 from landscape.subject.traces import user_position, user_traceback
 
 IGNORED = -100
+LABELS = "labels, label, targets or target"  # under which a mapping is asked for them
+ROUNDED = 1e-3  # how far the sum of class probabilities may be from 1; more in half precision
 
 
 class Loss(ABC):
@@ -27,6 +29,7 @@ class Loss(ABC):
 
     name: ClassVar[str]
     separable: ClassVar[bool] = True  # a function of outputs and targets alone
+    needs_targets: ClassVar[bool] = False
 
     @property
     def digest(self) -> str:
@@ -52,6 +55,7 @@ class CrossEntropy(Loss):
     """−log softmax at the label; classes on dimension 1, or last for sequences; −100 ignored."""
 
     name = "ce"
+    needs_targets = True
 
     def total(self, outputs: Any, targets: Any) -> Tensor:
         """Return the summed cross-entropy."""
@@ -65,18 +69,24 @@ class CrossEntropy(Loss):
         return int((targets != IGNORED).sum())
 
     def check(self, outputs: Any, targets: Any) -> None:
-        """Raise `DataError` for labels that no output stands for."""
+        """Raise `DataError` for labels that no output stands for, and for a single class.
+
+        Real numbers must be class probabilities: none below 0, and 1 in sum along dimension 1.
+        """
         logits = logits_of(outputs)
+        if logits.dim() < 2 or targets.dtype == torch.bool:
+            raise _mismatch("ce", logits, targets)
         if targets.is_floating_point():
             if targets.shape != logits.shape:
                 raise _mismatch("ce", logits, targets)
+            _require_classes(logits.shape[1], "mse")
+            _require_probabilities(targets)
             return
-        if logits.dim() < 2 or targets.dtype == torch.bool:
-            raise _mismatch("ce", logits, targets)
         last = logits.shape[:-1] == targets.shape
         if not last and logits.shape[:1] + logits.shape[2:] != targets.shape:
             raise _mismatch("ce", logits, targets)
         classes = logits.shape[-1] if last and targets.dim() > 1 else logits.shape[1]
+        _require_classes(classes, "bce")
         kept = targets[targets != IGNORED]
         if kept.numel() and (kept.min() < 0 or kept.max() >= classes):
             worst = int(kept.min() if kept.min() < 0 else kept.max())
@@ -92,6 +102,7 @@ class MeanSquaredError(Loss):
     """(output − target)², mean over all elements."""
 
     name = "mse"
+    needs_targets = True
 
     def total(self, outputs: Any, targets: Any) -> Tensor:
         """Return the summed squared error."""
@@ -113,6 +124,7 @@ class BinaryCrossEntropy(Loss):
     """Cross-entropy of logits against labels in [0, 1], mean over all elements."""
 
     name = "bce"
+    needs_targets = True
 
     def total(self, outputs: Any, targets: Any) -> Tensor:
         """Return the summed binary cross-entropy of logits."""
@@ -266,26 +278,53 @@ BUILT_IN: Mapping[str, type[Loss]] = {
 }
 
 
-def choose_loss(outputs: Any, targets: Any) -> tuple[Loss, str]:
+def choose_loss(outputs: Any, targets: Any, keys: Iterable[str] = ()) -> tuple[Loss, str]:
     """Return the loss that outputs and targets call for, and the reason.
 
+    Args:
+        outputs: Of the model.
+        targets: Of the same batch; None where it has none.
+        keys: Of the other parts of the batch, where it is a mapping.
+
     Raises:
-        DataError: Nothing fits; the loss must be named.
+        DataError: There are no targets, or nothing fits and the loss must be named.
     """
     if _member(outputs, "loss") is not None:
         return ModelLoss(), "the model returns its own loss"
+    if targets is None:
+        raise without_targets(keys)
     values = logits_of(outputs)
     if _are_binary_labels(values, targets):
         return BinaryCrossEntropy(), "one output per sample, and the targets are 0 or 1"
     if isinstance(targets, Tensor) and not targets.is_floating_point():
         return CrossEntropy(), f"the targets are integers ({targets.dtype})"
     if isinstance(targets, Tensor) and _squeezed(values.shape) == _squeezed(targets.shape):
-        return MeanSquaredError(), "the targets are real numbers in the shape of the outputs"
+        like = "in the shape of the outputs"
+        if values.shape != targets.shape:
+            like = f"one for each output: {_shape(targets)} beside {_shape(values)}"
+        return MeanSquaredError(), f"the targets are real numbers, {like}"
     raise DataError(
         "no loss fits the outputs and the targets",
         where="loss: auto",
         why=f"outputs {_shape(values)}, targets {_shape(targets)}",
         hint="name one: --loss ce|mse|bce|hf|file.py:fn",
+    )
+
+
+def without_targets(keys: Iterable[str]) -> DataError:
+    """Return what to tell of a batch that holds nothing to compare the outputs to.
+
+    Args:
+        keys: Of the batch, where it is a mapping.
+    """
+    names = ", ".join(map(str, keys))
+    what = "the mapping has no `labels`" if names else "the batches hold no targets"
+    hint = f"rename one of them to {LABELS}" if names else "yield (inputs, targets)"
+    return DataError(
+        f"{what}; its keys are {names}" if names else what,
+        where="data: targets",
+        why="the loss compares the outputs of the model to targets",
+        hint=f"{hint}, or give a loss of the outputs alone: --loss file.py:fn",
     )
 
 
@@ -329,6 +368,35 @@ def classes_second(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     if targets.dim() > 1 and not targets.is_floating_point() and logits.shape[:-1] == targets.shape:
         return logits.flatten(0, -2), targets.flatten()
     return logits, targets.to(logits.dtype) if targets.is_floating_point() else targets.long()
+
+
+def _require_classes(classes: int, instead: str) -> None:
+    """Raise `DataError` for a cross-entropy of one class, which is 0 whatever the weights."""
+    if classes == 1:
+        raise DataError(
+            "ce of a single output is 0 whatever the weights",
+            where="data: targets",
+            why="ce compares the outputs of several classes; the model has 1",
+            hint=f"use --loss {instead}",
+        )
+
+
+def _require_probabilities(targets: Tensor) -> None:
+    """Raise `DataError` for real targets that are no class probabilities along dimension 1."""
+    sums = targets.detach().double().sum(1)
+    slack = max(ROUNDED, 2 * torch.finfo(targets.dtype).eps)
+    least, worst = float(targets.min()), float(sums.flatten()[(sums - 1).abs().argmax()])
+    if least >= 0 and abs(worst - 1) <= slack:
+        return
+    raise DataError(
+        "the targets are real numbers, but no class probabilities, as ce needs",
+        where="data: targets",
+        why=(
+            "probabilities are at least 0 and sum to 1 over the classes (dimension 1); here the "
+            f"least is {least:.4g}, and a sum is {worst:.4g}"
+        ),
+        hint="use mse for regression: --loss mse; for ce give class indices or probabilities",
+    )
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from landscape import budget
 from landscape.errors import InputError, NumericalError, SettingError
 from landscape.subject.attach import attach_checkpoints, attach_data, attach_loss, attach_model
 from landscape.subject.batch import Batch
@@ -140,6 +141,18 @@ class Subject:
         self._points: dict[int, Point] = {}
         self._prints: dict[int, str] = {}
 
+    def __repr__(self) -> str:
+        labels = [one.label for one in self.checkpoints]
+        shown = labels if len(labels) < 3 else [labels[0], "…", labels[-1]]
+        parts = ["weights alone"]
+        if self._network is not None:
+            name = self._model_name or type(self._network.model).__name__
+            parts = [f"{name}, {self.parameters.size:,} parameters studied"]
+        parts.append(f"{len(labels)} checkpoint{'s' * (len(labels) != 1)}: {', '.join(shown)}")
+        loss = self._loss.name if self._loss is not None else "auto"
+        parts.append("no data" if self._data is None else f"loss {loss}")
+        return f"<Subject: {'; '.join(parts)}; {self.mode} mode on {self.device}>"
+
     # --- the parts -------------------------------------------------------------------------
 
     @property
@@ -187,7 +200,7 @@ class Subject:
         own = ModelLoss() if self.network.takes(batch.target_key) else None
         with self.undisturbed(0), torch.no_grad():
             outputs = self.network.outputs(self.point, batch, own)
-            loss, reason = choose_loss(outputs, batch.targets)
+            loss, reason = choose_loss(outputs, batch.targets, batch.kwargs)
         self.note(f"loss {loss.name} chosen: {reason}")
         return loss
 
@@ -343,10 +356,11 @@ class Subject:
     def once(self, function: Callable[..., T], **settings: Any) -> T:
         """Return `function(self, **settings)`, computed once for these weights, data and settings.
 
-        The function's return annotation must be a dataclass, a number or an array.
+        The function's return annotation must be a dataclass, a number or an array. What is computed
+        under a budget may have been cut by it, and is kept for that budget alone.
         """
         name = f"{function.__module__}.{function.__qualname__}"
-        key = (name, settings, self.identity())
+        key = (name, settings, self.identity(), budget.told())
         return self.memory.once(key, lambda: function(self, **settings), returned_kind(function))
 
     def identity(self) -> dict[str, Any]:

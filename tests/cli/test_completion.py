@@ -51,6 +51,14 @@ def test_commands():
     assert completed("--ver") == ["plain,--version"]
 
 
+def test_commands_that_have_settings():
+    assert completed("config --resolved sp") == ["plain,spectrum"]
+    assert completed("config --resolved tickets f") == ["plain,find"]
+    found = completed("config --resolved ")
+    assert {"plain,spectrum", "plain,report", "plain,tickets", "plain,coordcheck"} <= {*found}
+    assert "plain,check" not in found
+
+
 @pytest.mark.parametrize("kind", ls.DIAGNOSTICS, ids=lambda kind: kind.name)
 def test_options_of_every_diagnostic(kind):
     found = completed(f"{kind.name.replace('-', ' ')} --")

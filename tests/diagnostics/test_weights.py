@@ -200,3 +200,48 @@ def test_document_fits_its_schema_and_comes_back():
     assert back.to_json() == document
     assert math.isnan(back.tensors[0].norm.value)
     assert back.tensors[0].norm.reason
+
+
+# --- buffers -----------------------------------------------------------------------------------
+
+
+class Shifted(nn.Module):
+    """A network with normalisation, and a buffer that no name tells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Linear(4, 3), nn.BatchNorm1d(3)
+        self.register_buffer("scale", torch.full((5,), 7.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.first(x))
+
+
+def moved(model: nn.Module, by: float) -> dict[str, torch.Tensor]:
+    return {
+        name: tensor + by if tensor.is_floating_point() else tensor
+        for name, tensor in model.state_dict().items()
+    }
+
+
+@pytest.mark.parametrize("wrapped", ["", "module."])
+@pytest.mark.parametrize("given", [True, False])
+def test_totals_are_of_the_parameters_alone(given, wrapped):
+    torch.manual_seed(0)
+    model = Shifted()
+    after = moved(model, 0.5)
+    both = [
+        checkpoint(label, **{wrapped + name: tensor for name, tensor in state.items()})
+        for label, state in (("a", model.state_dict()), ("b", after))
+    ]
+    result = Weights().run(Subject(model if given else None, checkpoints=both))
+    names = {name for name, _ in model.named_parameters()} | (set() if given else {"scale"})
+    kept = torch.cat([after[name].flatten() for name in names])
+    assert {one.name for one in result.tensors if not one.buffer} == names
+    assert result.parameters == kept.numel()
+    assert result.buffers == 6 + 5 * given
+    assert result.total_norm.value == pytest.approx(float(kept.double().norm()), rel=1e-6)
+    assert result.total_change is not None
+    assert result.total_change.value == pytest.approx(0.5 * math.sqrt(kept.numel()), rel=1e-6)
+    assert f"{2 + given} buffers of {result.buffers} numbers" in result.summary()
+    assert WeightsResult.from_json(json.loads(json.dumps(result.to_json()))) == result

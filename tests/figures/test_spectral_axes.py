@@ -24,3 +24,16 @@ def test_what_stands_under_the_inset_ends_below_it(n: int, count: int) -> None:
     tallest = np.minimum(ink.upper, ink.value.max())[ink.grid > 60].max()
     assert (np.log(tallest) - low) / (high - low) < INSET[1]
     assert axes.get_ylim()[1] > ink.value.max()
+
+
+def test_no_curve_ends_within_the_enlarged_bulk() -> None:
+    inks = []
+    for bulk in (0.2, 0.6):
+        finer = replace(spectrum(eigenvalues=(0.0,), bulk=bulk), outliers=0)
+        inks.append(replace(spectrum(bulk=bulk), finer=finer))
+    (inset,) = overlay([Answer(ink) for ink in inks], ["a", "b"]).axes[0].child_axes
+    curves = [np.asarray(line.get_xdata()) for line in inset.lines]
+    curves = [places for places in curves if len(places) > 100]
+    assert len(curves) == 2
+    for places in curves:
+        assert (places[0], places[-1]) == pytest.approx(inset.get_xlim())

@@ -75,6 +75,25 @@ def test_badges(one: Report, several: Report) -> None:
     assert stamped.badges[-2:] == ("SYNTHETIC", "UNSAFE-PICKLE")
 
 
+@pytest.mark.parametrize("status", [Status.NOT_CONVERGED, Status.BUDGET_SPENT])
+def test_a_warning_has_a_line_that_explains_it(one: Report, status: Status) -> None:
+    result = dataclasses.replace(
+        one.sections[0].result, status=status, message="init.pt: 512 probes were not enough."
+    )
+    report = dataclasses.replace(one, sections=(Section.of(result),))
+    assert "WARN" in report.badges
+    warnings = [found for found in report.findings if found.severity == "warning"]
+    assert warnings
+    assert "warning: " in report.summary()
+    if not any(found.severity != "notable" for found in result.findings()):
+        assert "init.pt: 512 probes were not enough." in warnings[0].sentence
+        assert "init.pt: 512 probes were not enough." in report.summary()
+
+
+def test_no_budget_is_told_of_where_none_was_given() -> None:
+    assert "budget" not in Status.NOT_CONVERGED.sentence
+
+
 def test_exit_codes(one: Report, several: Report) -> None:
     assert one.exit_code == 0
     assert several.exit_code == 6

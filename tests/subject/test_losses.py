@@ -91,6 +91,44 @@ def test_binary_cross_entropy_is_the_mean_over_elements():
     assert mean(BinaryCrossEntropy(), z, y) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_soft_and_smoothed_labels_are_class_probabilities(dtype):
+    smooth = 0.9 * F.one_hot(labels(50, classes=7, seed=0), 7) + 0.1 / 7
+    soft = normal(50, 1000, seed=1).softmax(1)
+    for targets in (smooth, soft, F.one_hot(labels(50, classes=7, seed=0), 7)):
+        CrossEntropy().check(torch.zeros(targets.shape), targets.to(dtype))
+
+
+@pytest.mark.parametrize("shape", [(442, 3), (442, 1)])
+def test_regression_under_ce_is_told_to_use_mse(shape):
+    data = normal(442, 10, seed=0), normal(*shape, seed=1)
+    subject = Subject(nn.Linear(10, shape[1]), "ce", data)
+    with pytest.raises(DataError) as raised:
+        subject.loss(subject.point)
+    assert "--loss mse" in raised.value.hint
+
+
+@pytest.mark.parametrize("loss", ["auto", "ce"])
+def test_a_mapping_without_labels_names_its_keys(loss):
+    class Net(nn.Linear):
+        def forward(self, pixels, flags):
+            return super().forward(pixels) + 0 * flags
+
+    data = [{"pixels": normal(4, 3, seed=0), "flags": normal(4, 2, seed=1)}]
+    subject = Subject(Net(3, 2), loss, data)
+    with pytest.raises(DataError) as raised:
+        subject.loss(subject.point)
+    assert raised.value.what == "the mapping has no `labels`; its keys are pixels, flags"
+
+
+def test_the_note_on_mse_tells_the_shapes_that_differ():
+    _, reason = choose_loss(normal(442, 1, seed=0), normal(442, seed=1))
+    assert reason == (
+        "the targets are real numbers, one for each output: 442 torch.float32 beside "
+        "442×1 torch.float32"
+    )
+
+
 @pytest.mark.parametrize("loss", [MeanSquaredError(), BinaryCrossEntropy()])
 @pytest.mark.parametrize("outputs", [(5, 1), (5,)])
 @pytest.mark.parametrize("targets", [(5, 1), (5,)])
@@ -159,6 +197,14 @@ def test_a_label_that_no_output_stands_for_is_named():
         ((4, 3), torch.zeros(4), "do not fit the loss ce"),
         ((4, 3), torch.zeros(4, 1, dtype=torch.long), "do not fit the loss ce"),
         ((2, 5, 3), torch.zeros(2, 4, dtype=torch.long), "do not fit the loss ce"),
+        ((442, 3), normal(442, 3, seed=0), "no class probabilities"),
+        ((4, 3), torch.full((4, 3), 0.5), "no class probabilities"),
+        ((4, 3), torch.full((4, 3), torch.nan), "no class probabilities"),
+        ((4, 3), torch.tensor([[1.5, -0.5, 0.0]]).repeat(4, 1), "no class probabilities"),
+        ((442, 1), normal(442, 1, seed=0), "single output"),
+        ((4, 1), torch.ones(4, 1), "single output"),
+        ((4, 1), torch.zeros(4, dtype=torch.long), "single output"),
+        ((5,), torch.ones(5), "do not fit the loss ce"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(outputs, targets, match):

@@ -19,7 +19,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from landscape.errors import SpecError
-from landscape.subject.spec.schemes import example_of
+from landscape.subject.spec.schemes import example_of, supported
 
 GRAMMAR = "scheme:rest[,key=value...], pkg.mod:factory or path/file.py:factory"
 
@@ -69,6 +69,7 @@ def parse_spec(text: str, *, schemes: Collection[str], what: str) -> Spec:
 
 
 def _malformed(text: str, fault: str, *, schemes: Collection[str], what: str) -> SpecError:
+    schemes = supported(what, schemes)
     nearest = _nearest(text.partition(":")[0], schemes)
     known = f"the nearest scheme is '{nearest}'" if nearest else f"schemes: {', '.join(schemes)}"
     return SpecError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +87,12 @@ def describe_schemes(kind: Literal["models", "data"]) -> list[tuple[str, str, st
     return [
         (name, scheme.example, scheme.line) for name, scheme in table.items() if not scheme.instead
     ]
+
+
+def supported(what: str, schemes: Iterable[str]) -> list[str]:
+    """Return those schemes that this version can load, not only name."""
+    table = _TABLES.get(what, {})
+    return [name for name in schemes if name not in table or not table[name].instead]
 
 
 def example_of(what: str, scheme: str | None) -> str:

@@ -133,7 +133,7 @@ def test_without_a_near_scheme_all_are_listed():
     with pytest.raises(SpecError) as caught:
         parse("q:1", DATA_SCHEMES, "data")
     assert "path/file.py:factory" in caught.value.hint
-    assert "sklearn, npz, torchvision, random, hf" in caught.value.hint
+    assert "schemes: sklearn, npz, torchvision, random)" in caught.value.hint
 
 
 def test_a_grammar_without_schemes():
@@ -174,3 +174,12 @@ def test_specs_are_read_without_torch():
         "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_only_what_can_be_loaded_is_offered():
+    with pytest.raises(SpecError) as raised:
+        parse("nonsense")
+    assert "schemes: torchvision)" in raised.value.hint
+    with pytest.raises(SpecError) as raised:
+        parse("lightnin:a.b:C")
+    assert "nearest" not in raised.value.hint
