@@ -100,7 +100,7 @@ def target_power(vectors: np.ndarray, targets: np.ndarray) -> np.ndarray:  # (n,
     """
     power = np.square(vectors.T @ targets).sum(1)
     total = float(np.square(targets).sum())
-    return np.cumsum(power) / total if total else np.zeros(len(vectors))
+    return np.cumsum(power) / total if total else np.zeros(vectors.shape[1])
 
 
 def distance(first: np.ndarray, second: np.ndarray, groups: int) -> Estimate:

@@ -17,7 +17,7 @@ from landscape.subject.batches import Batches
 from landscape.subject.losses import IGNORED, CrossEntropy
 from landscape.subject.subject import Subject
 from landscape.tangent.calling import outputs_of
-from landscape.tangent.tiles import Kind
+from landscape.tangent.memory import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def chosen(subject: Subject, data: Batches | None, most: int) -> list[Batch]:
 def chosen_at(subject: Subject, data: Batches | None, most: int) -> tuple[list[Batch], np.ndarray]:
     """Return at most so many samples, evenly spaced over the data, and their places in it.
 
-    They are on the subject's device. Samples whose label the cross-entropy ignores are left out.
+    They are on the subject's device. Samples whose labels the cross-entropy ignores are left out.
 
     Raises:
         SettingError: There are no data, or no sample has a label.
@@ -92,16 +92,17 @@ def _labelled(subject: Subject, batch: Batch) -> Tensor:  # (n,), bool, on the h
     targets = batch.targets
     if not isinstance(subject.criterion, CrossEntropy) or not isinstance(targets, Tensor):
         return torch.ones(batch.samples, dtype=torch.bool)
-    if targets.dim() != 1 or targets.is_floating_point():
+    if targets.dim() == 0 or targets.is_floating_point():
         return torch.ones(batch.samples, dtype=torch.bool)
-    return (targets != IGNORED).cpu()
+    return (targets != IGNORED).reshape(len(targets), -1).any(1).cpu()
 
 
 def directions(subject: Subject, batches: list[Batch], asked: Asked) -> Tensor | None:
     """Return the random signs of a sketch (O, R)."""
     if asked.kind != "sketch":
         return None
-    return signs(outputs_of(subject, batches[0]), asked.probes, asked.seed, batches[0])
+    drawn = signs(outputs_of(subject, batches[0]), asked.probes, asked.seed, batches[0])
+    return drawn.to(subject.point.theta)  # tokens have no precision of their own
 
 
 def signs(outputs: int, probes: int, seed: int, batch: Batch) -> Tensor:  # (O, R)

@@ -18,8 +18,8 @@ class Decomposition:
     """K = U diag(λ) Uᵀ in float64.
 
     Args:
-        values: λ descending (n,), as they were computed, also where below the floor.
-        vectors: Columns (n, n), or None for a kernel that is a sum of blocks.
+        values: λ descending (k,), as they were computed, also where below the floor.
+        vectors: Columns (n, k), or None for a kernel that is a sum of blocks.
         floor: Below it an eigenvalue is rounding.
     """
 
@@ -68,7 +68,9 @@ class Decomposition:
         return float((kept / (kept + ridge)).sum()) if ridge > 0 else float(self.rank)
 
 
-def decomposition(values: np.ndarray, *, precision: float) -> Decomposition:
+def decomposition(
+    values: np.ndarray, *, precision: float, counted: np.ndarray | None = None
+) -> Decomposition:
     """Return the spectrum of a kernel (n, n), or of the blocks (O, N, N) of one.
 
     The floor is ε λ_max √n, or how far the smallest eigenvalue lies below zero where that is more:
@@ -77,6 +79,8 @@ def decomposition(values: np.ndarray, *, precision: float) -> Decomposition:
     Args:
         values: Symmetric, float64.
         precision: ε of the numbers that its entries were computed from.
+        counted: Rows that are of the kernel (n,), or (O, N) of the blocks; the others are zero, and
+            have no eigenvalues. None: all.
 
     Raises:
         NumericalError: An entry is not finite.
@@ -90,13 +94,36 @@ def decomposition(values: np.ndarray, *, precision: float) -> Decomposition:
             why="a Jacobian overflowed or is NaN",
             hint="use --dtype float64, or look at `landscape gradients`",
         )
+    rows = values.shape[-1]
+    if counted is not None:
+        rows = int(counted.sum(-1).max())
     if values.ndim == 2:
-        found, vectors = np.linalg.eigh(values)
-        found, vectors = found[::-1].copy(), vectors[:, ::-1].copy()
+        found, vectors = _eigh(values, counted)
     else:
-        found, vectors = np.sort(np.linalg.eigvalsh(values).ravel())[::-1].copy(), None
-    floor = precision * abs(float(found[0])) * math.sqrt(values.shape[-1])
+        found, vectors = _eigenvalues(values, counted), None
+    floor = precision * abs(float(found[0])) * math.sqrt(rows)
     return Decomposition(values=found, vectors=vectors, floor=max(floor, -float(found[-1]), 0.0))
+
+
+def _eigh(values: np.ndarray, counted: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return eigenvalues (k,), descending, and eigenvectors (n, k), of the rows that count."""
+    part = values if counted is None else values[np.ix_(counted, counted)]
+    found, vectors = np.linalg.eigh(part)
+    found, vectors = found[::-1].copy(), vectors[:, ::-1].copy()
+    if counted is None:
+        return found, vectors
+    whole = np.zeros((len(values), len(found)))
+    whole[counted] = vectors
+    return found, whole
+
+
+def _eigenvalues(values: np.ndarray, counted: np.ndarray | None) -> np.ndarray:
+    """Return the eigenvalues of all blocks together, descending."""
+    if counted is None:
+        return np.sort(np.linalg.eigvalsh(values).ravel())[::-1].copy()
+    pairs = zip(values, counted, strict=True)
+    parts = [np.linalg.eigvalsh(one[np.ix_(kept, kept)]) for one, kept in pairs]
+    return np.sort(np.concatenate(parts))[::-1].copy()
 
 
 def _missing(reason: str, method: str) -> Estimate:

@@ -21,7 +21,7 @@ def findings_of(result: NtkResult) -> tuple[Finding, ...]:
     """Return the findings, gravest first."""
     if result.planned:
         return ()
-    looks = (_duality, _rate, _sketch, _missed, _moved, _floor, _contradicted)
+    looks = (_duality, _padded, _rate, _sketch, _missed, _moved, _repeated, _floor, _contradicted)
     return tuple(one for look in looks if (one := look(result)) is not None)
 
 
@@ -98,15 +98,42 @@ def _moved(result: NtkResult) -> Finding | None:
     )
 
 
+def _padded(result: NtkResult) -> Finding | None:
+    if not result.unknown:
+        return None
+    return Finding(
+        severity="warning",
+        sentence="Outputs that the loss ignores may be in the kernel.",
+        evidence=result.unknown,
+        advice="Give --loss ce with the same labels: its kernel leaves them out.",
+    )
+
+
+def _repeated(result: NtkResult) -> Finding | None:
+    """Return that samples are equal, which no precision mends."""
+    if not result.repeated:
+        return None
+    some = "1 sample has" if result.repeated == 1 else f"{result.repeated:,} samples have"
+    whole = len(result.eigenvalues)
+    told = f"They make {result.zeros:,} of {whole:,} eigenvalues zero in any precision."
+    return Finding(
+        severity="notable",
+        sentence=f"{some} exactly the inputs of another.",
+        evidence=told if result.zeros else "Equal inputs have equal rows of the kernel.",
+        advice="Leave the copies out for a condition number; their labels count twice in a fit.",
+    )
+
+
 def _floor(result: NtkResult) -> Finding | None:
     if result.partial:
         return None
-    below = 1 - result.rank / len(result.eigenvalues)
+    below = (len(result.eigenvalues) - result.rank - result.zeros) / len(result.eigenvalues)
     if below < BELOW:
         return None
     return Finding(
         severity="notable",
-        sentence=f"{below:.0%} of the eigenvalues are below the floor of rounding.",
+        sentence=f"{below:.0%} of the eigenvalues are below the floor of rounding"
+        f"{', beside those that repeated inputs make zero' if result.zeros else ''}.",
         evidence=f"Floor {result.floor:.3g}; condition {result.condition:.3g}.",
         advice="Do not read the smallest eigenvalue; use --dtype float64 to lower the floor.",
     )

@@ -14,7 +14,7 @@ from landscape.kernels.influence import suspects
 from landscape.kernels.prediction import Prediction, prediction
 from landscape.kernels.regression import fitted, ridge_path
 from landscape.kernels.result import Regression
-from landscape.kernels.targets import UNKNOWN, Targets, targets_of
+from landscape.kernels.targets import RAGGED, UNKNOWN, Targets, targets_of
 from landscape.signals.intervals import share
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
@@ -48,6 +48,8 @@ def regression_of(
     """Return the regression of the targets on the trace kernel, if there are targets."""
     centred = targets.centred
     if centred is None or targets.values is None or own.values[0] <= 0 or not centred.any():
+        return None
+    if targets.ignored:
         return None
     path = ridge_path(own, centred)
     mean = float(own.values.mean())
@@ -85,6 +87,8 @@ def prediction_of(
         return None, "a sketch has no kernel with held-out samples"
     others = chosen(subject, subject.held_out, asked.samples)
     held = targets_of(subject, others)
+    if targets.ignored or held.ignored:
+        return None, RAGGED
     cross, outputs = cross_kernel(subject, others, batches, memory_bytes=asked.memory_bytes)
     made = prediction(
         own,

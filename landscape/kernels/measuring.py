@@ -13,6 +13,7 @@ from landscape.kernels.by_products import trace_of
 from landscape.kernels.decomposition import decomposition
 from landscape.kernels.dynamics import Dynamics
 from landscape.kernels.fitting import descent_of, prediction_of, regression_of
+from landscape.kernels.inputs import repeated, uncounted
 from landscape.kernels.planning import plan_of
 from landscape.kernels.reading import (
     alignment_of,
@@ -29,7 +30,7 @@ from landscape.kernels.reading import (
     traced_of,
 )
 from landscape.kernels.result import NtkResult
-from landscape.kernels.targets import targets_of
+from landscape.kernels.targets import Targets, targets_of
 from landscape.kernels.unformed import unformed
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
@@ -67,8 +68,9 @@ def measured(
     outputs = made.outputs
     whole = sketched(found) if asked.kind == "sketch" else found.values
     traced = traced_of(whole, asked.kind, outputs)
+    copies = repeated(batches, targets.counted)
     eps = float(torch.finfo(subject.dtype).eps)
-    modes = decomposition(whole, precision=eps)
+    modes = decomposition(whole, precision=eps, counted=_rows(targets, asked.kind))
     own = modes if asked.kind in ("trace", "sketch") else decomposition(traced, precision=eps)
     dynamics, why = descent_of(subject, batches, targets, found, asked)
     regression = regression_of(own, traced, targets, asked, places)
@@ -111,8 +113,20 @@ def measured(
         block=found.block,
         agreement=found.agreement,
         precision=precision_of(subject),
+        memory=made.memory,
+        ignored=targets.ignored,
+        unknown=uncounted(subject, batches),
+        repeated=copies.samples,
+        zeros=copies.zeros(asked.kind, outputs),
     )
     return Measured(answer=answer, kernel=whole)
+
+
+def _rows(targets: Targets, kind: str) -> np.ndarray | None:
+    """Return which rows of the kernel are of outputs that the loss reads; None: all."""
+    if targets.counted is None or kind not in ("full", "classes"):
+        return None
+    return targets.counted.ravel() if kind == "full" else targets.counted.T
 
 
 def _too_large(subject: Subject, batches: list[Batch], asked: Asked, samples: int) -> bool:

@@ -60,6 +60,7 @@ def planned(subject: Subject, asked: Asked) -> NtkResult:
         block=made.block,
         agreement=made.agreement,
         precision=precision_of(subject),
+        memory=made.memory,
     )
 
 

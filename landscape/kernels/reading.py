@@ -44,7 +44,8 @@ def alignment_of(traced: np.ndarray, targets: Targets, *, centred: bool) -> Esti
     """Return how far the trace kernel points at the targets."""
     if targets.values is None:
         return missing(UNKNOWN)
-    return aligned.alignment(traced, targets.values, centred=centred)
+    values = targets.centred if centred else targets.values
+    return aligned.alignment(traced, values, centred=centred)  # type: ignore[arg-type]
 
 
 def participation_of(traced: np.ndarray) -> Estimate:
@@ -67,7 +68,7 @@ def alignments_by_output(
     whole: np.ndarray, traced: np.ndarray, targets: Targets, kind: str
 ) -> tuple[OutputAlignment, ...]:
     """Return the alignment of every output's own kernel, where they are few."""
-    if targets.values is None or targets.values.shape[1] > MANY:
+    if targets.values is None or targets.values.shape[1] > MANY or targets.ignored:
         return ()
     kernels = whole if kind == "classes" else traced
     if kind == "full":
@@ -95,7 +96,7 @@ def alignments_by_layer(
     subject: Subject, found: Kernel, targets: Targets
 ) -> tuple[LayerAlignment, ...]:
     """Return the alignment of every layer's own trace kernel."""
-    if targets.values is None:
+    if (centred := targets.centred) is None:
         return ()
     sizes = {block.name: block.stop - block.start for block in subject.parameters.blocks}
     total, made = found.trace or 1.0, []
@@ -105,7 +106,7 @@ def alignments_by_layer(
                 name=name,
                 parameters=sum(sizes[one] for one in names),
                 share=sum(found.shares.get(one, 0.0) for one in names) / total,
-                alignment=aligned.alignment(found.layers[name], targets.values, centred=True),
+                alignment=aligned.alignment(found.layers[name], centred, centred=True),
             )
             made.append(one)
     return tuple(made)

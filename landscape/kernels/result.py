@@ -17,6 +17,7 @@ from landscape.kernels.nystrom import Approximation
 from landscape.kernels.prediction import Prediction
 from landscape.kernels.regression import RidgePath
 from landscape.linalg.density import Density
+from landscape.tangent.memory import Peak
 from landscape.tangent.plan import LayerPlan
 
 if TYPE_CHECKING:
@@ -139,6 +140,11 @@ class NtkResult(Result):
     block: int
     agreement: float
     precision: str
+    ignored: int = 0  # outputs that the loss does not read, left out
+    unknown: str = ""  # why it is not known which outputs the loss reads
+    repeated: int = 0  # samples whose inputs are those of one before
+    memory: Peak | None = None  # foretold by the plan
+    zeros: int = 0  # eigenvalues that are zero because of them
 
     @property
     def planned(self) -> bool:

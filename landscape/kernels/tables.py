@@ -19,7 +19,7 @@ MODES = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 def tables_of(result: NtkResult) -> tuple[Table, ...]:
     """Return the tables, those with nothing in them left out."""
     if result.planned:
-        return (_plan(result),)
+        return (_plan(result), _memory(result))
     made = (
         _numbers(result),
         _modes(result),
@@ -229,6 +229,21 @@ def _velocity(result: NtkResult) -> Table:
         )
     columns = ("checkpoint", "from the first", "from the one before", "per step", "trace / before")
     return Table("Kernel distance 1 − cos", columns, tuple(rows))
+
+
+def _memory(result: NtkResult) -> Table:
+    """Return the memory that a kernel would take, beside what the process takes already."""
+    if (told := result.memory) is None:
+        return Table("Memory", ("of",), ())
+    rows = (
+        ("factors of the blocks that are kept", told.factors),
+        ("catching the factors of one block", told.caught),
+        ("contracting one tile", told.tile),
+        ("kernel, float64", told.kernel),
+        ("decomposing the kernel", told.decomposed),
+        ("total at the peak", told.total),
+    )
+    return Table("Memory, foretold", ("of", "MiB"), tuple((a, b / 2**20) for a, b in rows))
 
 
 def _plan(result: NtkResult) -> Table:

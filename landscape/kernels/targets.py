@@ -22,8 +22,10 @@ from landscape.subject.losses import (
     logits_of,
 )
 from landscape.subject.subject import Subject
+from landscape.tangent.calling import counted_outputs
 
 UNKNOWN = "the loss has no targets of the shape of the outputs"
+RAGGED = "the loss ignores some targets, so that samples have different outputs to regress on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Targets:
         square: Whether the loss is the squared error of the outputs themselves.
         count: What the mean loss of these samples runs over.
         roots: S (N, O, O) with S Sᵀ = ∇²ℓ of every sample, where it was asked for.
+        counted: Which outputs the loss reads (N, O); None: all.
     """
 
     values: np.ndarray | None
@@ -43,11 +46,20 @@ class Targets:
     square: bool
     count: int
     roots: np.ndarray | None
+    counted: np.ndarray | None = None
 
     @property
-    def centred(self) -> np.ndarray | None:
-        """Return Y less its mean over samples."""
-        return None if self.values is None else self.values - self.values.mean(0)
+    def centred(self) -> np.ndarray | None:  # (N, O)
+        """Return Y less its mean over the samples whose output the loss reads, zero elsewhere."""
+        if self.values is None or self.counted is None:
+            return None if self.values is None else self.values - self.values.mean(0)
+        mean = self.values.sum(0) / np.maximum(self.counted.sum(0), 1)
+        return (self.values - mean) * self.counted
+
+    @property
+    def ignored(self) -> int:
+        """Return how many outputs the loss does not read."""
+        return 0 if self.counted is None else int((~self.counted).sum())
 
 
 def targets_of(subject: Subject, batches: list[Batch], *, curved: bool = False) -> Targets:
@@ -60,13 +72,14 @@ def targets_of(subject: Subject, batches: list[Batch], *, curved: bool = False) 
 
     Cost: a forward pass; with `curved` O products of ∇²ℓ.
     """
-    values, labels, roots, count = [], [], [], 0
+    values, labels, roots, counted, count = [], [], [], [], 0
     criterion = subject.criterion
     for batch in batches:
         with subject.undisturbed(0), torch.no_grad():
             told = subject.outputs(subject.point, batch)
         count += criterion.count(told, batch.targets)
         logits = logits_of(told)
+        counted.append(counted_outputs(subject, batch))
         values.append(_values(subject, logits, batch.targets))
         labels.append(_labels(subject, logits, batch.targets))
         if curved:
@@ -77,7 +90,17 @@ def targets_of(subject: Subject, batches: list[Batch], *, curved: bool = False) 
         square=isinstance(criterion, MeanSquaredError),
         count=count,
         roots=np.concatenate(roots) if roots else None,
+        counted=_counted(counted, values),
     )
+
+
+def _counted(parts: list[Tensor | None], values: list[Tensor | None]) -> np.ndarray | None:
+    """Return which outputs are read, where any is not."""
+    if all(part is None for part in parts):
+        return None
+    pairs = zip(parts, values, strict=True)
+    whole = [torch.ones_like(v, dtype=torch.bool) if p is None else p for p, v in pairs]  # type: ignore[arg-type]
+    return torch.cat(whole).cpu().numpy()
 
 
 def _values(subject: Subject, logits: Tensor, targets: Any) -> Tensor | None:  # (n, O)

@@ -9,6 +9,7 @@ from landscape.kernels import alignment as aligned
 from landscape.kernels.asked import Asked
 from landscape.kernels.by_products import found_by_products
 from landscape.kernels.fitting import descent_of
+from landscape.kernels.inputs import repeated, uncounted
 from landscape.kernels.reading import missing, precision_of, shares_of_layers
 from landscape.kernels.result import NtkResult
 from landscape.kernels.targets import targets_of
@@ -32,12 +33,16 @@ def unformed(subject: Subject, batches: list[Batch], asked: Asked, samples: int)
     )
     targets = targets_of(subject, batches)
     dynamics, why = descent_of(subject, batches, targets, None, asked)
+    copies = repeated(batches, targets.counted)
     values, floor = found.pairs.top.values, found.floor
     not_formed = missing(NOT_FORMED)
     power = None
     if targets.centred is not None:
         vectors = found.pairs.top.vectors.double().cpu().numpy().T
-        power = aligned.target_power(vectors, targets.centred.reshape(-1, 1))
+        kept = (
+            targets.centred.ravel() if targets.counted is None else targets.centred[targets.counted]
+        )
+        power = aligned.target_power(vectors, kept[:, None])
     settled = dynamics is None or dynamics.sharpness.status.settled
     return NtkResult(
         status=found.pairs.status if settled else Status.BUDGET_SPENT,
@@ -77,4 +82,7 @@ def unformed(subject: Subject, batches: list[Batch], asked: Asked, samples: int)
         block=0,
         agreement=found.exact.agreement if found.exact is not None else math.nan,
         precision=precision_of(subject),
+        ignored=targets.ignored,
+        unknown=uncounted(subject, batches),
+        repeated=copies.samples,
     )

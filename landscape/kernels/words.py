@@ -119,9 +119,19 @@ def _proof(result: NtkResult) -> str:
 
 
 def _untold(result: NtkResult) -> tuple[tuple[str, str], ...]:
-    """Return why numbers are missing."""
+    """Return what the kernel leaves out, and why numbers are missing."""
+    rows = [("outputs that the loss reads", _read(result))] if result.ignored else []
+    if result.unknown:
+        rows.append(("outputs that the loss reads", result.unknown))
+    if result.repeated:
+        rows.append(("samples with the inputs of another", f"{result.repeated:,}"))
     reasons = (
         ("learning rate", result.dynamics_reason),
         ("held-out prediction", result.prediction_reason),
     )
-    return tuple((name, f"not told: {reason}") for name, reason in reasons if reason)
+    return (*rows, *((name, f"not told: {reason}") for name, reason in reasons if reason))
+
+
+def _read(result: NtkResult) -> str:
+    whole = result.samples * result.outputs
+    return f"{whole - result.ignored:,} of {whole:,}; the others have no rows in the kernel"

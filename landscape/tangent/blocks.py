@@ -19,6 +19,7 @@ from landscape.tangent.capture import Capture, Use, factors_of
 from landscape.tangent.certificate import Certificate
 from landscape.tangent.factors import Factors, Flat
 from landscape.tangent.jacobians import jacobians
+from landscape.tangent.memory import Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +129,8 @@ def factored(
         return seen.factors(), seen.outputs.shape[1]
 
 
-def probed(
-    subject: Subject, batch: Batch, combine: Tensor | None, *, room: float
-) -> tuple[float, int]:
-    """Return the bytes of a sample's factors and the number of outputs, without a certificate.
+def probed(subject: Subject, batch: Batch, combine: Tensor | None, *, room: float) -> Sample:
+    """Return what a sample takes, without a certificate.
 
     Raises:
         ResourceError: Not even one sample's factors fit.
@@ -143,8 +142,14 @@ def probed(
         _refuse_too_large(count * sum(caught.values()) / batch.samples, count, room)
         found = seen.factors()
         missing = [t.nbytes for name, t in seen.parameters.items() if name not in found]
+    slopes = [count * one / batch.samples for one in caught.values()]
     each = sum(one.nbytes for one in found.values()) / batch.samples + count * sum(missing)
-    return each, count
+    return Sample(
+        outputs=count,
+        factors=each,
+        slopes=sum(slopes) + count * sum(missing),
+        largest=max(slopes, default=0.0),
+    )
 
 
 def _seen(subject: Subject, point: Point, batch: Batch, combine: Tensor | None) -> _Seen:

@@ -128,7 +128,10 @@ def _slopes(outputs: Tensor, wanted: list[Tensor]) -> list[Tensor]:  # each (n, 
         found = [torch.cat(parts) for parts in zip(*each, strict=True)]
     samples = len(outputs)
     found = [o if o.shape[1] == samples else o.unflatten(1, (samples, -1)) for o in found]
-    return [one.transpose(0, 1).contiguous() for one in found]
+    for number, one in enumerate(found):
+        found[number] = one.transpose(0, 1).contiguous()  # in its place: they are large
+        del one
+    return found
 
 
 def _pulled(outputs: Tensor, wanted: list[Tensor], rows: Tensor) -> list[Tensor]:

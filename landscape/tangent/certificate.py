@@ -13,6 +13,7 @@ from torch import Tensor
 from landscape.tangent.factors import Factors, Flat, Outer
 
 AGREEMENT = {torch.float32: 1e-3, torch.float64: 1e-8}  # relative, of factors with autograd
+ROUNDINGS = 10  # of the longest Jᵀu
 SKETCH = 8  # random directions on either side of a weight
 
 
@@ -55,8 +56,17 @@ class Certificate:
             gap = float(torch.linalg.vector_norm(factors.pulled(self.u) - truth.flatten()))
         if gap == 0:
             return 0.0
-        found = gap / max(self._lengths[name], 1e-6 * max(self._lengths.values()))
+        found = gap / max(self._lengths[name], self._least)
         return inf if isnan(found) else found
+
+    @cached_property
+    def _least(self) -> float:
+        """Return the length below which a gap of `ROUNDINGS` ε of the longest is rounding.
+
+        The bias of attention's keys, for one, moves nothing, and autograd gives its rounding.
+        """
+        eps = torch.finfo(self.u.dtype).eps
+        return max(1e-6, ROUNDINGS * eps / self.limit) * max(self._lengths.values())
 
     @cached_property
     def _lengths(self) -> dict[str, float]:

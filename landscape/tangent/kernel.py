@@ -19,7 +19,8 @@ from landscape.subject.batch import Batch
 from landscape.subject.regrouping import regrouped
 from landscape.subject.subject import Subject
 from landscape.tangent.blocks import probed
-from landscape.tangent.tiles import Blocks, Kind, Tile, Tiles, Told, placed
+from landscape.tangent.memory import COPIES, SLACK, TILE, Kind, Sample, kept_room, kernel_bytes
+from landscape.tangent.tiles import Blocks, Tile, Tiles, Told, placed
 
 SHARE = 0.4  # of the free memory that factors, tiles and kernel may take
 PROBE = 2  # samples whose factors tell what one takes
@@ -95,16 +96,18 @@ def kernel(
     subject.refuse_dependent("a tangent kernel")
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
     given = batches if batches is not None else list(subject.device_batches())
-    each, outputs = probe(subject, given[0], combine, room=room)
-    samples = sum(one.samples for one in given)
+    one = probe(subject, given[0], combine, room=room)
+    outputs, samples = one.outputs, sum(batch.samples for batch in given)
     _check_room(samples**2, outputs, kind, room)
-    size = block or block_size(each, outputs, kind, room)
-    blocks = Blocks(subject, list(regrouped(given, size)), combine, room=room // 2)
+    layers = kept_layers(subject, samples, room) if by_layer else {}
+    held = kernel_bytes(samples**2, outputs, kind) + 4 * len(layers) * samples**2
+    size = block or block_size(one, kind, room, held)
+    left = kept_room(one, size, held, room)
+    blocks = Blocks(subject, list(regrouped(given, size)), combine, room=left)
     key = ["upper triangle", _digest(subject, given), size, _directions(combine)]
-    layers = layers_of(subject) if by_layer else {}
-    if 4 * len(layers) * samples**2 > room // 4:
-        layers = {}
-    tiles = Tiles(subject=subject, blocks=blocks, kind=kind, room=room // 8, key=key, layers=layers)
+    tiles = Tiles(
+        subject=subject, blocks=blocks, kind=kind, room=room // TILE, key=key, layers=layers
+    )
     told, starts = list[Told](), blocks.starts
     parts = np.zeros((len(layers), samples, samples), dtype=np.float32)
 
@@ -137,6 +140,12 @@ def layers_of(subject: Subject) -> dict[str, list[str]]:
     return found
 
 
+def kept_layers(subject: Subject, samples: int, room: int) -> dict[str, list[str]]:
+    """Return the layers whose shares are kept: all, or none where they take too much."""
+    layers = layers_of(subject)
+    return layers if 4 * len(layers) * samples**2 <= room // 8 else {}
+
+
 def cross_kernel(
     subject: Subject,
     others: list[Batch],
@@ -162,14 +171,17 @@ def cross_kernel(
     """
     subject.refuse_dependent("a tangent kernel")
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
-    each, outputs = probe(subject, batches[0], None, room=room)
-    counts = [sum(one.samples for one in part) for part in (others, batches)]
+    one = probe(subject, batches[0], None, room=room)
+    outputs = one.outputs
+    counts = [sum(batch.samples for batch in part) for part in (others, batches)]
     _check_room(counts[0] * counts[1], outputs, kind, room)
-    size = block or block_size(each, outputs, kind, room)
+    held = kernel_bytes(counts[0] * counts[1], outputs, kind)
+    size = block or block_size(one, kind, room, held)
     above, along = (list(regrouped(part, size)) for part in (others, batches))
-    blocks = Blocks(subject, [*along, *above], None, room=room // 2)
+    left = kept_room(one, size, held, room)
+    blocks = Blocks(subject, [*along, *above], None, room=left)
     key = ["rectangle", _digest(subject, [*others, *batches]), size]
-    tiles = Tiles(subject=subject, blocks=blocks, kind=kind, room=room // 8, key=key)
+    tiles = Tiles(subject=subject, blocks=blocks, kind=kind, room=room // TILE, key=key)
     found = dict[int, np.ndarray]()
 
     def rectangle() -> Iterator[tuple[int, int, np.ndarray]]:
@@ -222,12 +234,11 @@ def diagonal(
     Cost: O + 2 passes over the samples, and their products with `NEAR` of themselves.
     """
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
-    each, outputs = probe(subject, batches[0], None, room=room)
-    size = min(NEAR, block_size(each, outputs, "trace", room))
+    size = min(NEAR, block_size(probe(subject, batches[0], None, room=room), "trace", room, 0))
     parts = list(regrouped(batches, size))
     blocks = Blocks(subject, parts, None, room=0)
     key = ["diagonal", _digest(subject, batches), size]
-    tiles = Tiles(subject=subject, blocks=blocks, kind="trace", room=room // 8, key=key)
+    tiles = Tiles(subject=subject, blocks=blocks, kind="trace", room=room // TILE, key=key)
     with progress.task("trace of the tangent kernel", len(parts)) as task:
         found = list[Tile]()
         for i in range(len(parts)):
@@ -248,10 +259,8 @@ def _of(told: list[Told]) -> dict[str, Any]:
     }
 
 
-def probe(
-    subject: Subject, batch: Batch, combine: Tensor | None, *, room: float = inf
-) -> tuple[float, int]:
-    """Return the bytes of a sample's factors, and the number of outputs.
+def probe(subject: Subject, batch: Batch, combine: Tensor | None, *, room: float = inf) -> Sample:
+    """Return what a sample takes.
 
     Raises:
         ResourceError: Not even one sample's factors fit.
@@ -259,11 +268,26 @@ def probe(
     return probed(subject, batch.head(PROBE), combine, room=room / 4)
 
 
-def block_size(each: float, outputs: int, kind: Kind, room: int) -> int:
-    """Return so many samples that two blocks of factors and a tile fit a quarter of the room."""
-    entry = 8 * (outputs**2 if kind == "full" else outputs if kind == "classes" else 1)
+def block_size(one: Sample, kind: Kind, room: int, held: float) -> int:
+    """Return so many samples that all that is held at a time fits the room.
+
+    Two blocks of factors and a tile take at most a quarter of it.
+
+    Args:
+        one: What a sample takes.
+        kind: Of the kernel.
+        room: Bytes for all.
+        held: Bytes of the kernel and of the shares of layers.
+    """
+
+    def fit(size: int) -> bool:
+        tile = 2 * kernel_bytes(size**2, one.outputs, kind)
+        small = 2 * size * one.factors + tile <= room / 4
+        most = held + size * (one.factors + one.captured) + tile
+        return small and most <= room / SLACK - room / TILE
+
     size = 1
-    while size < MOST and 2 * (2 * size) * each + 2 * (2 * size) ** 2 * entry <= room / 4:
+    while size < MOST and fit(2 * size):
         size *= 2
     return size
 
@@ -287,19 +311,16 @@ def _digest(subject: Subject, batches: list[Batch]) -> str | None:
 def fits(pairs: int, outputs: int, kind: Kind, memory_bytes: int | None = None) -> bool:
     """Return whether the kernel of so many pairs of samples can be held."""
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
-    return _needed(pairs, outputs, kind) <= room // 2
-
-
-def _needed(pairs: int, outputs: int, kind: Kind) -> int:
-    return 8 * pairs * {"full": outputs**2, "classes": outputs, "trace": 1}[kind]
+    return COPIES[kind] * kernel_bytes(pairs, outputs, kind) <= room
 
 
 def _check_room(pairs: int, outputs: int, kind: Kind, room: int) -> None:
-    needed = _needed(pairs, outputs, kind)
-    if needed > room // 2:
+    needed = COPIES[kind] * kernel_bytes(pairs, outputs, kind)
+    if needed > room:
         raise ResourceError(
             f"the kernel of {pairs:,} pairs of samples and {outputs:,} outputs does not fit",
             where="tangent kernel",
-            why=f"it takes {needed / 2**30:,.1f} GiB, and {room / 2**31:,.1f} GiB are for it",
+            why=f"to decompose it takes {needed / 2**30:,.1f} GiB, and {room / 2**30:,.1f} GiB are "
+            "for it",
             hint="take fewer samples, the trace over the outputs, or --kind products",
         )

@@ -11,11 +11,12 @@ from torch import Tensor
 from landscape.linalg.memory import free_bytes
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
-from landscape.tangent.blocks import block_of
+from landscape.tangent.blocks import block_of, probed
 from landscape.tangent.contraction import cheapest, costs
 from landscape.tangent.factors import Factors, Flat, Lookup
-from landscape.tangent.kernel import PROBE, SHARE, block_size
-from landscape.tangent.tiles import Kind, itemsize, outputs_of
+from landscape.tangent.kernel import PROBE, SHARE, block_size, kept_layers
+from landscape.tangent.memory import TILE, Kind, Peak, kernel_bytes, peak
+from landscape.tangent.tiles import itemsize, outputs_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,7 @@ class KernelPlan:
         tiles: Pairs of blocks.
         kernel_bytes: Of the whole kernel in float64.
         agreement: Of the probe's Jacobians with autograd.
+        memory: At the peak.
     """
 
     layers: tuple[LayerPlan, ...]
@@ -64,6 +66,7 @@ class KernelPlan:
     tiles: int
     kernel_bytes: int
     agreement: float
+    memory: Peak
 
 
 def plan(
@@ -91,21 +94,33 @@ def plan(
     room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
     probe = block_of(subject, subject.point, batch.head(PROBE), combine=combine)
     each = probe.outputs.shape[1]
-    size = min(block_size(probe.nbytes / probe.samples, each, kind, room), samples)
+    one = probed(subject, batch.head(PROBE), combine, room=room / 4)
+    one = replace(one, factors=max(one.factors, probe.nbytes / probe.samples))
+    values = kernel_bytes(samples**2, each, kind)
+    held = 4 * len(kept_layers(subject, samples, room)) * samples**2
+    size = min(block_size(one, kind, room, values + held), samples)
     blocks = -(-samples // size)
     tiles = blocks * (blocks + 1) // 2
-    rows = samples * each if kind == "full" else samples
     layers = tuple(
-        _layer(name, _widened(one, size), kind, room // 8, tiles, probe.unfactored)
-        for name, one in probe.factors.items()
+        _layer(name, _widened(factors, size), kind, room // TILE, tiles, probe.unfactored)
+        for name, factors in probe.factors.items()
     )
     return KernelPlan(
         layers=layers,
         outputs=each,
         block=size,
         tiles=tiles,
-        kernel_bytes=8 * rows**2 * (each if kind == "classes" else 1),
+        kernel_bytes=values,
         agreement=probe.agreement,
+        memory=peak(
+            one,
+            samples=samples,
+            block=size,
+            tile=max((layer.peak_bytes for layer in layers), default=0.0),
+            held=held,
+            kind=kind,
+            room=room,
+        ),
     )
 
 

@@ -16,14 +16,14 @@ from landscape.subject.cost import count_products
 from landscape.subject.regrouping import regrouped
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import differentiable_attention
-from landscape.tangent.calling import called, outputs_of
+from landscape.tangent.calling import called, counted_outputs, outputs_of
 from landscape.tangent.certificate import AGREEMENT
 
 TOGETHER = 64  # samples whose graph is held at a time, unless the subject says otherwise
 
 
 class TangentOperator(LinearOperator):
-    """v ↦ J (Jᵀ v) over all outputs of some samples (N O), samples major.
+    """v ↦ J (Jᵀ v) over the outputs of some samples that the loss reads (N O), samples major.
 
     Jᵀ v is one backward pass; J w is the derivative of Jᵀ u in u along w, so that no operation
     needs a forward mode. Neither kernel nor Jacobian is formed.
@@ -49,7 +49,14 @@ class TangentOperator(LinearOperator):
         self.outputs = outputs_of(subject, given[0])
         self.samples = sum(one.samples for one in given)
         theta = subject.point.theta
-        size = self.samples * self.outputs
+        parts = [counted_outputs(subject, batch) for batch in self.batches]
+        self._counted = None
+        if any(part is not None for part in parts):
+            shapes = [(batch.samples, self.outputs) for batch in self.batches]
+            pairs = zip(parts, shapes, strict=True)
+            rows = [torch.ones(s, dtype=torch.bool) if p is None else p.cpu() for p, s in pairs]
+            self._counted = torch.cat(rows).flatten().nonzero()[:, 0].to(theta.device)
+        size = self.samples * self.outputs if self._counted is None else len(self._counted)
         super().__init__((size, size), dtype=theta.dtype, device=theta.device)
         self.preferred_block = block_size(theta)
         self._scale = 0.0  # the largest ‖Jᵀ v‖² / ‖v‖² so far
@@ -58,7 +65,7 @@ class TangentOperator(LinearOperator):
         subject = self.subject
         try:
             with subject.undisturbed(0), differentiable_attention(), torch.enable_grad():
-                pulled = self._pulled(rows)
+                pulled = self._pulled(self._spread(rows))
                 pushed = torch.cat([self._pushed(batch, pulled) for batch in self.batches], 1)
         except LandscapeError:
             raise
@@ -66,9 +73,18 @@ class TangentOperator(LinearOperator):
             if (resources := out_of_memory(error)) is not None:
                 raise resources from error
             raise
+        pushed = pushed if self._counted is None else pushed[:, self._counted]
         self._check(rows, pushed, pulled)
         count_products(len(rows))
         return pushed
+
+    def _spread(self, rows: Tensor) -> Tensor:  # (k, N O)
+        """Return rows with zeros where the loss reads no output."""
+        if self._counted is None:
+            return rows
+        whole = rows.new_zeros(len(rows), self.samples * self.outputs)
+        whole[:, self._counted] = rows
+        return whole
 
     def _check(self, rows: Tensor, pushed: Tensor, pulled: Tensor) -> None:
         """Hold vᵀ K v against ‖Jᵀ v‖², which a plain backward pass gave.

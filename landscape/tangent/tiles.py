@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,8 +14,7 @@ from landscape.subject.subject import Subject
 from landscape.tangent.blocks import Block, block_of
 from landscape.tangent.contraction import Order, Products, cheapest, contracted, costs
 from landscape.tangent.factors import Factors, Flat
-
-Kind = Literal["full", "trace", "classes"]
+from landscape.tangent.memory import Kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +47,7 @@ class Blocks:
     """The factors of every block, kept while they fit."""
 
     def __init__(
-        self, subject: Subject, parts: list[Batch], combine: Tensor | None, *, room: int
+        self, subject: Subject, parts: list[Batch], combine: Tensor | None, *, room: float
     ) -> None:
         self.parts = parts
         self._subject, self._combine, self._room = subject, combine, room

@@ -37,6 +37,7 @@ def test_the_plan_is_a_table(runs):
     outcome = done(f"ntk {runs}/a.pt {SUBJECT} --device cpu --plan")
     assert "plan of the trace kernel" in outcome.stdout
     assert "contraction" in outcome.stdout
+    assert "total at the peak" in outcome.stdout
     for name, _ in mlp().named_parameters():
         assert name in outcome.stdout
 

@@ -144,3 +144,29 @@ def test_single_precision_is_that_of_single_precision():
         kernel(subject_of(dtype), kind="full").values for dtype in ("float64", "float32")
     )
     assert np.abs(single - double).max() < 1e-6 * np.abs(double).max()
+
+
+class Keys(nn.Module):
+    """Attention whose keys have a bias: it moves nothing, and autograd gives its rounding."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(9, 8)
+        self.query, self.key, self.value = (nn.Linear(8, 8) for _ in range(3))
+        self.last = nn.Linear(8, 9)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        x = self.table(ids)
+        scores = self.query(x) @ self.key(x).mT / 8**0.5
+        return self.last(scores.softmax(-1) @ self.value(x))
+
+
+def test_rounding_of_what_moves_nothing_is_no_disagreement():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, ids = Keys(), torch.randint(9, (8, 12))
+    found = kernel(ls.Subject(model, "ce", [(ids, ids)], device="cpu"))
+    exact = kernel(ls.Subject(model, "ce", [(ids, ids)], dtype="float64", device="cpu"))
+    assert not found.unfactored
+    assert found.shares["key.bias"] < 1e-10 * found.trace
+    np.testing.assert_allclose(found.values, exact.values, rtol=1e-4)
