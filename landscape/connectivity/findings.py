@@ -76,11 +76,7 @@ def _evidence(pair: Pair, path: PathAnswer) -> str:
     text = f"Loss barrier {path.barrier.loss:.3g} (tolerated: {pair.tolerance.loss:.3g})"
     error = path.barrier.error
     if error is not None and pair.tolerance.error is not None:
-        low, high = (100 * end for end in error.interval)
-        text += (
-            f", error barrier {100 * error.value:.3g} points [{low:.3g}, {high:.3g}] "
-            f"(tolerated: {100 * pair.tolerance.error:.3g})"
-        )
+        text += f", error barrier {error:.3g} (tolerated: {pair.tolerance.error:.3g})"
     return f"{text} at t = {path.argmax:.3g}."
 
 

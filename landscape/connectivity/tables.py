@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from landscape.answer import Table
-from landscape.estimate import Estimate
 
 if TYPE_CHECKING:
     from landscape.connectivity.result import ConnectResult, Pair, PathAnswer
@@ -43,23 +42,8 @@ def _verdict(pair: Pair) -> str:
     by = f" along the {SAID.get(pair.by, pair.by)}" if pair.by is not None else ""
     told = f"loss barrier {path.barrier.loss:.3g} of {pair.tolerance.loss:.3g} tolerated"
     if path.barrier.error is not None and pair.tolerance.error is not None:
-        points = in_points(path.barrier.error)
-        told += f", error barrier {points:.3g} of {100 * pair.tolerance.error:.3g} points"
+        told += f", error barrier {path.barrier.error:.3g} of {pair.tolerance.error:.3g}"
     return f"{WORDS[pair.verdict]}{by} ({told})"
-
-
-def in_points(share: Estimate) -> Estimate:
-    """Return a share in percentage points."""
-    low, high = share.interval
-    return Estimate(
-        value=100 * share.value,
-        kind=share.kind,
-        interval=(100 * low, 100 * high),
-        level=share.level,
-        samples=share.samples,
-        status=share.status,
-        method=share.method,
-    )
 
 
 def caption_of(result: ConnectResult) -> str:
@@ -88,7 +72,7 @@ def tables_of(result: ConnectResult) -> tuple[Table, ...]:
 
 
 def _pairs(result: ConnectResult) -> Table:
-    columns = ("a", "b", "verdict", "by", "loss tolerated", "points tolerated", "reason")
+    columns = ("a", "b", "verdict", "by", "loss tolerated", "error tolerated", "reason")
     rows = tuple(
         (
             pair.a,
@@ -96,7 +80,7 @@ def _pairs(result: ConnectResult) -> Table:
             pair.verdict,
             pair.by,
             pair.tolerance.loss,
-            None if pair.tolerance.error is None else 100 * pair.tolerance.error,
+            pair.tolerance.error,
             pair.reason,
         )
         for pair in result.pairs
@@ -120,14 +104,13 @@ def _named(result: ConnectResult, *columns: str) -> tuple[str, ...]:
 def _paths(result: ConnectResult) -> Table:
     rows = []
     for names, path in _each(result):
-        error = path.barrier.error
         fitted = path.training
         rows.append(
             (
                 *names,
                 path.verdict,
                 path.barrier.loss,
-                in_points(error) if error is not None else None,
+                path.barrier.error,
                 path.argmax,
                 fitted.barrier.loss if fitted is not None else None,
                 path.length,
@@ -138,7 +121,7 @@ def _paths(result: ConnectResult) -> Table:
         result,
         "verdict",
         "loss barrier",
-        "error barrier, points",
+        "error barrier",
         "at t",
         "loss barrier, training data",
         "length / chord",

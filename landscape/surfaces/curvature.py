@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +19,10 @@ from torch import Tensor
 
 from landscape import budget, progress
 from landscape.errors import DataError, LandscapeError
-from landscape.estimate import Estimate
+from landscape.estimate import Estimate, Status
 from landscape.linalg.products import dots, lengths, norm
 from landscape.operators.hessian import HessianOperator
+from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.subject import Subject
 from landscape.surfaces.differences import (
     Difference,
@@ -36,6 +38,21 @@ SMALL = 1e-3  # of ‖Hu‖: a curvature below it counts as that large, when dou
 UNSEEN = 1e-4  # of the curvature: faint kinks that every step crosses, so that no two tell of them
 BEFORE = "the curvature was checked"
 PRODUCT_ROUNDING = 64  # units in the last place of ‖Hu‖
+GRADIENT = 3  # passes over the data that a gradient counts as
+LEFT_OUT = Estimate(
+    value=math.nan,
+    kind="estimate",
+    interval=(math.nan, math.nan),
+    status=Status.SKIPPED,
+    reason="left out, as it would cost more than the surface",
+)
+
+
+class Counted(NamedTuple):
+    """A difference, and how many passes over the data it took."""
+
+    found: Difference
+    passes: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +73,7 @@ class Check:
     Args:
         direction: Its name.
         checkpoint: Where.
-        difference: The second difference of the loss.
+        difference: The second difference of the loss; NaN where it was left out.
         product: uᵀHu.
         residual: ‖Hu − (uᵀHu) u‖: zero for an eigenvector.
         slope: gᵀu.
@@ -79,6 +96,11 @@ class Check:
     step: float
     dtype: str
     reason: str
+
+    @property
+    def left_out(self) -> bool:
+        """Return whether there is no difference, as it would cost more than the surface."""
+        return self.difference.status is Status.SKIPPED
 
 
 def products(subject: Subject, units: Sequence[Tensor]) -> Products:
@@ -111,58 +133,60 @@ def products(subject: Subject, units: Sequence[Tensor]) -> Products:
     )
 
 
-def differences(subject: Subject, units: Sequence[Tensor]) -> list[Difference]:
-    """Return the second differences of the loss along unit vectors (n,), at fixed statistics.
+def loss_difference(subject: Subject, unit: Tensor) -> Counted:
+    """Return the second difference of the loss along a unit vector (n,), at fixed statistics.
 
     Args:
         subject: At one checkpoint, as `exactly` gives it.
-        units: ‖u‖ = 1.
+        unit: ‖u‖ = 1.
 
     Raises:
         BudgetError: A budget is spent on the way.
 
-    Cost: some ten to thirty passes over the data for each.
+    Cost: some ten to thirty passes over the data.
     """
     point = subject.point
-    size, unit = _scales(point.theta)
-    found, noise = [], math.nan
+    size, eps = _scales(point.theta)
+    along, taken = unit.to(point.theta), 0
     with progress.task("curvature along the directions") as task:
-        for one in units:
-            along = one.to(point.theta)
 
-            def f(distance: float, along: Tensor = along) -> float:
-                budget.require(BEFORE)
-                task.advance()
-                return subject.loss(point.moved(torch.add(point.theta, along, alpha=distance)))
+        def f(distance: float) -> float:
+            nonlocal taken
+            budget.require(BEFORE)
+            task.advance()
+            taken += 1
+            return subject.loss(point.moved(torch.add(point.theta, along, alpha=distance)))
 
-            if math.isnan(noise):
-                noise = rounding_noise(f, spacing=math.sqrt(unit) * size, unit=unit)
-            found.append(second_difference(f, largest=FIRST * size, noise=noise))
-    return found
+        noise = rounding_noise(f, spacing=math.sqrt(eps) * size, unit=eps)
+        found = second_difference(f, largest=FIRST * size, noise=noise)
+    return Counted(found, taken)
 
 
-def slope_differences(subject: Subject, unit: Tensor) -> Difference:
+def slope_differences(subject: Subject, unit: Tensor) -> Counted:
     """Return the difference of slopes of the loss along a unit vector (n,), at fixed statistics.
 
     Raises:
         BudgetError: A budget is spent on the way.
 
-    Cost: some thirty gradients.
+    Cost: some thirty gradients, each of which counts as three passes.
     """
     point = subject.point
     size, eps = _scales(point.theta)
-    along = unit.to(point.theta)
+    along, taken = unit.to(point.theta), 0
     length = norm(subject.gradient(point))
     with progress.task("slopes along the directions") as task:
 
         def slope(distance: float) -> float:
+            nonlocal taken
             budget.require(BEFORE)
             task.advance()
+            taken += GRADIENT
             there = point.moved(torch.add(point.theta, along, alpha=distance))
             return float(dots(along[None], subject.gradient(there))[0])
 
         noise = rounding_noise(slope, spacing=eps**0.75 * size, unit=eps, size=length)
-        return slope_difference(slope, largest=FIRST_OF_SLOPES * size, noise=noise)
+        found = slope_difference(slope, largest=FIRST_OF_SLOPES * size, noise=noise)
+    return Counted(found, taken)
 
 
 def _scales(theta: Tensor) -> tuple[float, float]:
@@ -175,9 +199,9 @@ def checks(
     units: Sequence[Tensor],
     names: Sequence[str],
     *,
-    digest: str,
     checkpoint: str,
     seen: Products,
+    most: float,
 ) -> tuple[Check, ...]:
     """Return the curvature along directions, computed twice; `subject.once` keeps differences.
 
@@ -185,31 +209,32 @@ def checks(
         subject: At one checkpoint, as `exactly` gives it.
         units: ‖u‖ = 1.
         names: Of the directions.
-        digest: What tells them from others.
         checkpoint: Its name.
         seen: What products say of them.
+        most: Passes over the data after which differences along no other direction are begun.
     """
 
-    def loss_differences(subject: Subject, *, directions: str) -> np.ndarray:
-        del directions  # part of the key
-        return np.array([tuple(vars(one).values()) for one in differences(subject, units)])
+    def difference(subject: Subject, *, direction: str, number: int, slopes: bool) -> np.ndarray:
+        del direction  # part of the key
+        found, passes = (slope_differences if slopes else loss_difference)(subject, units[number])
+        return np.array([found.value, found.error, found.step, passes])
 
-    def difference_of_slopes(subject: Subject, *, directions: str, number: int) -> Difference:
-        del directions
-        return slope_differences(subject, units[number])
-
-    rows = subject.once(loss_differences, directions=digest)
-    found = []
+    spent, checked = 0.0, list[Check]()
     for number, name in enumerate(names):
-        value, error, step = (float(part) for part in rows[number])
         one = _Told(subject, seen, number)
-        second = one.estimate(value, error, "second difference of the loss")
-        agrees, by_slopes = one.agrees(second), None
-        if not agrees and not seen.reason:
-            slopes = subject.once(difference_of_slopes, directions=digest, number=number)
-            by_slopes = one.estimate(slopes.value, slopes.error, "difference of slopes")
-            agrees = one.agrees(by_slopes)
-        found.append(
+        second, step, agrees, by_slopes = LEFT_OUT, math.nan, None, None
+        if not spent or spent < most:
+            key = {"direction": fingerprint({"vector": units[number]}), "number": number}
+            value, error, step, passes = subject.once(difference, **key, slopes=False).tolist()
+            spent += passes
+            second = one.estimate(value, error, "second difference of the loss")
+            agrees = one.agrees(second)
+            if not agrees and not seen.reason:
+                value, error, _, passes = subject.once(difference, **key, slopes=True).tolist()
+                spent += passes
+                by_slopes = one.estimate(value, error, "difference of slopes")
+                agrees = one.agrees(by_slopes)
+        checked.append(
             Check(
                 direction=name,
                 checkpoint=checkpoint,
@@ -224,7 +249,7 @@ def checks(
                 reason=seen.reason,
             )
         )
-    return tuple(found)
+    return tuple(checked)
 
 
 class _Told:

@@ -41,7 +41,8 @@ def _disagreement(result: SurfaceResult) -> Finding | None:
 
 
 def _unresolved(result: SurfaceResult) -> Finding | None:
-    open_ones = [one for one in result.checks if one.agrees is None and not one.reason]
+    checked = [one for one in result.checks if not one.left_out and not one.reason]
+    open_ones = [one for one in checked if one.agrees is None]
     if not open_ones:
         return None
     one = open_ones[0]

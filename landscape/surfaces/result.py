@@ -144,7 +144,8 @@ class SurfaceResult(Result):
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
         """Return the loss at the centre, and the curvature along the first directions."""
-        curved = ((f"curvature, {one.direction}", one.difference) for one in self.own_checks[:2])
+        found = [one for one in self.own_checks if not one.left_out]
+        curved = ((f"curvature, {one.direction}", one.difference) for one in found[:2])
         return (("loss at the checkpoint", self.centre), *curved)
 
     @property

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from landscape.subject.batch import Batch
+from landscape.subject.batches import Batches
 from landscape.subject.subject import Subject
 
 
@@ -25,19 +28,31 @@ class Samples:
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches, each thinned evenly: the same every time."""
-        source = enumerate(self.subject.device_batches())
-        if self._share >= 1:
-            return (batch for _, batch in source)
-        stride, share = self._stride, self._share * self._stride
-        return (
-            batch.spread(max(1, math.floor(share * batch.samples)))
-            for number, batch in source
-            if number % stride == 0
-        )
+        return self._thinned(self.subject.device_batches())
 
     def __len__(self) -> int:
         """Return the number of batches."""
         return math.ceil(self._batches / self._stride)
+
+    def alone(self) -> Subject:
+        """Return the subject with these samples for its data; itself where they are all."""
+        if self._share >= 1 or self.subject.batches is None:
+            return self.subject
+        taken = [_given(batch) for batch in self._thinned(self.subject.batches)]
+        one = copy.copy(self.subject)
+        vars(one).pop("counted", None)  # what the mean of the others runs over
+        one.batches = Batches(taken)
+        return one
+
+    def _thinned(self, source: Iterable[Batch]) -> Iterator[Batch]:
+        if self._share >= 1:
+            return iter(source)
+        stride, share = self._stride, self._share * self._stride
+        return (
+            batch.spread(max(1, math.floor(share * batch.samples)))
+            for number, batch in enumerate(source)
+            if number % stride == 0
+        )
 
     @property
     def name(self) -> str:
@@ -60,3 +75,11 @@ class Samples:
         if self._share >= 1:
             return 1
         return max(1, math.ceil(self._batches / self.most))
+
+
+def _given(batch: Batch) -> Any:
+    """Return a batch in the form in which data are given: (inputs, targets), or a mapping."""
+    if batch.args:
+        return (batch.args[0], batch.targets)
+    targets = {} if batch.target_key is None else {batch.target_key: batch.targets}
+    return {**batch.kwargs, **targets}

@@ -37,6 +37,8 @@ CENTRED = ("random", "eigenvectors", "gradient")  # about a checkpoint, not thro
 CEILING = 10.0  # times what knows nothing: above it the figure clips
 SKIPPED = "not asked for"
 Checked = tuple[tuple[Check, ...], str]  # the curvature, computed twice; why it is not everywhere
+SHARE = 1.0  # of the passes that a surface takes: what its checks may take before the last one
+FREE = 20_000  # samples passed through the network, up to which checks are made all the same
 SEARCHED = 4.0  # one part in so many of a budget is for the search of eigenvectors
 
 
@@ -124,7 +126,7 @@ class Study:
             sheet=sheet,
             frame=frame,
             names=directions.names,
-            checked=self._checked(own, directions, name, seen),
+            checked=self._checked(own, directions, name, seen, points=sheet.loss.size),
         )
 
     def _random(self, own: Subject) -> Directions:
@@ -168,7 +170,7 @@ class Study:
             [sheet],
             placed.frame,
             placed.names,
-            checked=self._checked(own, directions, name, None),
+            checked=self._checked(own, directions, name, None, points=sheet.loss.size),
             in_distance=True,
             places=self._places(placed),
             path=placed.path,
@@ -244,19 +246,30 @@ class Study:
         )
 
     def _checked(
-        self, own: Subject, directions: Directions, name: str, seen: Products | None
+        self,
+        own: Subject,
+        directions: Directions,
+        name: str,
+        seen: Products | None,
+        *,
+        points: int,
     ) -> Checked:
-        """Return the curvature along directions, computed twice, or why it is not."""
+        """Return the curvature along directions, computed twice, or why it is not.
+
+        On the samples of the surface: along the first direction, and along each other while that
+        has taken no more passes over them than the surface, or passed 20,000 samples.
+        """
         if not self.plan.check:
             return (), SKIPPED
         try:
             budget.require("the curvature was checked")
-            exact, units = exactly(own), directions.units
-            seen = seen or _products(exact, units)
-            digest = _digest(units)
-            found = checks(
-                exact, units, directions.names, digest=digest, checkpoint=name, seen=seen
-            )
+            alone = self._evaluator(own).samples.alone()
+            exact, units = exactly(alone), directions.units
+            used = alone.batches.samples if alone.batches is not None else 1
+            most = max(SHARE * points, FREE / used)
+            if seen is None or alone is not own:
+                seen = _products(exact, units)
+            found = checks(exact, units, directions.names, checkpoint=name, seen=seen, most=most)
         except BudgetError as error:
             return (), error.what
         return found, ""

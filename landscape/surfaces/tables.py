@@ -40,22 +40,31 @@ def summary_of(result: SurfaceResult) -> str:
     name = ", ".join(one.checkpoint for one in result.sheets)
     finite = np.concatenate([one.loss[~one.infinite] for one in result.sheets])
     span = f"{finite.min():.3g} to {finite.max():.3g}" if finite.size else "nowhere finite"
-    shape = f"{result.loss.shape[1]} × {result.loss.shape[0]} points"
+    shape = f"{result.loss.shape[1]} × {result.loss.shape[0]} points on {_used(result)}"
     return (
         f"loss around {name} ({described(result)}, {shape}): {span}, {result.centre:.3g} at "
         f"{result.checkpoint}; {agreement(result)}"
     )
 
 
+def _used(result: SurfaceResult) -> str:
+    """Return how many samples the surface is of."""
+    whole = result.cost.samples
+    part = f"{result.samples:,} of {whole:,}" if result.samples < whole else f"{result.samples:,}"
+    return f"{part} samples"
+
+
 def agreement(result: SurfaceResult) -> str:
     """Return whether second differences and Hessian products agree, in words."""
     if not result.checks:
         return "curvature not checked"
-    told = [one.agrees for one in result.checks]
+    told = [one.agrees for one in result.checks if not one.left_out]
     if False in told:
         return "its curvature DISAGREES with Hessian products"
     if all(told):
-        return "its curvature agrees with Hessian products"
+        some = f" along {len(told)} of {len(result.checks)} directions"
+        where = some if len(told) < len(result.checks) else ""
+        return f"its curvature agrees with Hessian products{where}"
     if any(one.reason for one in result.checks):
         return "its curvature could not be held against Hessian products"
     resolved = sum(one is True for one in told)
@@ -132,7 +141,7 @@ def _curvature(result: SurfaceResult) -> Table:
         (
             one.checkpoint,
             one.direction,
-            one.difference,
+            None if one.left_out else one.difference,
             one.product,
             _agrees(one),
             one.residual,
@@ -148,6 +157,8 @@ def _curvature(result: SurfaceResult) -> Table:
 def _agrees(one: Check) -> str:
     if one.reason:
         return f"no product: {one.reason}"
+    if one.left_out:
+        return "not checked: it would cost more than the surface"
     if one.by_slopes is not None and one.agrees:
         return f"yes, by differences of slopes: {one.by_slopes:.4g}"
     return {True: "yes", False: "no", None: "not resolved"}[one.agrees]
@@ -185,7 +196,7 @@ def trust_of(result: SurfaceResult) -> tuple[tuple[str, str], ...]:
     rows = [
         ("directions shown", shown),
         ("statistics of normalisation layers", result.statistics),
-        ("samples", f"{result.samples:,}"),
+        ("samples", f"{_used(result)}, curvature included"),
         ("largest standard error of the loss", f"{half:.2g}, by the {result.unit}s"),
         ("unreliable cells", f"{unreliable:.1%}"),
         ("curvature", result.unchecked or _checked(result)),
@@ -204,9 +215,12 @@ def _deviation(sheet: Sheet) -> np.ndarray:
 
 
 def _checked(result: SurfaceResult) -> str:
-    yes = sum(one.agrees is True for one in result.checks)
+    checked = [one for one in result.checks if not one.left_out]
+    yes = sum(one.agrees is True for one in checked)
     dtype = result.checks[0].dtype if result.checks else ""
+    left = len(result.checks) - len(checked)
+    more = f"; {left} others would cost more than the surface" if left else ""
     return (
-        f"second differences agree with Hessian products along {yes} of {len(result.checks)} "
-        f"directions ({dtype}, at fixed statistics)"
+        f"second differences agree with Hessian products along {yes} of {len(checked)} "
+        f"directions ({dtype}, at fixed statistics){more}"
     )

@@ -8,14 +8,15 @@ from typing import Any
 
 from landscape.answer import Result
 from landscape.bracket.result import LipschitzResult
+from landscape.connectivity.result import ConnectResult
 from landscape.kernels.result import NtkResult
 from landscape.reports.agreement import Agreement
 from landscape.reports.report import Section
 from landscape.signals.result import GradientsResult
 from landscape.spectra.result import SpectrumResult
 from landscape.surfaces.result import SurfaceResult
-from landscape.survey import claims
-from landscape.survey.claims import Held
+from landscape.survey import claims, losses, spectral
+from landscape.survey.held import Held
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ def agreements_of(sections: Sequence[Section]) -> tuple[Agreement, ...]:
     results = {section.result.name: section.result for section in sections}
     held = [one for answers in _by_checkpoint(results) for one in _compared(answers)]
     held += _along_slices(results)
+    held += _losses(results)
     said = dict.fromkeys(one.claim for one in held)
     return tuple(_joined([one for one in held if one.claim == claim]) for claim in said)
 
@@ -57,9 +59,12 @@ def _members(result: Result | None) -> tuple[Result, ...]:
 
 def _compared(at: Answers) -> Iterator[Held]:
     if at.spectrum is not None:
-        yield from claims.trace_and_density(at.spectrum, at.checkpoint)
-    if at.spectrum is not None and at.gradients is not None:
-        yield from claims.loss_and_gradient(at.gradients, at.spectrum, at.checkpoint)
+        yield from spectral.trace_and_density(at.spectrum, at.checkpoint)
+        yield from spectral.ends_and_density(at.spectrum, at.checkpoint)
+        yield from spectral.eigenvalues_and_norm(at.spectrum, at.checkpoint)
+    if at.gradients is not None:
+        yield from losses.gradient_of_samples(at.gradients, at.checkpoint)
+        yield from losses.gradient_and_fall(at.gradients, at.checkpoint)
     if at.lipschitz is not None:
         yield from claims.bound_and_attained(at.lipschitz, at.gradients, at.checkpoint)
     if at.ntk is not None:
@@ -67,16 +72,36 @@ def _compared(at: Answers) -> Iterator[Held]:
 
 
 def _along_slices(results: Mapping[str, Result]) -> Iterator[Held]:
-    surface, spectra = results.get(SurfaceResult.name), _members(results.get(SpectrumResult.name))
+    surface = results.get(SurfaceResult.name)
     if not isinstance(surface, SurfaceResult):
         return
-    alike = len(spectra) == len(surface.checkpoints)
-    at = dict(zip(surface.checkpoints, spectra, strict=True)) if alike else {}
+    at = _named(surface.checkpoints, results.get(SpectrumResult.name))
     for check in surface.checks:
         yield from claims.differences_and_products(check)
         found = at.get(check.checkpoint)
-        if isinstance(found, SpectrumResult):
+        if isinstance(found, SpectrumResult) and found.cost.samples == surface.samples:
             yield from claims.slice_and_spectrum(found, check)
+
+
+def _losses(results: Mapping[str, Result]) -> Iterator[Held]:
+    """Yield the losses of checkpoints beside those of surfaces and paths."""
+    surface, connect = results.get(SurfaceResult.name), results.get(ConnectResult.name)
+    for kind in (GradientsResult, SpectrumResult):
+        own = results.get(kind.name)
+        if own is None or own.provenance.get("mode") == "train":
+            continue
+        if isinstance(surface, SurfaceResult):
+            for name, one in _named(surface.checkpoints, own).items():
+                yield from losses.loss_on_surface(one, surface, name)
+        if isinstance(connect, ConnectResult):
+            for name, one in _named(connect.checkpoints, own).items():
+                yield from losses.loss_on_path(one, connect, name)
+
+
+def _named(names: Sequence[str], result: Result | None) -> dict[str, Result]:
+    """Return the answers by the names of their checkpoints; none where they are of others."""
+    members = _members(result)
+    return dict(zip(names, members, strict=True)) if len(members) == len(names) else {}
 
 
 def _joined(held: Sequence[Held]) -> Agreement:

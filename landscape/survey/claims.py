@@ -7,97 +7,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-import numpy as np
 
 from landscape.bracket.result import LipschitzResult
-from landscape.estimate import Estimate, Interval
+from landscape.estimate import Estimate
 from landscape.kernels.result import NtkResult
 from landscape.signals.result import GradientsResult
 from landscape.spectra.result import SpectrumResult
 from landscape.surfaces.curvature import Check
+from landscape.survey.held import Held, solved
 
-PROBED = 5.0  # standard deviations of the density's mean: probes of few outliers have long tails
-MASS = 0.02  # of the density that its grid may miss
-ROUNDING = 1e-3  # relative, of the same number computed in two sections
 STEEP = 1e-3  # relative, by which a Jacobian in single precision may pass a bound
 DUAL = 0.01  # relative, as the section itself takes it
-DOCTOR = "Run `landscape doctor`: one of the two is computed wrongly, or is rounded away."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """One comparison at one checkpoint."""
-
-    claim: str
-    sections: tuple[str, ...]
-    checkpoint: str
-    agrees: bool | None
-    evidence: str
-    advice: str = DOCTOR
-
-
-def trace_and_density(spectrum: SpectrumResult, where: str) -> Iterator[Held]:
-    """Hutchinson's trace, and n times the mean of the density.
-
-    A probe on the sphere gives n vᵀAv with variance 2 n/(n + 2) (‖A‖²_F − tr²A / n).
-    """
-    density, trace = spectrum.density, spectrum.trace
-    grid, value = density.grid, density.value
-    if not density.status.settled or len(grid) < 2 or not np.isfinite(value).all():
-        return
-    mass = _integral(value, grid)
-    if abs(mass - 1) > MASS or not math.isfinite(trace.value):
-        return
-    n = spectrum.parameters
-    mean = n * _integral(grid * value, grid) / mass
-    squares = max(spectrum.frobenius_squared.value - trace.value**2 / n, 0.0)
-    doubt = PROBED * math.sqrt(2 * squares / spectrum.probes)
-    doubt += abs(mass - 1) * max(abs(mean), abs(trace.value)) + density.width
-    low, high = _solved(trace)
-    apart = max(low - mean, mean - high, 0.0)
-    yield Held(
-        claim="trace: by random signs, and as the mean of the density",
-        sections=("spectrum",),
-        checkpoint=where,
-        agrees=apart <= doubt if math.isfinite(doubt + apart) else None,
-        evidence=f"trace {trace:.4g}; n times the density's mean {mean:.4g} ± {doubt:.1g}",
-        advice="Take more probes for both (--probes, --max-probes); if it stays, run "
-        "`landscape doctor`.",
-    )
-
-
-def _integral(value: np.ndarray, grid: np.ndarray) -> float:
-    """Return the integral by trapezoids."""
-    return float(np.dot((value[1:] + value[:-1]) / 2, np.diff(grid)))
-
-
-def loss_and_gradient(
-    gradients: GradientsResult, spectrum: SpectrumResult, where: str
-) -> Iterator[Held]:
-    """Loss and gradient norm, which both sections compute."""
-    if spectrum.weight_decay:
-        return
-    pairs = (
-        ("loss", gradients.loss, spectrum.loss, 0.0),
-        (
-            "gradient norm",
-            gradients.total_norm,
-            spectrum.gradient_norm,
-            ROUNDING**2 * gradients.weight_norm.value,
-        ),
-    )
-    for name, one, other, floor in pairs:
-        scale = ROUNDING * max(abs(one.value), abs(other.value)) + floor
-        yield Held(
-            claim=f"{name}: of the gradients, and of the spectrum",
-            sections=("gradients", "spectrum"),
-            checkpoint=where,
-            agrees=abs(one.value - other.value) <= scale,
-            evidence=f"{one.value:.6g} and {other.value:.6g}",
-            advice="The network may not repeat itself on the same data: run `landscape doctor`.",
-        )
 
 
 def bound_and_attained(
@@ -167,7 +87,7 @@ def products_and_kernel(
     if spectrum is None or not same or not _plain(spectrum, "gauss-newton"):
         return
     top = spectrum.eigenvalues.top[0]
-    low, high = _solved(top)
+    low, high = solved(top)
     doubt = high - low + sharpness.half_width + DUAL * abs(top.value)
     yield Held(
         claim="largest Gauss-Newton eigenvalue: of the spectrum, and of the kernel's samples",
@@ -192,7 +112,7 @@ def _most(ntk: NtkResult) -> float | None:
 
 def differences_and_products(check: Check) -> Iterator[Held]:
     """The curvature along an axis of a surface, by differences and by a Hessian product."""
-    if check.product is not None:
+    if check.product is not None and not check.left_out:
         yield Held(
             claim="curvature of the surface: by differences, and by Hessian products",
             sections=("surface",),
@@ -213,7 +133,7 @@ def slice_and_spectrum(found: SpectrumResult, check: Check) -> Iterator[Held]:
     settled = all(one.status.settled for one in (*top, *bottom)) and found.complete
     if not (_plain(found, "hessian") and top and bottom and settled) or in_training:
         return
-    low, high = _solved(bottom[0])[0], _solved(top[0])[1]
+    low, high = solved(bottom[0])[0], solved(top[0])[1]
     doubt = product.half_width + DUAL * max(abs(low), abs(high))
     yield Held(
         claim="curvature of the surface: between λ_min and λ_max",
@@ -229,8 +149,3 @@ def slice_and_spectrum(found: SpectrumResult, check: Check) -> Iterator[Held]:
 def _plain(spectrum: SpectrumResult, operator: str) -> bool:
     own = spectrum.operator == operator and spectrum.precondition == "none"
     return own and not spectrum.weight_decay
-
-
-def _solved(estimate: Estimate) -> Interval:
-    """Return the interval of a number on these data: the doubt of the samples is none of it."""
-    return estimate.solver or estimate.interval

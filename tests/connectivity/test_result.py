@@ -168,11 +168,21 @@ def test_numbers_in_the_tables():
     tables = {table.title: table for table in RESULTS["three paths"].tables()}
     line = dict(zip(tables["Paths"].columns, tables["Paths"].rows[0], strict=True))
     assert line["path"] == "line"
-    assert line["error barrier, points"].value == pytest.approx(48)
-    assert line["error barrier, points"].interval == pytest.approx((47.6, 48.4))
+    assert line["error barrier"].value == pytest.approx(0.48)
+    assert line["error barrier"].interval == pytest.approx((0.476, 0.484))
     assert set(tables) == {"Pairs", "Paths", "Barriers by definition", "Alignment"}
     explained = [table.title for table in RESULTS["line"].tables()]
     assert "What may change places" in explained
+
+
+def test_one_unit_for_an_error():
+    """A share everywhere, as the setting, the document and the figure have it."""
+    for made in (RESULTS["three paths"], RESULTS["barrier"]):
+        told = " ".join([made.summary(), *(one.evidence for one in made.findings())])
+        assert "points" not in told
+        assert "tolerated: 0.02)" in told
+        for table in made.tables():
+            assert not [name for name in table.columns if "points" in name]
 
 
 def test_it_draws(made, tmp_path):

@@ -16,6 +16,15 @@ from landscape.survey.agreement import agreements_of
 from tests.test_survey import FAST, saved, subject
 from tests.test_survey import asked as surveyed
 
+TRACE = "trace: by random signs, and as the mean of the density"
+TOP = "λ_max: of the search, and as the end of the density"
+BOTTOM = "λ_min: of the search, and as the end of the density"
+SLICES = "curvature of the surface: between λ_min and λ_max"
+ON_SURFACE = "loss: over the data, and sample by sample on the surface"
+ON_PATH = "loss: over the data, and sample by sample at the end of a path"
+OF_SAMPLES = "gradient norm: of the data as a whole, and of the mean over single samples"
+FALL = "gradient norm: of a backward pass, and by the fall of the loss over a step"
+
 
 @cache
 def report() -> ls.Report:
@@ -49,15 +58,15 @@ def test_a_sound_report_agrees_with_itself():
     found = report().agreements
     assert found == agreements_of(report().sections)
     assert {one.agrees for one in found} == {True}
-    assert len(found) == 8, [one.claim for one in found]
+    told = [one.claim for one in found]
+    assert len(told) == 8, told
+    assert not {TOP, BOTTOM} & {*told}, "a few Lanczos steps do not reach the ends"
     assert not [one for one in report().findings if "disagree" in one.sentence]
     assert all(one.evidence.endswith(".") for one in found)
 
 
 def test_a_wrong_trace():
-    assert wrong(spectrum=lambda r: replace(r, trace=scaled(r.trace, 50))) == [
-        "trace: by random signs, and as the mean of the density"
-    ]
+    assert wrong(spectrum=lambda r: replace(r, trace=scaled(r.trace, 50))) == [TRACE]
 
 
 def test_a_wrong_density():
@@ -65,16 +74,17 @@ def test_a_wrong_density():
         grid = result.density.grid + 10 * np.ptp(result.density.grid)
         return replace(result, density=replace(result.density, grid=grid))
 
-    assert wrong(spectrum=shifted) == ["trace: by random signs, and as the mean of the density"]
+    assert wrong(spectrum=shifted) == [TRACE, TOP]
 
 
 def test_another_loss():
-    assert wrong(gradients=lambda r: replace(r, loss=scaled(r.loss, 1.01))) == [
-        "loss: of the gradients, and of the spectrum"
-    ]
-    assert wrong(gradients=lambda r: replace(r, total_norm=scaled(r.total_norm, 1.01))) == [
-        "gradient norm: of the gradients, and of the spectrum"
-    ]
+    assert wrong(gradients=lambda r: replace(r, loss=scaled(r.loss, 1.01))) == [ON_SURFACE]
+    assert wrong(spectrum=lambda r: replace(r, loss=scaled(r.loss, 1.01))) == [ON_SURFACE]
+
+
+def test_another_gradient():
+    changed = {"gradients": lambda r: replace(r, total_norm=scaled(r.total_norm, 1.01))}
+    assert wrong(**changed) == [OF_SAMPLES]
 
 
 def test_a_bound_below_what_is_attained():
@@ -144,17 +154,16 @@ def test_a_curvature_beyond_the_spectrum():
         bottom = tuple(scaled(one, 1e-4) for one in result.eigenvalues.bottom)
         return replace(result, eigenvalues=replace(result.eigenvalues, top=top, bottom=bottom))
 
-    assert wrong(spectrum=lowered) == ["curvature of the surface: between λ_min and λ_max"]
+    assert wrong(spectrum=lowered) == [TOP, BOTTOM, SLICES]
 
 
 def test_a_disagreement_is_a_finding_before_those_of_the_sections():
     changed = sections(gradients=lambda r: replace(r, loss=scaled(r.loss, 2)))
     broken = replace(report(), sections=tuple(changed), agreements=agreements_of(changed))
     warnings = [one for one in broken.findings if one.severity == "warning"]
-    assert warnings[0].sentence == (
-        "Two ways to one number disagree (loss: of the gradients, and of the spectrum)."
-    )
+    assert warnings[0].sentence == (f"Two ways to one number disagree ({ON_SURFACE}).")
     assert warnings[0].section == "gradients"
+    assert len(warnings) > 1, "a section has one of its own, which comes after"
     assert "WARN" in broken.badges
     again = ls.Report.from_json(broken.to_json())
     assert again.findings == broken.findings
@@ -173,6 +182,50 @@ def test_one_line_for_a_series(tmp_path):
     assert len({one.claim for one in found}) == len(found)
     trace = next(one for one in found if one.claim.startswith("trace"))
     assert "(2 of 2 comparisons)" in trace.evidence
+
+
+def test_the_gravest_of_a_series_is_told(tmp_path):
+    """The numbers of the second checkpoint alone are wrong, and its slices are held against it."""
+    ends = saved(tmp_path, "first.pt", 1), saved(tmp_path)
+    whole = surveyed(subject(*ends))
+
+    def changed(result: Any) -> Any:
+        first, second = result.series
+        top, bottom = (
+            tuple(scaled(one, 1e-4) for one in end)
+            for end in (second.eigenvalues.top, second.eigenvalues.bottom)
+        )
+        wrong = replace(
+            second,
+            trace=scaled(second.trace, 50),
+            eigenvalues=replace(second.eigenvalues, top=top, bottom=bottom),
+        )
+        return replace(result, series=(first, wrong))
+
+    told = {one.claim: one for one in agreements_of(whole.sections)}
+    assert told[TRACE].agrees
+    assert told[SLICES].agrees
+    found = [
+        replace(one, result=changed(one.result)) if one.name == "spectrum" else one
+        for one in whole.sections
+    ]
+    told = {one.claim: one for one in agreements_of(found)}
+    for claim, count in ((TRACE, "1 of 2"), (SLICES, "2 of 4")):
+        assert told[claim].agrees is False
+        assert told[claim].evidence.startswith("final")
+        assert f"({count} comparisons)" in told[claim].evidence
+
+
+def test_the_kernel_of_a_mean_square_bounds_the_gauss_newton_matrix():
+    """The loss is the mean over N O elements, so that G is at most 2 tr Θ / (N O)."""
+    ntk = next(one.result for one in report().sections if one.name == "ntk")
+    largest = ntk.dynamics.sharpness.value  # pyright: ignore
+    tight = largest * ntk.samples * ntk.outputs / 2  # pyright: ignore
+    for factor, agrees in ((0.5, False), (2.0, True)):
+        trace = scaled(ntk.trace, factor * tight / ntk.trace.value)  # pyright: ignore
+        told = replace(ntk, provenance={**ntk.provenance, "loss": "mse"}, trace=trace)  # pyright: ignore
+        (found,) = agreements_of([Section.of(told)])
+        assert found.agrees is agrees
 
 
 @pytest.mark.parametrize("name", ["spectrum", "gradients", "lipschitz", "ntk", "surface"])
