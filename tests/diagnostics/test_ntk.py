@@ -6,6 +6,7 @@ import copy
 import math
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -284,12 +285,12 @@ def test_a_full_kernel_that_does_not_fit_is_known_by_its_products():
     assert any("Nyström" in name for name, _ in found.trust())
     modes = next(table for table in found.tables() if table.title == "First k modes")
     assert "proved at most" in modes.columns
-    back = Ntk.result.from_json(found.to_json())
+    back: Any = Ntk.result.from_json(found.to_json())
     np.testing.assert_array_equal(back.approximation.upper, proof.upper)
     axes = Figure().add_subplot()
     found.draw(axes)
     (band,) = axes.collections
-    ends = band.get_paths()[0].vertices
+    ends = np.asarray(band.get_paths()[0].vertices)
     assert ends[:, 0].max() == rank
     assert ends[:, 1].max() == pytest.approx(proof.upper[0])
     poor = replace(proof, missed=replace(proof.missed, value=0.4, interval=(0.4, 0.4)))
