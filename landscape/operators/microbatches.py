@@ -69,8 +69,13 @@ class Grouping:
 
     @property
     def bytes(self) -> float:
-        """Return about how much a forward pass over all of them gives in intermediate results."""
-        return self.bytes_per_sample * self.samples * self._number
+        """Return about how much a forward pass over all of them gives in intermediate results.
+
+        ∞ where the data are not held in memory.
+        """
+        if self._batches is None:
+            return math.inf
+        return self.bytes_per_sample * sum(batch.samples for batch in self._batches)
 
     def halve(self) -> bool:
         """Make the micro-batches half as large; return whether that was possible."""

@@ -47,6 +47,7 @@ def some(names: tuple[str, ...] | list[str]) -> list[Any]:
 def eager(monkeypatch):
     """Under `auto`, a recording is made at once."""
     monkeypatch.setattr(engine_module, "RECORDING", 0.0)
+    monkeypatch.setattr(engine_module, "UNTIMED", 0.0)
 
 
 # --- ways and blocks ---------------------------------------------------------------------------
@@ -119,6 +120,18 @@ def test_a_wrong_way_is_left_out_of_auto(monkeypatch):
         assert relative(hessian.matmat(block) - exact @ block, exact @ block) <= 1e-11
     assert hessian.engine.way == "cached"
     assert "differs from the reference" in hessian.engine.refused["linearize"]
+
+
+def test_small_problems_are_computed_in_one_way_whatever_the_clock_says(monkeypatch):
+    monkeypatch.setattr(engine_module, "RECORDING", 0.0)
+    monkeypatch.setattr(engine_module, "IMPORTS", 0.0)
+    hessian = HessianOperator(CASES["mlp"]().subject())
+    block = rows(hessian.shape[0], 2, 0)
+    first = hessian.matmat(block)
+    for _ in range(4):
+        assert torch.equal(hessian.matmat(block), first)
+    assert hessian.engine.way == "cached"
+    assert not hessian.engine.refused
 
 
 @pytest.mark.parametrize("way", ["linearize", "forward"])
