@@ -126,7 +126,7 @@ def test_small_problems_are_computed_in_one_way_whatever_the_clock_says(monkeypa
     monkeypatch.setattr(engine_module, "RECORDING", 0.0)
     monkeypatch.setattr(engine_module, "IMPORTS", 0.0)
     hessian = HessianOperator(CASES["mlp"]().subject())
-    block = rows(hessian.shape[0], 2, 0)
+    block = rows(hessian.shape[0], 2, 0).float()
     first = hessian.matmat(block)
     for _ in range(4):
         assert torch.equal(hessian.matmat(block), first)
