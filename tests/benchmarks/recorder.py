@@ -110,7 +110,7 @@ def measured(
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(*shape, generator=generator).to(device)
     labels = torch.randint(10, shape[:1], generator=generator).to(device)
-    names = list(ARMS)
+    names, order = list(ARMS), np.random.default_rng(0)
     taken = np.empty((len(names), 0, BLOCK))
     costs: dict[str, list[Overhead]] = {name: [] for name in names}
     for session in range(SESSIONS):
@@ -119,7 +119,7 @@ def measured(
         found = np.empty((len(names), blocks + 1, BLOCK))
         for block in range(blocks + 1):
             for turn in range(BLOCK):
-                for name in first[turn % len(names) :] + first[: turn % len(names)]:
+                for name in order.permutation(names).tolist():
                     step = partial(runs[name].step, images, labels)
                     seconds = _seconds(step, device, clock)
                     found[names.index(name), block, turn] = seconds
@@ -134,18 +134,23 @@ def measured(
             ratio=float(medians[place] / medians[0]),
             low=float(low[place]),
             high=float(high[place]),
-            told=_told(costs[name]) if clock is time.perf_counter else None,
+            told=_told(costs[name], medians[place]) if clock is time.perf_counter else None,
         )
         for place, name in enumerate(names)
     ]
 
 
-def _told(costs: list[Overhead]) -> float | None:
-    """Return the time in the recorder's hooks over the rest, as it measured them itself."""
+def _told(costs: list[Overhead], step: float) -> float | None:
+    """Return the time in the recorder's hooks over the rest, as it measured them itself.
+
+    Args:
+        costs: Of the sessions.
+        step: Seconds of a step: the recorder's own clock runs on while others take their turns.
+    """
     if not costs:
         return None
-    recording = sum(one.recording for one in costs)
-    return recording / (sum(one.seconds for one in costs) - recording)
+    own = sum(one.recording for one in costs) / sum(one.steps for one in costs)
+    return own / (step - own)
 
 
 def _compared(taken: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
