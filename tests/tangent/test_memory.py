@@ -58,7 +58,7 @@ def measured(*arguments: str) -> tuple[float, float]:
 )
 def test_the_peak_is_foretold(network):
     told, taken = measured(*network, "0")
-    assert told / 1.5 < taken < 1.5 * told
+    assert told / 2 < taken < 1.5 * told  # what one allocator keeps, another gives back
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is told in other units elsewhere")
