@@ -297,8 +297,13 @@ def test_points_on_a_path_cost_what_plain_evaluations_cost():
                     float(F.cross_entropy(z, batch.targets, reduction="sum"))
 
     least(plain, 2)
-    own = least(lambda: evaluate(subject, route, ts, batches, refresh=False), 10)
-    assert own <= 1.15 * least(plain, 10)
+    evaluate(subject, route, ts, batches, refresh=False)
+    turns = [  # in turn: what slows the machine down meets both
+        (least(lambda: evaluate(subject, route, ts, batches, refresh=False), 1), least(plain, 1))
+        for _ in range(10)
+    ]
+    own, bare = map(min, zip(*turns, strict=True))
+    assert own <= 1.15 * bare
 
 
 @pytest.mark.gpu
