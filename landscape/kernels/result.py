@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -99,7 +100,10 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class NtkResult(Result):
-    """Spectrum, alignment, regression, dynamics and change of the tangent kernel."""
+    """Spectrum, alignment, regression, dynamics and change of the tangent kernel.
+
+    A field with a default is empty where a plan, or a kernel known by its products, tells nothing.
+    """
 
     name: ClassVar[str] = "ntk"
     picture_names: ClassVar[tuple[str, ...]] = ("power", "ridge", "layers", "density")
@@ -112,33 +116,33 @@ class NtkResult(Result):
     outputs: int
     parameters: int
     eigenvalues: np.ndarray  # descending, as computed, also below the floor
-    residuals: np.ndarray | None  # ‖Kv − λv‖ where only the largest were found, by products
-    density: Density | None  # of all eigenvalues, where only the largest were found
-    approximation: Approximation | None  # where the kernel was not formed and its trace is exact
-    floor: float
+    residuals: np.ndarray | None = None  # ‖Kv − λv‖ where only the largest were found, by products
+    density: Density | None = None  # of all eigenvalues, where only the largest were found
+    approximation: Approximation | None = None  # where it was not formed and its trace is exact
+    floor: float = 0.0
     trace: Estimate
     condition: Estimate
     alignment: Estimate
     alignment_centred: Estimate
-    kernel_file: str | None
-    rank: int  # eigenvalues above the floor
+    kernel_file: str | None = None
+    rank: int = 0  # eigenvalues above the floor
     participation: Estimate
-    entropy_rank: float
-    by_output: tuple[OutputAlignment, ...]
-    by_layer: tuple[LayerAlignment, ...]
-    power: np.ndarray | None  # of the centred targets in the first k modes
-    layers: tuple[LayerShare, ...]
-    dynamics: Dynamics | None
-    dynamics_reason: str
-    regression: Regression | None
-    prediction: Prediction | None
-    prediction_reason: str
-    change: Change | None
-    sketch_error: float | None  # standard error of the sketched kernel over its norm
-    plan: tuple[LayerPlan, ...]
-    tiles: int
-    block: int
-    agreement: float
+    entropy_rank: float = math.nan
+    by_output: tuple[OutputAlignment, ...] = ()
+    by_layer: tuple[LayerAlignment, ...] = ()
+    power: np.ndarray | None = None  # of the centred targets in the first k modes
+    layers: tuple[LayerShare, ...] = ()
+    dynamics: Dynamics | None = None
+    dynamics_reason: str = ""
+    regression: Regression | None = None
+    prediction: Prediction | None = None
+    prediction_reason: str = ""
+    change: Change | None = None
+    sketch_error: float | None = None  # standard error of the sketched kernel over its norm
+    plan: tuple[LayerPlan, ...] = ()
+    tiles: int = 0
+    block: int = 0
+    agreement: float = math.nan
     precision: str
     ignored: int = 0  # outputs that the loss does not read, left out
     unknown: str = ""  # why it is not known which outputs the loss reads
