@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from landscape.estimate import Status
+from landscape.estimate import worst
 from landscape.kernels import alignment as aligned
 from landscape.kernels.asked import Asked
 from landscape.kernels.by_products import found_by_products
@@ -43,9 +43,9 @@ def unformed(subject: Subject, batches: list[Batch], asked: Asked, samples: int)
             targets.centred.ravel() if targets.counted is None else targets.centred[targets.counted]
         )
         power = aligned.target_power(vectors, kept[:, None])
-    settled = dynamics is None or dynamics.sharpness.status.settled
+    statuses = [found.pairs.status] + ([] if dynamics is None else [dynamics.sharpness.status])
     return NtkResult(
-        status=found.pairs.status if settled else Status.BUDGET_SPENT,
+        status=worst(*statuses),
         message=FORMLESS if asked.kind == "full" else "",
         kind="products",
         checkpoint=subject.checkpoint.label,

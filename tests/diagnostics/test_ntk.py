@@ -18,6 +18,7 @@ import landscape as ls
 from landscape.diagnostics.ntk import Ntk
 from landscape.errors import ResourceError, SettingError
 from landscape.estimate import Status
+from landscape.kernels import dynamics
 from landscape.kernels.asked import signs
 from landscape.kernels.decomposition import decomposition
 from landscape.kernels.influence import suspicion
@@ -301,6 +302,17 @@ def test_a_full_kernel_that_does_not_fit_is_known_by_its_products():
     np.testing.assert_allclose(asked.eigenvalues, found.eigenvalues)
     with pytest.raises(SettingError, match="no kernel"):
         Ntk(kind="products", plan=True).run(subject)
+
+
+@pytest.mark.parametrize("kind", ["trace", "products"])
+def test_a_learning_rate_that_did_not_converge_is_not_told_as_a_spent_budget(kind, monkeypatch):
+    monkeypatch.setattr(dynamics, "MOST_PRODUCTS", 3)
+    inputs, labels = digits(20)
+    subject = ls.Subject(cnn(), "ce", [(inputs, labels)], dtype="float64", device="cpu")
+    result = Ntk(kind=kind, top=2).run(subject)
+    assert result.dynamics is not None
+    assert result.dynamics.sharpness.status is Status.NOT_CONVERGED
+    assert result.status is Status.NOT_CONVERGED
 
 
 def test_the_trace_kernel_of_too_many_samples_is_refused():
