@@ -61,42 +61,54 @@ def _sizes(result: CoordcheckResult) -> Finding | None:
 
 def _changes(result: CoordcheckResult) -> Finding | None:
     """Tell of the layer whose training depends most on the width."""
-    failing = [
-        (one, *steepest)
-        for one in result.modules
-        if (steepest := _failing(one.changes, result.tolerance)) is not None
-    ]
-    if not failing:
-        return None
-    module, step, slope = max(failing, key=lambda one: abs(one[2].value))
-    grows = slope.value > 0
-    return Finding(
-        severity="critical",
-        sentence=f"What training does to {module.shown} {'grows' if grows else 'vanishes'} with "
-        f"the width{_others(len(failing))}: the best learning rate depends on it.",
-        evidence=f"E|x({step}) − x(0)| goes as width to the {slope}.",
-        advice=GROWS if grows else VANISHES,
+    return _steepest(
+        [(one.shown, _failing(one.changes, result.tolerance)) for one in result.modules],
+        sentence="What training does to {0} {1} with the width{2}: the best learning rate depends "
+        "on it.",
+        measured="E|x({0}) − x(0)|",
+        falls=VANISHES,
     )
 
 
 def _own(result: CoordcheckResult) -> Finding | None:
     """Tell of the layer whose own weight learns by the width, unseen in its output."""
-    failing = [
-        (one, *steepest)
-        for one in result.modules
-        if (steepest := _failing(one.own, result.tolerance)) is not None
-        and _failing(one.changes, result.tolerance) is None
-    ]
+    return _steepest(
+        [
+            (one.shown, _failing(one.own, result.tolerance))
+            for one in result.modules
+            if _failing(one.changes, result.tolerance) is None
+        ],
+        sentence="What {0} learns by itself {1} with the width{2}, whatever comes from below.",
+        measured="E|(W({0}) − W(0)) z| at its input z",
+        falls=STOPS,
+    )
+
+
+def _steepest(
+    modules: Sequence[tuple[str, tuple[int, Estimate] | None]],
+    *,
+    sentence: str,
+    measured: str,
+    falls: str,
+) -> Finding | None:
+    """Return the finding of the module that depends most on the width, if any fails.
+
+    Args:
+        modules: Named, with the step and slope at which each fails; None: it does not.
+        sentence: Of the module, whether it grows or vanishes, and how many others there are.
+        measured: What the slope is of, at a step.
+        falls: The advice where it vanishes.
+    """
+    failing = [(shown, *found) for shown, found in modules if found is not None]
     if not failing:
         return None
-    module, step, slope = max(failing, key=lambda one: abs(one[2].value))
+    shown, step, slope = max(failing, key=lambda one: abs(one[2].value))
     grows = slope.value > 0
     return Finding(
         severity="critical",
-        sentence=f"What {module.shown} learns by itself {'grows' if grows else 'vanishes'} with "
-        f"the width{_others(len(failing))}, whatever comes from below.",
-        evidence=f"E|(W({step}) − W(0)) z| at its input z goes as width to the {slope}.",
-        advice=GROWS if grows else STOPS,
+        sentence=sentence.format(shown, "grows" if grows else "vanishes", _others(len(failing))),
+        evidence=f"{measured.format(step)} goes as width to the {slope}.",
+        advice=GROWS if grows else falls,
     )
 
 
