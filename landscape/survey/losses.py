@@ -107,23 +107,21 @@ def gradient_and_fall(gradients: GradientsResult, where: str) -> Iterator[Held]:
     length, loss = gradients.total_norm.value, gradients.loss.value
     if gradients.smoothness is None or not 0 < length < math.inf:
         return
-    steps = [one for one in gradients.smoothness.steps if math.isfinite(one.loss.value)]
-    doubts = {
-        BENT * one.change.value * length + NOISE * abs(loss) / one.distance: one
-        for one in steps
-        if one.distance > 0
-    }
-    best = min((one for one in doubts if math.isfinite(one)), default=math.inf)
-    if best > CLOSE * length:
+    steps = [
+        (BENT * one.change.value * length + NOISE * abs(loss) / one.distance, one)
+        for one in gradients.smoothness.steps
+        if one.distance > 0 and math.isfinite(loss + one.loss.value + one.change.value)
+    ]
+    doubt, best = min(steps, key=lambda pair: pair[0], default=(math.inf, None))
+    if best is None or doubt > CLOSE * length:
         return
-    slope = (loss - doubts[best].loss.value) / doubts[best].distance
+    slope = (loss - best.loss.value) / best.distance
     yield Held(
         claim="gradient norm: of a backward pass, and by the fall of the loss over a step",
         sections=("gradients",),
         checkpoint=where,
-        agrees=abs(slope - length) <= best,
-        evidence=f"{length:.4g}, and {slope:.4g} ± {best:.1g} over a step of "
-        f"{doubts[best].distance:.1g}",
+        agrees=abs(slope - length) <= doubt,
+        evidence=f"{length:.4g}, and {slope:.4g} ± {doubt:.1g} over a step of {best.distance:.1g}",
     )
 
 
