@@ -75,6 +75,53 @@ class _Entries:
         return Diagonal(mean, math.sqrt(spread))
 
 
+class _Draws:
+    """What probes told so far, each with what known pairs contribute.
+
+    Args:
+        operator: Symmetric, n × n.
+        blocks: Coordinates (start, stop) of each block.
+        generator: Draws the probes.
+        known: Eigenpairs whose part is exact.
+    """
+
+    def __init__(
+        self,
+        operator: LinearOperator,
+        blocks: Sequence[tuple[int, int]],
+        generator: torch.Generator,
+        known: Pairs | None,
+    ) -> None:
+        self._operator, self._blocks = operator, blocks
+        self._generator, self._known = generator, known
+        self._exact, self._slack = _known_part(known, blocks)
+        self._entries = _Entries(torch.empty(operator.shape[0], device=operator.device))
+        self.rows = np.zeros((0, len(self._exact)))
+
+    def up_to(self, count: int, pace: float, task: progress.Task) -> None:
+        """Draw until there are so many, or the budget is spent."""
+        while len(self.rows) < count and not (len(self.rows) > 1 and spent()):
+            more = min(BLOCK, count - len(self.rows), _payable(len(self.rows), pace))
+            products, images = _draw(self._operator, more, self._generator, self._known)
+            self._entries.add(products)
+            columns = _columns(products, images, self._blocks)
+            self.rows = np.vstack([self.rows, self._exact + columns])
+            task.advance(more)
+
+    def traces(self, level: float, status: Status) -> Traces:
+        """Return the estimates, each interval at the level of one look."""
+        known = self._known
+        deflated = f", {len(known.values)} pairs deflated" if known is not None else ""
+        method = f"Hutchinson, {len(self.rows)} Rademacher probes{deflated}"
+        trace, _, *parts = (
+            _reported(draws, level, method, float(slack))
+            for draws, slack in zip(self.rows.T, self._slack, strict=True)
+        )
+        squared = _positive(self.rows[:, 1], float(self._exact[1]), level, method)
+        diagonal = self._entries.diagonal(known)
+        return Traces(replace(trace, status=status), squared, tuple(parts), diagonal)
+
+
 def estimate_traces(
     operator: LinearOperator,
     *,
@@ -83,7 +130,6 @@ def estimate_traces(
     known: Pairs | None = None,
     tolerance: float = 0.05,
     max_probes: int = 128,
-    columns: bool = True,
     pace: float = 0.0,
 ) -> Traces:
     """Return Tr A, ‖A‖²_F, the diagonal and the traces of its blocks.
@@ -95,7 +141,7 @@ def estimate_traces(
     of the trace's interval is looked at only after 32 probes and whenever their number has doubled,
     and the level is shared among the looks (Bonferroni), so that stopping early does not cost
     coverage. Where so many probes are needed that the columns of A cost no more, A is asked for
-    these instead, and everything is exact.
+    these instead, never for more than `max_probes`, and everything is exact.
 
     Args:
         operator: Symmetric, n × n.
@@ -105,50 +151,29 @@ def estimate_traces(
         tolerance: Half-width of the trace's interval at which to stop, relative to the trace.
         max_probes: The budget, at least 32 unless the operator is smaller.
         pace: Seconds that a product takes, about, so that a budget of time is kept.
-        columns: Whether the columns may be asked for instead; never more than `max_probes`.
 
     Cost: one product a probe; n products where everything is exact, beside the probes before.
 
     Source: Hutchinson 1990; Girard 1989; Bekas, Kokiopoulou & Saad 2007 (diagonal); Gambhir,
     Stathopoulos & Orginos 2017, arXiv 1603.05988 (deflation).
     """
-    level = 1 - 0.05 / _looks(max_probes)
-    exact, slack = _known_part(known, blocks)
-    draws = np.zeros((0, len(exact)))
-    entries = _Entries(torch.empty(operator.shape[0], device=operator.device))
-    target, size = min(FIRST_PROBES, max_probes), operator.shape[0]
-    if columns and size <= target and affords(size):
+    looks, size = _looks(max_probes), operator.shape[0]
+    level, settled = 1 - 0.05 / len(looks), False
+    if size <= looks[0] and affords(size):
         return _exactly(operator, blocks)
+    drawn = _Draws(operator, blocks, generator, known)
     with progress.task("trace", max_probes) as task:
-        while True:
-            while len(draws) < target and not (len(draws) > 1 and spent()):
-                count = min(BLOCK, target - len(draws), _payable(len(draws), pace))
-                products = _draw(operator, count, generator, known)
-                entries.add(products[0])
-                draws = np.vstack([draws, exact + _columns(*products, blocks)])
-                task.advance(count)
-            found = Estimate.mean(draws[:, 0], method="", level=level)
+        for look in looks:
+            drawn.up_to(look, pace, task)
+            found = Estimate.mean(drawn.rows[:, 0], method="", level=level)
             settled = found.half_width <= tolerance * abs(found.value)
             if settled or spent():
                 break
-            wanted = len(draws) * (found.half_width / max(tolerance * abs(found.value), TINY)) ** 2
-            all_drawn = len(draws) >= max_probes
-            whole = columns and size <= max_probes and (all_drawn or size <= wanted)
-            if whole and affords(size):
+            wanted = look * (found.half_width / max(tolerance * abs(found.value), TINY)) ** 2
+            few = size <= max_probes and (look == max_probes or size <= wanted)
+            if few and affords(size):
                 return _exactly(operator, blocks)
-            if all_drawn:
-                break
-            target = min(2 * len(draws), max_probes)
-    status = Status.CONVERGED if settled else _unsettled()
-    deflated = f", {len(known.values)} pairs deflated" if known is not None else ""
-    method = f"Hutchinson, {len(draws)} Rademacher probes{deflated}"
-    trace, _, *parts = (
-        _reported(draws[:, column], level, method, float(slack[column]))
-        for column in range(len(exact))
-    )
-    squared = _positive(draws[:, 1], float(exact[1]), level, method)
-    trace = replace(trace, status=status)
-    return Traces(trace, squared, tuple(parts), entries.diagonal(known))
+    return drawn.traces(level, Status.CONVERGED if settled else _unsettled())
 
 
 def _payable(drawn: int, pace: float) -> int:
@@ -185,9 +210,12 @@ def _exactly(operator: LinearOperator, blocks: Sequence[tuple[int, int]]) -> Tra
     return Traces(trace, square, tuple(parts), Diagonal(diagonal, 0.0))
 
 
-def _looks(max_probes: int) -> int:
-    """Return how often the width may be looked at."""
-    return max(1, math.ceil(math.log2(max(max_probes, FIRST_PROBES) / FIRST_PROBES)) + 1)
+def _looks(max_probes: int) -> list[int]:
+    """Return after how many probes the width is looked at."""
+    looks = [min(FIRST_PROBES, max_probes)]
+    while looks[-1] < max_probes:
+        looks.append(min(2 * looks[-1], max_probes))
+    return looks
 
 
 def _known_part(

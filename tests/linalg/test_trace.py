@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import stdtr
+from torch.nn import functional
 
 from landscape.budget import Budget, spending
 from landscape.estimate import Status
@@ -39,10 +40,32 @@ class Recorded(MatrixOperator):
         return images
 
 
-def traces(matrix: torch.Tensor | MatrixOperator, seed: int = 0, **settings) -> Traces:
-    operator = matrix if isinstance(matrix, MatrixOperator) else MatrixOperator(matrix)
-    settings = {"columns": False, **settings}  # the matrix is small, the estimator is asked
-    return estimate_traces(operator, blocks=BLOCKS, generator=generator(seed), **settings)
+def padded(matrix: torch.Tensor, max_probes: int) -> torch.Tensor:
+    """The matrix among zeros, its columns more than the probes: it is estimated, never exact."""
+    more = max(0, max_probes + 1 - len(matrix))
+    return functional.pad(matrix, (0, more, 0, more))
+
+
+def traces(
+    matrix: torch.Tensor | MatrixOperator,
+    seed: int = 0,
+    known: Pairs | None = None,
+    max_probes: int = 128,
+    tolerance: float = 0.05,
+) -> Traces:
+    if isinstance(matrix, torch.Tensor):
+        matrix = MatrixOperator(padded(matrix, max_probes))
+    if known is not None:
+        vectors = functional.pad(known.vectors, (0, matrix.shape[0] - known.vectors.shape[1]))
+        known = Pairs(known.values, known.residuals, vectors)
+    return estimate_traces(
+        matrix,
+        blocks=BLOCKS,
+        generator=generator(seed),
+        known=known,
+        tolerance=tolerance,
+        max_probes=max_probes,
+    )
 
 
 def truth(matrix: torch.Tensor) -> list[float]:
@@ -79,7 +102,7 @@ def test_estimates_are_within_four_standard_errors(dtype):
 
 
 def test_estimates_are_the_means_over_the_probes():
-    operator = Recorded(MATRIX)
+    operator = Recorded(padded(MATRIX, 64))
     found = traces(operator, max_probes=64, tolerance=1e-9)
     assert found.trace.samples == len(operator.draws) == 64
     assert found.trace.value == pytest.approx(np.mean(operator.draws))
@@ -87,12 +110,12 @@ def test_estimates_are_the_means_over_the_probes():
 
 
 def test_probes_are_signs_and_independent():
-    operator = Recorded(MATRIX)
+    operator = Recorded(padded(MATRIX, 512))
     traces(operator, max_probes=512, tolerance=1e-9)
     probes = torch.stack(operator.probes)
     assert set(probes.unique().tolist()) == {-1.0, 1.0}
     assert len(probes.unique(dim=0)) == 512
-    correlation = probes.T @ probes / 512 - torch.eye(40, dtype=F64)
+    correlation = probes.T @ probes / 512 - torch.eye(513, dtype=F64)
     assert float(correlation.abs().max()) < 5 / math.sqrt(512)
 
 
@@ -124,7 +147,7 @@ def test_it_stops_as_soon_as_it_may():
 @pytest.mark.parametrize("max_probes", [2, 10, 32, 33, 50, 100, 128, 200, 512, 700])
 def test_levels_of_all_looks_add_up_to_at_most_five_percent(max_probes):
     """Stopping early must not cost coverage: each look may spend its share of 5 % only."""
-    operator = Recorded(MATRIX)
+    operator = Recorded(padded(MATRIX, max_probes))
     found = traces(operator, max_probes=max_probes, tolerance=1e-12)
     count = len(operator.draws)
     assert count == max_probes
