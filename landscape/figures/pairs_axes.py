@@ -53,7 +53,7 @@ def matrix(axes: Axes, ink: PairsInk, label: str | None) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     axes.set_xlabel(
-        f"{_of(ink)}: above the diagonal of the line, below of the best path",
+        f"{ink.quantity} barrier: above the diagonal of the line, below of the best path",
     )
     axes.set_box_aspect(min(max(0.07 * count, 0.35), 1.0))
     _key(axes, ink, label)
@@ -64,29 +64,18 @@ def _scale(axes: Axes, image: AxesImage, ink: PairsInk) -> None:
     low, high = image.get_clim()
     ticks = [low or 0.0, ink.tolerance, high or 0.0]
     bar = Colorbar(axes.inset_axes((1.03, 0.0, 0.025, 1.0)), image, ticks=ticks)
-    bar.ax.set_yticklabels(
-        [_told(ticks[0], ink), f"{_told(ticks[1], ink)} tolerated", _told(ticks[2], ink)]
-    )
+    bar.ax.set_yticklabels([f"{ticks[0]:.2g}", f"{ticks[1]:.2g} tolerated", f"{ticks[2]:.2g}"])
     bar.ax.yaxis.set_minor_locator(NullLocator())
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.ax.tick_params(length=0, labelsize=7)
-
-
-def _of(ink: PairsInk) -> str:
-    return "error barrier, points" if ink.quantity == "error" else f"{ink.quantity} barrier"
-
-
-def _told(value: float, ink: PairsInk) -> str:
-    """Return a barrier as it is written: of the error in percentage points."""
-    return f"{100 * value:.2g}" if ink.quantity == "error" else f"{value:.2g}"
 
 
 def _cell(axes: Axes, ink: PairsInk, row: int, column: int) -> None:
     """Write barrier and verdict of a pair into its cell."""
     value, verdict = ink.barriers[row, column], ink.verdicts[row][column]
     mark = MARKS.get(verdict, "") if row > column else ""
-    number = _told(value, ink) if np.isfinite(value) and len(ink.names) <= NUMBERED else ""
-    text = " ".join(part for part in (number, mark) if part)
+    number = f"{value:.2g}" if np.isfinite(value) and len(ink.names) <= NUMBERED else ""
+    text = "\n".join(part for part in (number, mark) if part)
     axes.text(column, row, text, ha="center", va="center", fontsize=7.5, color=_INK)
 
 

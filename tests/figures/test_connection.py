@@ -169,9 +169,9 @@ def test_numbers_in_the_matrix_can_be_read_on_their_colours(name):
 
 def test_the_matrix_says_what_its_numbers_are():
     axes, texts = drawn("matrix 5")
-    assert axes.get_xlabel().startswith("error barrier, points")
+    assert axes.get_xlabel().startswith("error barrier: ")
     ink = PICTURES["matrix 5"].keywords["ink"]
     written = [text.get_text().split()[0] for text in axes.texts if text.get_text()]
     shares = [ink.barriers[i, j] for i in range(5) for j in range(5) if i != j]
-    assert written == [f"{100 * share:.2g}" for share in shares]
-    assert "2 tolerated" in texts
+    assert written == [f"{share:.2g}" for share in shares]
+    assert "0.02 tolerated" in texts
