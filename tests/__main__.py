@@ -1,6 +1,7 @@
 """Everything that must hold: `python -m tests`, in its quick form; `--full` runs every case.
 
-Format, lint, types, layers, tests, examples, as many at a time as there are cores; then one table.
+Format, lint, layers and tests, then types and examples, as many at a time as there are cores; then
+one table.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ CORES = os.cpu_count() or 1
 
 def main() -> int:
     full = "--full" in sys.argv[1:]
-    checks = [_run(name, command) for name, command in _checks(full=full)]
+    rows = [_run(name, command) for name, command in _checks(full=full)]
     with ThreadPoolExecutor(CORES) as pool:
-        examples = pool.map(lambda step: _run(*step, quietly=True), _examples(full=full))
-    rows = [*checks, *examples]
+        rows += pool.map(lambda step: _run(*step, quietly=True), _alone(full=full))
     print()
     for name, outcome, seconds in rows:
         print(f"{name:<28} {outcome:<12} {seconds:6.1f} s")
@@ -56,17 +56,20 @@ def _checks(*, full: bool) -> list[tuple[str, list[str]]]:
     return [
         ("format", [python, "-m", "ruff", "format", "--check", "."]),
         ("lint", [python, "-m", "ruff", "check", "."]),
-        ("types", [python, "-m", "pyright"]),
         ("layers", [python, "-c", "from importlinter.cli import lint_imports_command as c; c()"]),
         ("tests", [python, "-m", "pytest", *workers, *(["--full"] if full else [])]),
     ]
 
 
-def _examples(*, full: bool) -> list[tuple[str, list[str]]]:
+def _alone(*, full: bool) -> list[tuple[str, list[str]]]:
+    """Return the steps that take one core each: the types, and every example."""
     scripts = sorted((ROOT / "examples").glob("[0-9]*.py"))
     return [
-        (f"example {path.stem}", [sys.executable, str(path), *([] if full else ["--quick"])])
-        for path in scripts
+        ("types", [sys.executable, "-m", "pyright", "--project", str(ROOT)]),
+        *(
+            (f"example {path.stem}", [sys.executable, str(path), *([] if full else ["--quick"])])
+            for path in scripts
+        ),
     ]
 
 

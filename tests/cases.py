@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, Literal, TypeVar
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -408,11 +407,6 @@ CASES: dict[str, Callable[[], Problem]] = {
 }
 ACCEPTANCE = ("mlp", "cnn", "residual", "tied", "partial", "ragged", "ignored")
 SEPARABLE = tuple(name for name in CASES if name != "self-scored")
-
-
-def some(names: Iterable[str], *quick: str) -> list[Any]:
-    """The names as parameters of a test; all but the quick ones run with --full alone."""
-    return [pytest.param(one, marks=() if one in quick else pytest.mark.full) for one in names]
 
 
 @cache

@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NAMES = [kind.name for kind in ls.DIAGNOSTICS]
 QUICK: dict[str, dict[str, Any]] = {
     "connect": {"points": 11, "curve_steps": 3, "restarts": 1},
-    "lipschitz": {"starts": 1, "steps": 3, "seconds": 1.0},
+    "lipschitz": {"starts": 1, "steps": 3, "seconds": 60.0, "pair_seconds": 60.0},
     "solutions": {"points": 11, "max_probes": 2, "max_products": 40},
     "spectrum": {"top": 2, "bottom": 1, "probes": 2, "lanczos_steps": 6, "max_probes": 8},
     "surface": {"points": 3},
@@ -301,8 +301,13 @@ def test_the_readme_mentions_it(kind):
 
 # --- the answer --------------------------------------------------------------------------------
 
+of_one_or_several = pytest.mark.parametrize(
+    "series",
+    [pytest.param(False, marks=pytest.mark.full, id="one"), pytest.param(True, id="series")],
+)
 
-@pytest.mark.parametrize("series", [False, True], ids=["one", "series"])
+
+@of_one_or_several
 def test_json_round_trip(kind, answers, series):
     result = answers(kind, series=series)
     document = result.to_json()
@@ -315,7 +320,7 @@ def test_json_round_trip(kind, answers, series):
     assert len(again.series) == len(result.series) == (2 if series and kind.needs.each else 0)
 
 
-@pytest.mark.parametrize("series", [False, True], ids=["one", "series"])
+@of_one_or_several
 def test_schema(kind, answers, series):
     schema = kind.result.schema()
     validator = jsonschema.Draft202012Validator
@@ -370,7 +375,7 @@ def test_every_estimate_is_well_formed(kind, answers):
         assert estimate.residual is None or estimate.residual >= 0
 
 
-@pytest.mark.parametrize("series", [False, True], ids=["one", "series"])
+@of_one_or_several
 def test_it_says_how_it_ended(kind, answers, series):
     result = answers(kind, series=series)
     assert result.status in Status
@@ -384,7 +389,7 @@ def test_it_says_how_it_ended(kind, answers, series):
     assert result.provenance["weights_fingerprint"]
 
 
-@pytest.mark.parametrize("series", [False, True], ids=["one", "series"])
+@of_one_or_several
 def test_it_reads_well(kind, answers, series):
     result = answers(kind, series=series)
     assert result.summary()
@@ -407,7 +412,7 @@ def test_it_reads_well(kind, answers, series):
         assert all(row), row
 
 
-@pytest.mark.parametrize("series", [False, True], ids=["one", "series"])
+@of_one_or_several
 def test_it_draws(kind, answers, series):
     result = answers(kind, series=series)
     alone, labelled = Figure().add_subplot(), Figure().add_subplot()
@@ -423,7 +428,9 @@ def texts(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.findobj(Text)]
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", pytest.param("pdf", marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "suffix", ["png", *(pytest.param(one, marks=pytest.mark.full) for one in ("svg", "pdf"))]
+)
 def test_it_plots(kind, answers, tmp_path, suffix):
     answers(kind).plot(tmp_path / f"one.{suffix}")
     answers(kind).plot(tmp_path / f"two.{suffix}")
@@ -441,7 +448,7 @@ def test_it_shows_itself_in_a_notebook(kind, answers):
 # --- reproducible ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("series", [False, True], ids=["one", "series"])
+@of_one_or_several
 def test_the_same_seed_gives_the_same_answer(kind, answers, series):
     first = answers(kind, series=series).to_json()
     with disturbed():
@@ -511,7 +518,12 @@ def everything(model: nn.Module) -> dict[str, object]:
     return found
 
 
-@pytest.fixture(params=[False, True], ids=["flags as they are", "flags turned"])
+@pytest.fixture(
+    params=[
+        pytest.param(False, marks=pytest.mark.full, id="flags as they are"),
+        pytest.param(True, id="flags turned"),
+    ]
+)
 def flags(request) -> Iterator[None]:
     """Every switch as it is, and the other way round: what is restored must be what was there."""
     if not request.param:
@@ -627,7 +639,9 @@ def steps_of(kind: type[Diagnostic[Any]]) -> int:
     return patient.steps
 
 
-@pytest.mark.parametrize("when", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "when", [0.5, *(pytest.param(one, marks=pytest.mark.full) for one in (0.0, 1.0))]
+)
 def test_the_subject_is_untouched_after_an_interruption(kind, when):
     steps = steps_of(kind)
     assert steps, "no progress is told"

@@ -21,6 +21,7 @@ from landscape.surfaces.result import SurfaceResult
 from landscape.survey import survey
 from landscape.tickets.judgement import EvalResult
 from tests.cli.networks import data, filled, label_12, mlp, nan_inputs
+from tests.selection import full, some
 from tests.test_contracts import QUICK
 
 SURVEYED = [kind.name for kind in ls.DIAGNOSTICS if kind.surveyed]
@@ -277,7 +278,7 @@ def test_non_finite_data(tmp_path):
     assert report.save(tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", some(ALONE, "spectrum", "ntk"))
 def test_a_failed_section_does_not_lose_the_others(monkeypatch, name):
     kind = next(one for one in ls.DIAGNOSTICS if one.name == name)
     failing(monkeypatch, kind, ZeroDivisionError("inside"))
@@ -333,7 +334,7 @@ def test_out_of_memory_is_a_resource(monkeypatch):
 
 
 ENDS = {"Ctrl-C": KeyboardInterrupt(), "killed": SystemExit(143)}
-SOME = (("Ctrl-C", ALONE[0]), ("killed", "spectrum"), ("Ctrl-C", ALONE[-1]))  # the rest is full
+SOME = (("killed", "spectrum"), ("Ctrl-C", ALONE[-1]))  # the rest is full
 
 
 @pytest.fixture(scope="module")
@@ -367,6 +368,7 @@ def test_it_goes_on_where_it_was(monkeypatch, tmp_path, usual, measured, error, 
     assert told(resumed) == usual
 
 
+@pytest.mark.full
 def test_an_interruption_inside_a_series(monkeypatch, tmp_path, measured):
     """The first checkpoint's work is not lost when the second is interrupted."""
     ends = saved(tmp_path, "first.pt", 1), saved(tmp_path)
@@ -400,12 +402,7 @@ def test_a_finished_survey_is_remembered(tmp_path, measured):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        "seed",
-        "settings",
-        "weights",
-        *(pytest.param(one, marks=pytest.mark.full) for one in ("data", "loss", "params")),
-    ],
+    ["settings", *full("seed", "weights", "data", "loss", "params")],
 )
 def test_another_question_is_not_answered_from_memory(tmp_path, measured, change):
     asked(subject(folder=tmp_path))

@@ -29,9 +29,9 @@ from tests.cases import (
     normal,
     reference,
     seeded,
-    some,
 )
 from tests.oracles import F64, chain, softmax_regression, spectrum_of
+from tests.selection import some
 
 QUICK: dict[str, Any] = {"probes": 2, "lanczos_steps": 8, "max_probes": 32}
 

@@ -24,9 +24,10 @@ from landscape.subject.normalisation import refreshed, some_batches
 from landscape.subject.subject import Subject
 from landscape.surfaces.normalisation import gaussian, like_weights
 from landscape.surfaces.pictures import surface_ink
-from tests.cases import CASES, dense_hessian, labels, normal, seeded, some
+from tests.cases import CASES, dense_hessian, labels, normal, seeded
 from tests.diagnostics.test_connect import Impatient, blobs, checkpoints, mlp, trained
 from tests.oracles import generator
+from tests.selection import some
 
 
 def asked(name: str = "cnn", *, subject: dict[str, Any] | None = None, **settings: Any) -> Any:

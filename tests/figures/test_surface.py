@@ -29,7 +29,7 @@ from landscape.figures.surface import (
     draw_slices,
 )
 from landscape.figures.surface_scale import Scale
-from tests.cases import some
+from tests.selection import some
 
 HOSTILE = "_run$0$\x1b<b>" + "x" * 60
 T = np.linspace(-1, 1, 21)

@@ -10,6 +10,7 @@ from landscape.linalg import eigenpairs as module
 from landscape.linalg.eigenpairs import Eigenpairs, Pairs, eigenpairs
 from landscape.linalg.operator import LinearOperator, MatrixOperator
 from tests.oracles import F64, generator, spectrum_of, symmetric
+from tests.selection import full
 
 PRECISIONS = [torch.float32, torch.float64]
 RELATIVE = 1e-4  # the default tolerance: residual over the largest |λ|
@@ -67,7 +68,7 @@ def both_ends(pairs: Eigenpairs) -> tuple[Pairs, Pairs]:
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS, ids=["float32", "float64"])
-@pytest.mark.parametrize("block", [None, 2, 4])
+@pytest.mark.parametrize("block", [None, *full(2, 4)])
 @pytest.mark.parametrize("name", SPECTRA)
 @pytest.mark.usefixtures("way")
 def test_prescribed_spectrum_is_found_at_both_ends(name, block, dtype):
@@ -125,7 +126,7 @@ def test_no_ghosts_beside_separated_eigenvalues(dtype, seed, block):
     assert pairs.complete
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 1, *full(*range(2, 8))])
 @pytest.mark.parametrize("block", [1, 4])
 @pytest.mark.parametrize("size", [30, 400])
 @pytest.mark.usefixtures("way")
@@ -244,9 +245,7 @@ def test_products_that_are_not_finite_end_in_a_status_or_an_error_that_says_so()
     assert outcome is Status.NOT_FINITE or "finite" in str(outcome)
 
 
-@pytest.mark.parametrize(
-    "seed", [506, 902, *(pytest.param(seed, marks=pytest.mark.full) for seed in (728, 962))]
-)
+@pytest.mark.parametrize("seed", [506, *full(902, 728, 962)])
 @pytest.mark.usefixtures("way")
 def test_values_are_within_the_default_tolerance_of_the_largest(seed):
     """A crowded end: neither convergence nor the look for missed pairs may use up more than it."""

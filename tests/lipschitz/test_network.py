@@ -14,6 +14,7 @@ import landscape as ls
 from landscape.lipschitz.attained import attained
 from landscape.lipschitz.certified import certify
 from landscape.lipschitz.network import NetworkBound, network_bound
+from tests.selection import some
 
 
 def drawn(*shape: int, seed: int = 0) -> Tensor:
@@ -363,7 +364,7 @@ def check(make: Any, shape: tuple[int, ...], seed: int) -> None:
     assert 0 < found.value <= bound.upper
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", some(NETWORKS, "residual", "attention", "mlp 0"))
 def test_never_below_what_is_attained(name):
     check(*NETWORKS[name], seed=0)
 

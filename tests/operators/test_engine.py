@@ -29,6 +29,7 @@ from tests.cases import (
     seeded,
 )
 from tests.oracles import F64, generator, relative
+from tests.selection import full, some
 
 WAYS = ("reverse", "cached", "linearize", "forward")
 NO_FORWARD_MODE = ("recurrent",)
@@ -37,10 +38,6 @@ QUICK = ("mlp", "pixels", "masked")
 
 def rows(size: int, count: int, seed: int = 0) -> Tensor:  # (n, count)
     return torch.randn(size, count, generator=generator(seed), dtype=F64)
-
-
-def some(names: tuple[str, ...] | list[str]) -> list[Any]:
-    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.full) for n in names]
 
 
 @pytest.fixture
@@ -72,7 +69,7 @@ def test_blocks_of_every_size(name, way):
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", some(SEPARABLE))
+@pytest.mark.parametrize("name", some(SEPARABLE, *QUICK))
 def test_every_way_gives_gauss_newton_and_fisher(name, way):
     missing = NO_FORWARD_MODE
     if way in ("linearize", "forward") and name in missing:
@@ -222,7 +219,7 @@ def test_complex_numbers_inside_a_network():
 # --- micro-batches -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch_size", [None, 1, 3, 1000])
+@pytest.mark.parametrize("batch_size", [None, 3, *full(1, 1000)])
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("ragged", HessianOperator), ("ignored", HessianOperator), ("mlp", GaussNewtonOperator)],
@@ -291,7 +288,7 @@ def test_data_that_do_not_fit_the_cache_are_read_again(monkeypatch):
     model = seeded(mlp, 0)
     kept = HessianOperator(Subject(model, "ce", (x, y), dtype="float64"))
     loader = DataLoader(TensorDataset(x, y), batch_size=4)
-    for size in (None, 3, 7):
+    for size in (None, 7):
         subject = Subject(model, "ce", loader, dtype="float64")
         read = HessianOperator(subject, batch_size=size)
         assert not isinstance(subject.device_batches(), list)
@@ -365,7 +362,7 @@ def largest(model: nn.Module, **settings: Any) -> Tensor:
 
 @pytest.mark.parametrize("error", ERRORS, ids=["cuda", "mps"])
 @pytest.mark.parametrize(
-    "at", [j if j % 6 == 0 else pytest.param(j, marks=pytest.mark.full) for j in range(1, 41)]
+    "at", [j if j % 12 == 0 else pytest.param(j, marks=pytest.mark.full) for j in range(1, 41)]
 )
 def test_memory_that_runs_out_once_changes_no_number(error, at):
     exact = largest(Exhausting(error))

@@ -12,6 +12,7 @@ from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.subject.subject import Subject
 from tests.cases import CASES, Problem, labels, normal, seeded
 from tests.oracles import F64, Reference, generator, relative
+from tests.selection import full
 
 PROBLEMS = ("mlp", "ragged", "ignored", "soft-labels", "pixels", "regression", "binary", "masked")
 
@@ -53,7 +54,7 @@ def test_empirical_fisher_is_the_sum_over_single_samples(name):
     assert relative(found.matmat(block) - exact @ block, exact @ block) <= 1e-12
 
 
-@pytest.mark.parametrize("batch_size", [pytest.param(None, marks=pytest.mark.full), 1, 3, 1000])
+@pytest.mark.parametrize("batch_size", [1, *full(None, 3, 1000)])
 @pytest.mark.parametrize("draws", [None, pytest.param(1, marks=pytest.mark.full), 3])
 @pytest.mark.parametrize("name", ["ragged", "ignored"])
 def test_labels_do_not_depend_on_the_micro_batch(name, draws, batch_size):
@@ -77,7 +78,7 @@ def tiny(loss: str) -> Subject:
     return Subject(model, "ce" if loss == "probabilities" else loss, data, dtype="float64")
 
 
-@pytest.mark.parametrize("loss", ["ce", "probabilities", "mse", "bce"])
+@pytest.mark.parametrize("loss", ["ce", *full("probabilities", "mse", "bce")])
 def test_the_mean_over_draws_tends_to_the_gauss_newton_matrix(loss):
     subject = tiny(loss)
     exact = GaussNewtonOperator(subject).to_dense()

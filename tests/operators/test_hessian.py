@@ -11,7 +11,7 @@ from landscape.diagnostics.spectrum import Spectrum
 from landscape.errors import ModelError, NumericalError
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.subject import Subject
-from tests.cases import CASES, Problem, dense_hessian, labels, normal, reference, some
+from tests.cases import CASES, Problem, dense_hessian, labels, normal, reference
 from tests.oracles import (
     F64,
     generator,
@@ -21,6 +21,7 @@ from tests.oracles import (
     softmax_regression,
     spectrum_of,
 )
+from tests.selection import some
 
 WAYS = ("reverse", "cached", "linearize", "forward")
 NO_FORWARD_MODE = ("recurrent",)

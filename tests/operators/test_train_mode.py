@@ -18,8 +18,9 @@ from landscape.operators.fisher import FisherOperator
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.subject import Subject
-from tests.cases import CASES, Problem, labels, normal, seeded, some
+from tests.cases import CASES, Problem, labels, normal, seeded
 from tests.oracles import F64, generator, relative, spectrum_of
+from tests.selection import some
 
 WAYS = ("reverse", "cached", "linearize", "forward")
 

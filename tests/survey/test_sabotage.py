@@ -16,6 +16,7 @@ from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from landscape.survey import survey
 from landscape.survey.agreement import agreements_of
+from tests.selection import some
 from tests.survey.networks import NETWORKS, SAMPLES, subject, trained
 from tests.survey.test_agreement import (
     BOTTOM,
@@ -31,6 +32,7 @@ from tests.survey.test_agreement import (
 EXPECTED = {TRACE, TOP, BOTTOM, OF_SAMPLES, ON_SURFACE}
 SEVERAL = range(10)
 each = pytest.mark.parametrize("name", NETWORKS)
+one = pytest.mark.parametrize("name", some(NETWORKS, "attention"))
 
 
 @cache
@@ -82,19 +84,19 @@ def caught(name: str, seed: int) -> None:
         assert TRACE in wrong(name, "spectrum", heavier(factor), seed), factor
 
 
-@each
+@one
 def test_no_false_alarm(name: str):
     told = verdicts(answers(name))
     assert set(told) >= EXPECTED
     assert all(told[claim] for claim in EXPECTED), told
 
 
-@each
+@one
 def test_curvature_told_wrongly(name: str):
     caught(name, 0)
 
 
-@each
+@one
 def test_a_gradient_told_wrongly(name: str):
     for claim, factor in {OF_SAMPLES: 1.01, FALL: 2.0}.items():
         if claim in verdicts(answers(name)):

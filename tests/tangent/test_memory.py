@@ -53,9 +53,8 @@ def measured(*arguments: str) -> tuple[float, float]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is told in other units elsewhere")
-@pytest.mark.parametrize(
-    "network", [("cnn", "trace"), pytest.param(("mlp", "full"), marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("network", [("cnn", "trace"), ("mlp", "full")])
 def test_the_peak_is_foretold(network):
     told, taken = measured(*network, "0")
     assert told / 2 < taken < 1.5 * told  # what one allocator keeps, another gives back

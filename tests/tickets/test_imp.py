@@ -292,6 +292,7 @@ question.keep(subject, folder)
 """
 
 
+@pytest.mark.full
 def test_killed_in_the_middle_and_resumed_the_masks_are_the_same(tmp_path):
     """SIGKILL after a few levels; the second run trains only those that are missing."""
     train = script(tmp_path)
