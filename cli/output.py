@@ -196,7 +196,7 @@ def show(result: Result) -> None:
     if (data := result.provenance.get("data")) is not None:
         stamp = "SYNTHETIC " if result.provenance.get("synthetic") else ""
         stamp += "TRAIN-MODE " if result.provenance.get("mode") == "train" else ""
-        click.echo(plain(f"{stamp}data: {data}, {result.cost.samples:,} samples"))
+        click.echo(plain(f"{stamp}data: {data}, {_samples(result)} samples"))
     for table in result.tables():
         print_table(table.columns, table.rows, title=table.title)
     for finding in result.findings():
@@ -205,6 +205,16 @@ def show(result: Result) -> None:
     for one in result.series or (result,):
         name = f"{one.label}: " if result.series else ""
         click.echo(plain(f"{name}{one.status.value}: {one.message}"))
+
+
+def _samples(result: Result) -> str:
+    """Return how many samples the data have, and how many of them were used where not all were.
+
+    A result that tells what it was judged on has the number of these, which may be other data.
+    """
+    every = result.cost.samples
+    used = every if hasattr(result, "judged_on") else getattr(result, "samples", every)
+    return f"{used:,} of {every:,}" if used < every else f"{every:,}"
 
 
 def print_table(

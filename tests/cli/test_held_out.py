@@ -21,6 +21,14 @@ def test_held_out(tmp_path):
     assert apart["provenance"]["held_out_hash"] != own["provenance"]["held_out_hash"]
 
 
+def test_held_out_samples_are_not_told_as_a_part_of_the_data(tmp_path):
+    for seed in range(2):
+        torch.save(filled(mlp(), seed).state_dict(), tmp_path / f"{seed}.pt")
+    command = f"connect {tmp_path}/0.pt {tmp_path}/1.pt --model {NETWORKS}:mlp --path line"
+    told = run(f"{command} --data {NETWORKS}:data --held-out {NETWORKS}:shuffled_loader").stdout
+    assert "networks.py:data, 23 samples\n" in told
+
+
 def test_an_answer_is_not_taken_for_that_on_other_data(tmp_path):
     for seed in range(2):
         torch.save(filled(mlp(), seed).state_dict(), tmp_path / f"{seed}.pt")

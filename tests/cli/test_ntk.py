@@ -42,6 +42,12 @@ def test_the_plan_is_a_table(runs):
         assert name in outcome.stdout
 
 
+def test_fewer_samples_than_the_data_have_are_told(runs):
+    command = f"ntk {runs}/a.pt {SUBJECT} --device cpu --plan"
+    assert ", 7 of 23 samples\n" in done(f"{command} --samples 7").stdout
+    assert ", 23 samples\n" in done(command).stdout
+
+
 def test_a_series_writes_figures_and_kernels(runs):
     more = f"--kind full --kernel-file {runs}/kernel-{{checkpoint}}.npz -o {runs}/out"
     done(f"ntk {runs}/a.pt {runs}/b.pt {SUBJECT} --device cpu {more}")
