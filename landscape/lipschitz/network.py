@@ -17,7 +17,8 @@ from landscape.lipschitz.bounds import Bounds, Certify, FoundChain
 from landscape.lipschitz.pieces import Piece, Scale
 from landscape.lipschitz.reading import graph_of, inputs_of
 from landscape.lipschitz.singular import Attained, largest_singular
-from landscape.lipschitz.walk import Inputs, Layer, NoRuleError, Refusal, Value, Walk, walk
+from landscape.lipschitz.value import Layer, NoRuleError, Refusal, Value
+from landscape.lipschitz.walk import Inputs, Walk, walk
 from landscape.subject.graph import Exported
 from landscape.subject.point import Point
 from landscape.subject.subject import Subject

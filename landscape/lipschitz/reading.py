@@ -11,7 +11,8 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from landscape.errors import ModelError, SettingError
-from landscape.lipschitz.walk import Inputs, doubled
+from landscape.lipschitz.call import doubled
+from landscape.lipschitz.walk import Inputs
 from landscape.subject.batch import Batch
 from landscape.subject.graph import Exported, exported
 from landscape.subject.point import Point

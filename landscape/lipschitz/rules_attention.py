@@ -24,8 +24,10 @@ from typing import Any
 
 import torch
 
+from landscape.lipschitz.call import Call
 from landscape.lipschitz.expression import Leaf
-from landscape.lipschitz.walk import Call, Layer, NoRuleError, Rows, Value, Walk, rule
+from landscape.lipschitz.value import Layer, NoRuleError, Rows, Value
+from landscape.lipschitz.walk import Walk, rule
 
 UNBOUNDED = "dot-product attention is not globally Lipschitz"
 

@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from landscape.lipschitz.call import Call
 from landscape.lipschitz.convolution import Convolution
 from landscape.lipschitz.expression import Atom, Leaf
 from landscape.lipschitz.pieces import Convolve, LeftMatrix, Matrix
-from landscape.lipschitz.walk import Call, NoRuleError, Rows, Value, Walk, rule
+from landscape.lipschitz.value import NoRuleError, Rows, Value
+from landscape.lipschitz.walk import Walk, rule
 
 
 @rule("linear")

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from landscape.lipschitz.call import Call
 from landscape.lipschitz.expression import Leaf, applied
 from landscape.lipschitz.pieces import Matrix, Piece, Scale
-from landscape.lipschitz.walk import Call, Layer, NoRuleError, Rows, Value, Walk, rule
+from landscape.lipschitz.value import Layer, NoRuleError, Rows, Value
+from landscape.lipschitz.walk import Walk, rule
 
 
 @rule("batch_norm")

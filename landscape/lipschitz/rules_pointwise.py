@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from landscape.lipschitz.call import Call
 from landscape.lipschitz.expression import Expression, Leaf, added, applied
 from landscape.lipschitz.pieces import Nonnegative, Scale, Shape
 from landscape.lipschitz.slopes import LOCAL, Slopes, slopes_of
-from landscape.lipschitz.walk import Call, NoRuleError, Value, Walk, rule
+from landscape.lipschitz.value import NoRuleError, Value
+from landscape.lipschitz.walk import Walk, rule
 
 _ACTIVATIONS = """
     relu relu6 hardtanh clamp clamp_min clamp_max tanh sigmoid special_expit hardsigmoid hardswish

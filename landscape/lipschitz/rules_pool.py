@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from landscape.lipschitz.call import Call
 from landscape.lipschitz.expression import Leaf
-from landscape.lipschitz.walk import Call, NoRuleError, Value, Walk, rule
+from landscape.lipschitz.value import NoRuleError, Value
+from landscape.lipschitz.walk import Walk, rule
 
 _MAX = "max_pool1d max_pool2d max_pool3d"
 _INDEXED = "max_pool2d_with_indices max_pool3d_with_indices max_pool1d_with_indices"

@@ -6,9 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from landscape.lipschitz.call import Call, run
 from landscape.lipschitz.expression import Joined, applied
 from landscape.lipschitz.pieces import Nonnegative
-from landscape.lipschitz.walk import Call, NoRuleError, Value, Walk, rule, run
+from landscape.lipschitz.value import NoRuleError, Value
+from landscape.lipschitz.walk import Walk, rule
 
 _MOVED = """
     view reshape _unsafe_view flatten unflatten unsqueeze squeeze _reshape_alias permute transpose t

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,14 @@ from torch.utils import _pytree as pytree
 
 from landscape import progress
 from landscape.lipschitz.bounds import Bounds
+from landscape.lipschitz.call import Call, at, call_of, doubled, run, sign_of
 from landscape.lipschitz.expression import Atom, Expression, Joined, Leaf, applied
 from landscape.lipschitz.pieces import Nonnegative, Piece, Shape
-from landscape.subject.graph import Exported, module_of
+from landscape.lipschitz.untouched import require_untouched
+from landscape.lipschitz.value import Layer, NoRuleError, Refusal, Rows, Value
+from landscape.subject.graph import Exported
 
-Rule = Callable[["Walk", "Call"], Any]
+Rule = Callable[["Walk", Call], Any]
 
 RULES: dict[str, Rule] = {}
 _SILENT = ("_assert", "sym_", "_local_scalar_dense", "item")  # they give no tensor
@@ -33,91 +36,6 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
         return function
 
     return register
-
-
-class NoRuleError(Exception):
-    """An operation, or a use of it, has no rule; `local`: it has one where values are bounded."""
-
-    def __init__(self, reason: str = "there is no rule for it", *, local: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.local = local
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """An operation that no bound is known of, where it stands, and why."""
-
-    operation: str
-    module: str
-    reason: str
-    local: bool  # whether it has a bound on a ball
-
-    @property
-    def told(self) -> str:
-        """Return operation and module."""
-        return f"{self.operation} at {self.module}" if self.module else self.operation
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Every row of a value (along its last axis) lies within `radius` of that of `centre`."""
-
-    centre: Tensor
-    radius: float
-
-
-@dataclass(eq=False)
-class Value:
-    """What depends on the input."""
-
-    expression: Expression
-    at_origin: Tensor | None = None  # its value at the centre of the ball
-    rows: Rows | None = None
-    peak: float = math.inf  # bound of its entries' size
-    row_factors: tuple[float, ...] | None = None  # by which an operation stretches rows
-
-    @property
-    def shape(self) -> Shape:
-        """Return its shape."""
-        return self.expression.shape
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer by itself: its map, where it is linear, or its constant."""
-
-    name: str
-    operation: str
-    piece: Piece | None
-    constant: float  # of what is not linear, from above; NaN for a piece
-    attained: float = math.nan  # the same from below
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operation of the graph, its arguments by the names of its schema."""
-
-    name: str
-    module: str
-    arguments: Mapping[str, Any]
-    shape: Any
-    node: Node
-
-    def __getitem__(self, key: str) -> Any:
-        return self.arguments.get(key)
-
-    @property
-    def where(self) -> str:
-        """Return operation and module."""
-        return f"{self.name} at {self.module}" if self.module else self.name
-
-    @property
-    def varying(self) -> list[Value]:
-        """Return the arguments that depend on the input, those in lists too."""
-        leaves = pytree.tree_leaves(dict(self.arguments), is_leaf=lambda x: isinstance(x, Value))
-        return [one for one in leaves if isinstance(one, Value)]
 
 
 @dataclass(eq=False)
@@ -207,7 +125,7 @@ class Walk:
             return found if part is None else found[part]
 
         leaving = call.shape if part is None else call.shape[part]
-        sign = _sign(call, key)
+        sign = sign_of(call, key)
         alike = None if sign is None else (sign, value.shape, leaving, part)
         piece = self.known.get(alike)
         if piece is None:
@@ -215,15 +133,6 @@ class Walk:
             if alike is not None:
                 self.known[alike] = piece
         return self.linear(call, piece, value)
-
-
-def _sign(call: Call, key: str) -> object | None:
-    """Return what makes two operations alike; None where tensors have a say in it."""
-    others = {name: one for name, one in call.arguments.items() if name != key}
-    leaves = pytree.tree_leaves(others, is_leaf=lambda one: isinstance(one, Value))
-    if any(isinstance(one, Tensor | Value) for one in leaves):
-        return None
-    return call.node.target, key, repr(others)
 
 
 def _largest(tensor: Tensor) -> float:
@@ -234,34 +143,6 @@ def _row_norm(tensor: Tensor) -> float:
     return (
         float(torch.linalg.vector_norm(tensor, dim=-1).max()) if tensor.dim() else _largest(tensor)
     )
-
-
-def run(call: Call, replaced: Mapping[str, Any]) -> Any:
-    """Return what an operation gives with some arguments replaced, in float64."""
-    arguments = {**call.arguments, **replaced}
-    return _executed(call, arguments)
-
-
-def _executed(call: Call, arguments: Mapping[str, Any]) -> Any:
-    target: Any = call.node.target
-    schema = target._schema
-    positional, named = [], {}
-    for one in schema.arguments:
-        if one.name not in arguments:
-            continue
-        if one.kwarg_only:
-            named[one.name] = arguments[one.name]
-        else:
-            positional.append(arguments[one.name])
-    first = positional[0] if positional else None
-    if call.node.target.__name__.split(".")[0].endswith("_") and isinstance(first, Tensor):  # type: ignore[union-attr]
-        positional[0] = first.clone()
-    return doubled(target(*positional, **named))
-
-
-def doubled(value: Any) -> Any:
-    """Return a value with its floating tensors in float64."""
-    return pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, value)
 
 
 @dataclass(frozen=True)
@@ -335,15 +216,15 @@ def _value(state: Walk, node: Node, values: Mapping[Node, Any], tokens: set[Node
         return arguments[0][0][arguments[0][1]]
     call = call_of(node, *arguments)
     if call.name.startswith(_SILENT) and not call.varying:
-        return _executed(call, call.arguments) if "val" in node.meta else None
+        return run(call, {}) if "val" in node.meta else None
     start = call.name == "embedding" and node.args[1] in tokens
     if not call.varying and not start:
-        return _executed(call, call.arguments)
+        return run(call, {})
     try:
         known = RULES.get(call.name)
         if known is None:
             raise NoRuleError
-        _require_untouched(node)
+        require_untouched(node)
         found = known(state, call)
         return _completed(state, call, found)
     except NoRuleError as error:
@@ -368,7 +249,7 @@ def _completed(state: Walk, call: Call, found: Any) -> Any:
     parts = found if isinstance(found, list) else [found]
     varying = call.varying
     if state.is_local and all(one.at_origin is not None for one in varying):
-        origins = _at(call, [one.at_origin for one in varying])
+        origins = at(call, [one.at_origin for one in varying])
         for part, origin in zip(parts, _listed(origins), strict=False):
             if isinstance(part, Value) and part.at_origin is None:
                 part.at_origin = origin
@@ -379,7 +260,7 @@ def _completed(state: Walk, call: Call, found: Any) -> Any:
         balls = [one.rows for one in varying]
         if any(ball is None for ball in balls) or len(balls) != len(factors):
             continue
-        centres = _listed(_at(call, [ball.centre for ball in balls if ball is not None]))
+        centres = _listed(at(call, [ball.centre for ball in balls if ball is not None]))
         radius = math.fsum(f * b.radius for f, b in zip(factors, balls, strict=True) if b)
         part.rows = Rows(centres[place], radius)
     return found
@@ -387,71 +268,3 @@ def _completed(state: Walk, call: Call, found: Any) -> Any:
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, tuple | list) else [value]
-
-
-def _at(call: Call, tensors: Sequence[Any]) -> Any:
-    """Return what an operation gives for values of its varying arguments, in order."""
-    given = iter(tensors)
-    arguments = pytree.tree_map(
-        lambda one: next(given) if isinstance(one, Value) else one,
-        dict(call.arguments),
-        is_leaf=lambda one: isinstance(one, Value),
-    )
-    return _executed(call, arguments)
-
-
-_VIEWS = """
-    view reshape _unsafe_view flatten unflatten unsqueeze squeeze transpose permute t slice select
-    narrow expand chunk split split_with_sizes unbind detach alias getitem
-"""
-
-
-def _named(node: Node) -> str:
-    return str(getattr(node.target, "__name__", node.target)).split(".")[0]
-
-
-def _require_untouched(node: Node) -> None:
-    """Refuse an operation that writes into a value which is read again under another name."""
-    if not _named(node).endswith("_") or not isinstance(written := node.args[0], Node):
-        return
-    aliases, waiting = {written}, [written]
-    while waiting:
-        one = waiting.pop()
-        around = [*one.users, *(one.all_input_nodes if _is_view(one) else [])]
-        for other in around:
-            linked = other in one.all_input_nodes or _is_view(other)
-            if linked and other is not node and other not in aliases:
-                aliases.add(other)
-                waiting.append(other)
-    order = {one: place for place, one in enumerate(node.graph.nodes)}
-    readers = {user for one in aliases for user in one.users}
-    if any(order[one] > order[node] for one in readers):
-        raise NoRuleError("it writes into a value that is read again")
-
-
-def _is_view(node: Node) -> bool:
-    return node.op == "call_function" and _named(node) in _VIEWS.split()
-
-
-def call_of(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
-    """Return an operation with its arguments by name, defaults included."""
-    schema = getattr(node.target, "_schema", None)
-    name = getattr(node.target, "__name__", str(node.target)).split(".")[0]
-    arguments = dict(kwargs)
-    if schema is not None:
-        defaults = {one.name: one.default_value for one in schema.arguments}
-        arguments = {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
-    return Call(name.removesuffix("_"), module_of(node), arguments, shape_of(node), node)
-
-
-def shape_of(node: Node) -> Any:
-    """Return the shape of what an operation gives, or of each part."""
-    return _shape(node.meta.get("val"))
-
-
-def _shape(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return tuple(int(size) for size in value.shape)
-    if isinstance(value, tuple | list):
-        return [_shape(one) for one in value]
-    return None

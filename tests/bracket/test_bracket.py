@@ -21,7 +21,7 @@ from landscape.lipschitz.attained import Attained
 from landscape.lipschitz.bounds import FoundChain
 from landscape.lipschitz.certified import certify
 from landscape.lipschitz.network import LayerNorm, NetworkBound
-from landscape.lipschitz.walk import Refusal
+from landscape.lipschitz.value import Refusal
 from landscape.lipschitz.witness import Witness
 from tests.lipschitz.chains import chain_of
 from tests.lipschitz.exact import gaussian
