@@ -18,22 +18,16 @@ from landscape import budget
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Option, Question
 from landscape.crosscheck import Opinion, second_opinion
-from landscape.estimate import Estimate, Status, worst
-from landscape.linalg.density import (
-    LEAST_STEPS,
-    SpectralMeasure,
-    bulk_grid,
-    even_grid,
-    spectral_measure,
-)
+from landscape.estimate import Estimate
+from landscape.linalg.density import LEAST_STEPS, SpectralMeasure, spectral_measure
 from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs, refuse_more_than
 from landscape.linalg.krylov import krylov
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.trace import Traces, estimate_traces
 from landscape.operators.extremes import hand_on
+from landscape.spectra.answering import Found, answer_of
 from landscape.spectra.comparison import Comparison, compare
-from landscape.spectra.critical_point import kind_of_point
-from landscape.spectra.curvature import Curvature, differentiation
+from landscape.spectra.curvature import Curvature
 from landscape.spectra.dynamics import NONE, OPTIMIZER, dynamics_of
 from landscape.spectra.ends import Ends, eigenvalues
 from landscape.spectra.heterogeneity import (
@@ -41,17 +35,13 @@ from landscape.spectra.heterogeneity import (
     expected_products,
     layer_heterogeneity,
 )
-from landscape.spectra.outliers import classes_of, count_outliers
-from landscape.spectra.result import LayerTrace, SpectrumResult
+from landscape.spectra.result import SpectrumResult
 from landscape.spectra.sampling import Sampled, sample
-from landscape.spectra.subspace import directions, gradient_shares, overlap
-from landscape.spectra.summary import condition, summarise
+from landscape.spectra.subspace import overlap
+from landscape.spectra.words import LEAST_PROBES, left_out, message_of, reached
 from landscape.subject.subject import Subject
 
-SHARP = ("hessian", "gauss-newton")  # whose largest eigenvalue tells how large steps may be
-OTHER = "it is of the Hessian or the Gauss-Newton matrix"  # why there is none of the others
 PER_PAIR = 10  # products that an eigenpair takes, about
-LEAST_PROBES = 2  # for density and pairs, and again for the trace: without them there is no answer
 FOR_PAIRS = 4 / 3  # by which a budget is divided for density and pairs: the rest has a quarter
 FIRST_PROBES = 32  # of the trace, before its width is looked at
 COMPARED = 32  # random vectors through both Hessian and Gauss-Newton matrix
@@ -133,102 +123,38 @@ class Spectrum(Diagnostic[SpectrumResult]):
         operator = curvature.of(subject)
         start = _on(operator, before)
         layers = layer_slices(subject)
-        slices = [(first, last) for _, first, last in layers]
         left = budget.left_products()
         pairs, measure, limit, pace = self._solved(operator, start)
-        with budget.shared(2):
-            traces = estimate_traces(
-                operator,
-                blocks=slices,
-                generator=self._generator(2),
-                known=pairs.known,
-                tolerance=self.trace_tolerance,
-                max_probes=self.max_probes,
-                pace=pace,
-            )
+        traces = self._traces(operator, layers, pairs, pace)
         if self.operator == "hessian" and self.precondition == NONE and not self.weight_decay:
             hand_on(subject, pairs, seed=self.seed, tolerance=self.tolerance)
-        found = self._sampled(subject, curvature, pairs, traces, pace)
+        found = Found(
+            curvature=curvature,
+            precondition=_told(self.precondition),
+            dynamics=dynamics,
+            operator=operator,
+            layers=layers,
+            pairs=pairs,
+            measure=measure,
+            traces=traces,
+            sampled=self._sampled(subject, curvature, pairs, traces, pace),
+        )
         heterogeneity = self._heterogeneity(operator, layers)
         comparison = self._comparison(subject, curvature)
         opinion = self._opinion(subject)
         cut = {
-            "sampling intervals": found.cut,
+            "sampling intervals": found.sampled.cut,
             "spectra of the layers": self.blocks and heterogeneity is None and len(layers) > 1,
             "comparison": self.compare and comparison is None,
             "PyHessian": self.crosscheck and opinion is None,
         }
-        gradient = curvature.gradient(subject)
-        loss = curvature.loss(subject, subject.point.theta)
-        turned = directions(pairs.top.vectors, slices)
-        summary = summarise(
-            measure,
-            largest=max(found.top[:1] + found.bottom[:1], key=lambda one: abs(one.value)),
-            frobenius_squared=traces.frobenius_squared,
-            diagonal=traces.diagonal,
-            ridge=self.weight_decay or None,
-            floor=max(pairs.symmetry_defect, float(torch.finfo(operator.dtype).tiny)),
-        )
-        median = measure.quantile_of_magnitude(0.5)
-        bulk = bulk_grid(measure)
-        grid, width = even_grid(measure)
-        sharp = self.operator in SHARP
-        margin = dynamics.margin(found.top[0]) if sharp else None
-        answer = SpectrumResult(
-            status=worst(pairs.status, measure.status, traces.trace.status),
-            message=_message(pairs, measure, traces.trace, limit, self.trace_tolerance)
-            + _left_out([name for name, one in cut.items() if one], left),
-            operator=self.operator,
-            precondition=_told(self.precondition),
-            weight_decay=self.weight_decay,
-            checkpoint=subject.checkpoint.label,
-            step=subject.checkpoint.step,
-            parameters=operator.shape[0],
-            loss=Estimate.exact(loss, "the given data"),
-            gradient_norm=Estimate.exact(_length(gradient), "the given data"),
-            complete=pairs.complete,
-            eigenvalues=Ends(top=found.top, bottom=found.bottom),
-            trace=found.trace,
-            frobenius_squared=traces.frobenius_squared,
-            density=measure.density(grid, width),
-            bulk=measure.density(*bulk) if bulk is not None else None,
-            distribution=measure.distribution(grid),
-            effective_rank=measure.effective_rank(),
-            stable_rank=summary.stable_rank,
-            effective_dimension=summary.effective_dimension,
-            ridge=summary.ridge,
-            negative_mass=summary.negative_mass,
-            negative_fraction=summary.negative_fraction,
-            diagonal_share=summary.diagonal_share,
-            condition=condition(found.top[0], median, measure.probes),
-            outliers=count_outliers(pairs.top.values, classes_of(subject)),
-            stability=margin,
-            stability_reason=dynamics.reason if sharp else OTHER,
-            critical_point=kind_of_point(subject, curvature, pairs, loss=loss, gradient=gradient),
-            gradient_share=gradient_shares(pairs.top, gradient),
-            participation=np.array([one.participation for one in turned]),
+        answer = replace(
+            answer_of(subject, found),
+            message=message_of(pairs, measure, traces.trace, limit, self.trace_tolerance)
+            + left_out([name for name, one in cut.items() if one], left),
             overlap=_overlap(pairs, start, self.top),
-            layers=tuple(
-                LayerTrace(
-                    name=name,
-                    parameters=last - first,
-                    trace=trace,
-                    mass=np.array([one.mass[number] for one in turned]),
-                )
-                for number, ((name, first, last), trace) in enumerate(
-                    zip(layers, traces.blocks, strict=True)
-                )
-            ),
             heterogeneity=heterogeneity,
             comparison=comparison,
-            groups=found.groups,
-            tolerance=pairs.tolerance,
-            symmetry_defect=pairs.symmetry_defect,
-            orthogonality=pairs.orthogonality,
-            searches=pairs.searches,
-            differentiation=differentiation(operator),
-            probes=measure.probes,
-            lanczos_steps=measure.steps,
             crosscheck=opinion,
         )
         return Followed(answer, _left(pairs))
@@ -255,15 +181,33 @@ class Spectrum(Diagnostic[SpectrumResult]):
             if start is None or not budget.affords(PER_PAIR * (self.top + self.bottom)):
                 space = krylov(operator, **density)
                 pairs, measure = space.eigenpairs(**wanted), space.measure
-                limit = _reached(pairs)
+                limit = reached(pairs)
             else:
                 with budget.shared(2):
                     pairs = eigenpairs(operator, start=start, **wanted)
-                    limit = _reached(pairs)
+                    limit = reached(pairs)
                 density["probes"] = self._payable()
                 measure = spectral_measure(operator, **density)
         products = pairs.products + measure.probes * measure.steps
         return pairs, measure, limit, (time.monotonic() - began) / products
+
+    def _traces(
+        self,
+        operator: LinearOperator,
+        layers: list[tuple[str, int, int]],
+        pairs: Eigenpairs,
+        pace: float,
+    ) -> Traces:
+        with budget.shared(2):
+            return estimate_traces(
+                operator,
+                blocks=[(first, last) for _, first, last in layers],
+                generator=self._generator(2),
+                known=pairs.known,
+                tolerance=self.trace_tolerance,
+                max_probes=self.max_probes,
+                pace=pace,
+            )
 
     def _payable(self) -> int:
         """Return how many probes the budget lasts for, with steps enough for a density."""
@@ -352,55 +296,5 @@ def _overlap(pairs: Eigenpairs, before: Tensor | None, top: int) -> Estimate | N
     return Estimate.exact(overlap(pairs.top.vectors, before[:top]), told)
 
 
-def _length(vector: Tensor) -> float:
-    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))
-
-
 def _told(precondition: str) -> str:
     return precondition if precondition in (NONE, OPTIMIZER) else Path(precondition).name
-
-
-def _reached(pairs: Eigenpairs) -> str | None:
-    """Return the bound of the budget that ended the search, in words; None: none did."""
-    if pairs.status is not Status.BUDGET_SPENT:
-        return None
-    return budget.reached() or f"the budget of {budget.told()}"
-
-
-def _message(
-    pairs: Eigenpairs,
-    measure: SpectralMeasure,
-    trace: Estimate,
-    limit: str | None,
-    tolerance: float,
-) -> str:
-    parts = []
-    if not pairs.complete or not pairs.status.settled:
-        ended = (
-            f"{limit} was spent; raise it."
-            if limit
-            else f"the search ended after {pairs.products:,} products; raise --max-products of "
-            "`landscape spectrum`."
-        )
-        parts.append(f"Pairs: not every one converged, or one may have been missed: {ended}")
-    if not measure.status.settled:
-        parts.append("Density: the budget was spent after too few Lanczos steps; raise it.")
-    if trace.status is Status.BUDGET_SPENT:
-        parts.append(f"Trace: the budget ended it after {trace.samples} probes; raise it.")
-    elif not trace.status.settled:
-        parts.append(
-            f"Trace: {trace.samples} probes were not enough for ±{100 * tolerance:.3g} %; raise "
-            "--max-probes of `landscape spectrum`."
-        )
-    return " ".join(parts) or "Every pair converged, none was missed, and the trace is as asked."
-
-
-def _left_out(names: list[str], left: int | None) -> str:
-    """Return what the budget did not last for, and what it takes at least."""
-    told = f" Left out, as the budget did not last for it: {', '.join(names)}." if names else ""
-    if left is not None and left < 2 * LEAST_PROBES:
-        told += (
-            f" No answer takes fewer than {2 * LEAST_PROBES} products: {LEAST_PROBES} for density "
-            f"and pairs, {LEAST_PROBES} for the trace."
-        )
-    return told

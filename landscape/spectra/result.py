@@ -79,10 +79,10 @@ class SpectrumResult(Result):
     critical_point: CriticalPoint | None  # of the Hessian only
     gradient_share: tuple[Estimate, ...]  # in the first 1 … k top eigenvectors
     participation: np.ndarray  # (k,), coordinates over which a top eigenvector is spread
-    overlap: Estimate | None  # with the top eigenvectors of the checkpoint before
+    overlap: Estimate | None = None  # with the top eigenvectors of the checkpoint before
     layers: tuple[LayerTrace, ...]
-    heterogeneity: Heterogeneity | None
-    comparison: Comparison | None
+    heterogeneity: Heterogeneity | None = None
+    comparison: Comparison | None = None
     groups: int  # of the data, behind the sampling intervals; 0: none
     tolerance: float
     symmetry_defect: float
@@ -91,7 +91,7 @@ class SpectrumResult(Result):
     differentiation: str
     probes: int
     lanczos_steps: int
-    crosscheck: Opinion | None
+    crosscheck: Opinion | None = None
 
     @property
     def title(self) -> str:
