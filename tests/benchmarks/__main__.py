@@ -31,7 +31,7 @@ SPEED = {
     "cuda": ("mlp", "resnet18", "resnet50", "gpt-124m"),
 }
 ACCURACY = {
-    "top10": ("digits-cnn", "gpt-text"),
+    "top10": ("digits-deep", "gpt-deep", "digits-cnn", "gpt-text"),
     "trace": ("digits-mlp",),
     "density": ("digits-mlp",),
 }

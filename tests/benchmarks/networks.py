@@ -59,6 +59,19 @@ def digits_cnn(widths: tuple[int, int] = (32, 64)) -> nn.Module:
     return nn.Sequential(*stem, nn.MaxPool2d(2), *body, nn.MaxPool2d(2), *head)
 
 
+def strided_cnn(*widths: int, classes: int = 10) -> nn.Module:
+    """Return 3 × 3 convolutions with BatchNorm, every other one of stride 2, and no pooling.
+
+    Source: Springenberg, Dosovitskiy, Brox & Riedmiller 2015, arXiv 1412.6806.
+    """
+    layers: list[nn.Module] = []
+    for place, (fan_in, fan_out) in enumerate(pairwise((1, *widths))):
+        stride = 1 if place % 2 else 2
+        layers += [nn.Conv2d(fan_in, fan_out, 3, stride, 1), nn.BatchNorm2d(fan_out), nn.ReLU()]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], classes)]
+    return nn.Sequential(*layers, *head)
+
+
 class Attention(nn.Module):
     """Causal self-attention by `scaled_dot_product_attention`."""
 

@@ -183,6 +183,21 @@ PROBLEMS = {
         ),
         training=150,
     ),
+    "digits-deep": Recipe(
+        network=partial(networks.strided_cnn, 16, 16, 32, 32, 64, 64),
+        data=partial(digits, flat=False, batch=120),
+        toy=(
+            partial(networks.strided_cnn, 2, 3),
+            partial(digits, flat=False, batch=50, samples=120),
+        ),
+        training=200,
+    ),
+    "gpt-deep": Recipe(
+        network=partial(GPT, layers=6, width=32, heads=4, vocabulary=64, length=16),
+        data=partial(text, 16, 8, 16, vocabulary=64),
+        toy=(_toy_gpt, partial(text, 2, 2, 8, vocabulary=16)),
+        training=200,
+    ),
     "gpt-text": Recipe(
         network=partial(GPT, layers=2, width=64, heads=4, vocabulary=64, length=64),
         data=partial(text, 8, 8, 64, vocabulary=64),

@@ -130,12 +130,14 @@ def test_a_missed_pair_is_noticed_though_every_residual_is_small() -> None:
     values, vectors = np.linalg.eigh(Reference(problem).dense())
     values, rows = values[::-1].copy(), torch.as_tensor(vectors.T[::-1].copy())
     truth = Truth({}, torch.empty(0), 0.0, values[:10], values)
-    all_ten = Top(values[:10], rows[:10])
-    skipping = Top(values[1:11], rows[1:11])
+    all_ten = Top(values[:10], rows[:10], np.zeros(10))
+    skipping = Top(values[1:11], rows[1:11], np.zeros(10))
     assert judged("top10", DoubleBackward(), problem, truth, all_ten).accurate
     verdict = judged("top10", DoubleBackward(), problem, truth, skipping)
     assert verdict.deviation < 1e-6
     assert not verdict.accurate
+    doubtful = Top(values[:10], rows[:10], np.full(10, 0.1 * values[0]))
+    assert not judged("top10", DoubleBackward(), problem, truth, doubtful).accurate
 
 
 def test_a_shifted_density_is_as_far_as_it_is_shifted() -> None:

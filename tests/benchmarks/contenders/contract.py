@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -19,10 +20,18 @@ class UnableError(Exception):
 
 @dataclass(frozen=True)
 class Top:
-    """Eigenvalues and unit eigenvectors."""
+    """Eigenvalues and unit eigenvectors, with the residuals that the contender found itself."""
 
     values: np.ndarray  # (k,)
     vectors: Tensor  # (k, n), rows
+    residuals: np.ndarray  # (k,), ‖Hv − λv‖
+
+    @classmethod
+    def checked(cls, values: np.ndarray, vectors: Tensor, images: Tensor) -> Top:
+        """Return pairs with their residuals, from products with the vectors (k, n)."""
+        expected = torch.as_tensor(values, device=images.device, dtype=images.dtype)
+        gaps = torch.linalg.vector_norm(images - expected[:, None] * vectors, dim=1)
+        return cls(values, vectors, gaps.numpy(force=True))
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,7 @@ class Contender:
         raise UnableError("no products with several vectors")
 
     def top10(self, effort: float, seed: int) -> Top:
-        """Return the ten largest eigenvalues, as accurate as the effort buys."""
+        """Return the ten largest eigenvalues, as accurate as the effort buys, and how accurate."""
         raise UnableError("no eigenpairs")
 
     def trace(self, effort: float, seed: int) -> float:

@@ -52,7 +52,9 @@ class CurvLinOps(Contender):
         start = np.random.default_rng(seed).standard_normal(self.operator.shape[0])
         settings: dict[str, Any] = {"k": 10, "which": "LA", "tol": effort, "v0": start}
         values, vectors = eigsh(self.operator.to_scipy(), **settings)
-        return Top(values[::-1].copy(), torch.as_tensor(vectors.T[::-1].copy()))
+        rows = torch.as_tensor(vectors.T[::-1].copy(), dtype=self.operator.dtype)
+        rows = rows.to(self.operator.device)
+        return Top.checked(values[::-1].copy(), rows, self.products(rows.T).T)
 
     def trace(self, effort: float, seed: int) -> float:
         torch.manual_seed(seed)

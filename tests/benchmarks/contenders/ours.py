@@ -48,7 +48,7 @@ class Landscape(Contender):
     def top10(self, effort: float, seed: int) -> Top:
         source = torch.Generator().manual_seed(seed)
         found = eigenpairs(self.operator, top=10, tolerance=effort, generator=source)
-        return Top(found.top.values, found.top.vectors)
+        return Top(found.top.values, found.top.vectors, found.top.residuals)
 
     def trace(self, effort: float, seed: int) -> float:
         source = torch.Generator().manual_seed(seed)

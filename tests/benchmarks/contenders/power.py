@@ -40,6 +40,9 @@ class PyHessian(Contender):
             self.hessian = hessian(problem.model, problem.loss, cuda=cuda, **data)
 
     def product(self, vector: Tensor) -> Tensor:
+        return self._image(vector)
+
+    def _image(self, vector: Tensor) -> Tensor:
         parts = self.problem.parts(vector)
         if self.loader:
             _, images = self.hessian.dataloader_hv_product(parts)
@@ -50,8 +53,12 @@ class PyHessian(Contender):
     def top10(self, effort: float, seed: int) -> Top:
         torch.manual_seed(seed)
         values, vectors = self.hessian.eigenvalues(maxIter=int(effort), top_n=10)
+        return self._checked(values, vectors)
+
+    def _checked(self, values: list[float], vectors: list[list[Tensor]]) -> Top:
         rows = torch.stack([self.problem.vector(parts) for parts in vectors])
-        return Top(np.array(values), rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True))
+        rows = rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        return Top.checked(np.array(values), rows, torch.stack([self._image(v) for v in rows]))
 
     def trace(self, effort: float, seed: int) -> float:
         torch.manual_seed(seed)
@@ -76,8 +83,7 @@ class PyHessianTight(PyHessian):
     def top10(self, effort: float, seed: int) -> Top:
         torch.manual_seed(seed)
         values, vectors = self.hessian.eigenvalues(maxIter=10_000, tol=effort, top_n=10)
-        rows = torch.stack([self.problem.vector(parts) for parts in vectors])
-        return Top(np.array(values), rows / torch.linalg.vector_norm(rows, dim=1, keepdim=True))
+        return self._checked(values, vectors)
 
 
 class PyHessianLoader(PyHessian):
