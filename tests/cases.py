@@ -406,6 +406,8 @@ CASES: dict[str, Callable[[], Problem]] = {
     "masked": _masked,
 }
 ACCEPTANCE = ("mlp", "cnn", "residual", "tied", "partial", "ragged", "ignored")
+LARGE = ("ignored", "multihead", "recurrent", "self-scored")  # their dense references take seconds
+SMALL = tuple(name for name in CASES if name not in LARGE)
 SEPARABLE = tuple(name for name in CASES if name != "self-scored")
 
 

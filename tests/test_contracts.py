@@ -468,6 +468,7 @@ def disturbed() -> Iterator[None]:
         yield
 
 
+@pytest.mark.full
 def test_two_runs_on_one_subject_agree(kind):
     studied = asked(kind)
     first, second = (question(kind).run(studied).to_json()["answer"] for _ in range(2))

@@ -178,6 +178,7 @@ def test_depthwise_is_the_largest_channel_and_a_point_a_matrix():
     assert piece_of(point, (9, 9)).convolution.norm() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.full
 def test_large_symbols_are_proved_by_factorisation():
     """More numbers than are decomposed: the bound stays within a ten-thousandth."""
     module = nn.Conv2d(48, 48, 3, padding=1, bias=False, padding_mode="circular").double()

@@ -9,7 +9,16 @@ from landscape.errors import ModelError
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.subject import Subject
-from tests.cases import CASES, SEPARABLE, dense_gauss_newton, dense_hessian, labels, normal, seeded
+from tests.cases import (
+    CASES,
+    SEPARABLE,
+    SMALL,
+    dense_gauss_newton,
+    dense_hessian,
+    labels,
+    normal,
+    seeded,
+)
 from tests.operators.test_hessian import (
     Branched,
     Cubed,
@@ -19,13 +28,14 @@ from tests.operators.test_hessian import (
     directions,
 )
 from tests.oracles import F64, relative, spectrum_of
+from tests.selection import some
 
 
 def operator(name: str, dtype: str = "float64") -> GaussNewtonOperator:
     return GaussNewtonOperator(CASES[name]().subject(dtype=dtype))
 
 
-@pytest.mark.parametrize("name", SEPARABLE)
+@pytest.mark.parametrize("name", some(SEPARABLE, *SMALL))
 def test_matrix_is_the_sandwich_of_the_closed_form_curvature(name):
     exact = dense_gauss_newton(name)
     assert relative(operator(name).to_dense() - exact, exact) <= 1e-11
