@@ -32,6 +32,11 @@ class Status(StrEnum):
         return _SENTENCES[self]
 
     @property
+    def words(self) -> str:
+        """Return the status as a person says it: `budget spent`."""
+        return self.value.replace("_", " ")
+
+    @property
     def settled(self) -> bool:
         """Return whether the number can be read without a warning."""
         return self in (Status.CONVERGED, Status.INVARIANT_SUBSPACE)
@@ -137,18 +142,43 @@ class Estimate:
         sign = {"upper_bound": "≤ ", "lower_bound": "≥ "}.get(self.kind, "")
         text = f"{sign}{self.value:{spec}}"
         if self.kind == "estimate" and self.half_width > 0 and math.isfinite(self.half_width):
-            low, high = self.interval
-            even = abs((high - self.value) - (self.value - low)) <= 0.2 * self.half_width
-            half = self.half_width
-            rounded = f"{half:.0f}" if 1 <= half < WHOLE else f"{float(f'{half:.1g}'):g}"
-            text += f" ± {rounded}" if even else f" [{low:.3g}, {high:.3g}]"
-        return text if self.status.settled else f"{text} ({self.status.value})"
+            text += f" {self._doubt()}"
+        return text if self.status.settled else f"{text} ({self.status.words})"
+
+    def _doubt(self) -> str:
+        """Return `± 0.02`, or both ends where they are lopsided.
+
+        With as many digits as it takes to hold zero or to leave it out as the interval does.
+        """
+        (low, high), half = self.interval, self.half_width
+        if abs(high + low - 2 * self.value) <= 0.2 * half:
+            rough = f"{half:.0f}" if 1 <= half < WHOLE else _short(half, 1)
+            for told in (rough, _short(half, 2), _short(half, 3)):
+                if self.tells_sign(abs(self.value), float(told), 3):
+                    return f"± {told}"
+        return f"[{low:.3g}, {high:.3g}]"
+
+    def tells_sign(self, value: float, half: float, digits: int) -> bool:
+        """Return whether a value in so many digits and a half-width tell zero apart as it does.
+
+        Args:
+            value: The magnitude that is told.
+            half: The half-width that is told.
+            digits: Significant digits of the value.
+        """
+        low, high = self.interval
+        ends = sorted((value, float(f"{value:.{digits - 1}e}")))
+        return half < ends[0] if low > 0 or high < 0 else half >= ends[1]
 
     def __float__(self) -> float:
         return self.value
 
     def __str__(self) -> str:
         return format(self, "")
+
+
+def _short(half: float, digits: int) -> str:
+    return f"{float(f'{half:.{digits}g}'):g}"
 
 
 def _opened(interval: Interval | None) -> Interval | None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from landscape.difference import difference, told_apart, verdict
+from landscape.difference import difference, doubts, told_apart, verdict
 from landscape.estimate import Estimate, Status
 
 
@@ -48,14 +48,59 @@ def test_rounding_is_allowed_for():
         (of(15, 14, 16), "higher", "better"),
         (of(11, 10, 12), "lower", "indistinguishable"),
         (of(11, 10, 12), None, "indistinguishable"),
-        (of(5, 4, 6, status=Status.BUDGET_SPENT), "lower", "indistinguishable"),
+        (of(5, 4, 6, status=Status.BUDGET_SPENT), "lower", "undecided"),
         (of(5, -math.inf, 6), "lower", "better"),
-        (of(50, 4, math.inf), "lower", "indistinguishable"),
-        (of(math.nan, math.nan, math.nan), "lower", "indistinguishable"),
+        (of(50, 4, math.inf), "lower", "undecided"),
+        (of(math.nan, math.nan, math.nan), "lower", "undecided"),
     ],
 )
 def test_verdicts(b, direction, word):
     assert verdict(difference(of(10, 9, 11), b), direction) == word
+
+
+def at_least(value: float, high: float = math.inf) -> Estimate:
+    return Estimate(value=value, kind="lower_bound", interval=(value, high))
+
+
+def at_most(value: float) -> Estimate:
+    return Estimate(value=value, kind="upper_bound", interval=(0, value))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        (at_least(20.63), at_least(10.2)),
+        (of(4.144, 4, 4.3), at_least(0)),
+        (at_most(5), at_most(3)),
+        (at_least(2, 5), at_least(4, 9)),
+    ],
+)
+def test_bounds_that_do_not_tell_which_is_larger_have_no_difference(a, b):
+    apart = difference(a, b)
+    assert math.isnan(apart.value)
+    assert apart.reason == "bounds do not tell which is larger"
+    assert verdict(apart, "lower") == "undecided"
+    assert "bound" in doubts(a, b, ("A", "B"))
+
+
+def test_bounds_that_tell_which_is_larger_bound_the_difference():
+    apart = difference(of(4, 3, 5), at_least(9))
+    assert (apart.kind, apart.value, apart.interval) == ("lower_bound", 4, (4, math.inf))
+    assert verdict(apart, "lower") == "worse"
+    apart = difference(at_least(9), at_most(3))
+    assert (apart.kind, apart.value, verdict(apart, "lower")) == ("upper_bound", -6, "better")
+
+
+def test_a_bound_without_another_end_lies_anywhere_beyond():
+    bound = Estimate(value=9, kind="lower_bound", interval=(9, 9))
+    assert verdict(difference(bound, of(10, 9.5, 11)), None) == "undecided"
+
+
+def test_why_nothing_is_decided():
+    spent = of(5, 4, 6, status=Status.BUDGET_SPENT)
+    assert doubts(spent, at_most(3), ("A", "B")) == "A: budget spent; B: an upper bound"
+    assert doubts(of(5, 4, math.inf), of(1, 0, 2), ("A", "B")) == "A: its interval has no end"
+    assert doubts(of(5, 4, 6), of(1, 0, 2), ("A", "B")) == ""
 
 
 def test_ends_that_touch_are_not_told_apart():

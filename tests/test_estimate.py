@@ -101,12 +101,26 @@ def test_an_estimate_cannot_be_changed():
         ({"kind": "estimate", "interval": (-math.inf, math.inf)}, "1.52"),
         (
             {"kind": "exact", "interval": (1.52, 1.52), "status": Status.BUDGET_SPENT},
-            "1.52 (budget_spent)",
+            "1.52 (budget spent)",
         ),
     ],
 )
 def test_text_shows_value_doubt_and_kind(settings, text):
     assert str(Estimate(value=1.52, **settings)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "text"),
+    [
+        (0.369, (0.009, 0.729), "0.369 ± 0.36"),  # 0.4 would hold zero
+        (-0.369, (-0.729, -0.009), "-0.369 ± 0.36"),
+        (0.42, (-0.01, 0.85), "0.42 ± 0.43"),  # 0.4 would leave it out
+        (0.3694, (0.0002, 0.7386), "0.3694 [0.0002, 0.739]"),  # no three digits tell it
+        (1.8, (0.1, 3.5), "1.8 ± 1.7"),
+    ],
+)
+def test_a_half_width_is_not_rounded_across_zero(value, interval, text):
+    assert str(Estimate(value=value, kind="estimate", interval=interval)) == text
 
 
 def test_format_takes_the_precision():

@@ -137,8 +137,9 @@ command = click.Command(
     help=f"""{__doc__}
 
     Two JSON documents of one diagnostic, or two reports: every number of B is better, worse or
-    different, when the interval of the difference leaves out zero, and else indistinguishable.
-    What was not made alike is refused, setting by setting.
+    different, when the interval of the difference leaves out zero, else indistinguishable; and
+    undecided, where a side did not converge or is a bound that does not decide. What was not made
+    alike is refused, setting by setting.
 
     Checkpoints, with --model and --data: quality, sharpness, distances, disagreement and barriers
     in one table, and each beside the first; all options of `landscape solutions`.""",

@@ -8,7 +8,7 @@ from typing import Any
 from landscape.comparison.likeness import refuse_other_kinds, unlike
 from landscape.comparison.numbers import Contrast, Shared, shared
 from landscape.comparison.places import answer_of, last_of, name_of
-from landscape.comparison.result import Comparison, Side
+from landscape.comparison.result import APART, Comparison, Side
 from landscape.diagnostics import DIAGNOSTICS
 from landscape.difference import Direction
 from landscape.errors import InputError
@@ -25,7 +25,7 @@ def compare_documents(
     names: tuple[str, str] = ("A", "B"),
     anyway: bool = False,
 ) -> Comparison:
-    """Return B held against A: better, worse, different or indistinguishable, number by number.
+    """Return B held against A, number by number, each with a verdict and its reason.
 
     Args:
         a: The document of an answer or of a report.
@@ -81,7 +81,7 @@ def compare_documents(
 def _message(numbers: Sequence[Contrast]) -> str:
     if not numbers:
         return "Nothing was compared: no number is in both."
-    count = sum(one.verdict != "indistinguishable" for one in numbers)
+    count = sum(one.verdict in APART for one in numbers)
     return f"{count} of {len(numbers)} numbers are told apart."
 
 

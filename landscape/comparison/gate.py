@@ -164,7 +164,7 @@ def _told(estimate: Estimate | None, value: Any, key: str) -> str:
     if estimate is not None and key != "status":
         low, high = estimate.interval
         doubt = "" if low == high else f" in [{low:.4g}, {high:.4g}]"
-        settled = "" if estimate.status.settled else f" ({estimate.status.value})"
+        settled = "" if estimate.status.settled else f" ({estimate.status.words})"
         return f"{estimate.value:.6g}{doubt}{settled}"
     if isinstance(value, Mapping):
         return str(value.get(key, f"no {key}"))
@@ -192,7 +192,7 @@ def _bounded(key: str, wanted: float, estimate: Estimate) -> tuple[Outcome, str]
     if not math.isfinite(estimate.value):
         return Outcome.UNDECIDED, estimate.reason or "it is not finite"
     if not estimate.status.settled:
-        return Outcome.UNDECIDED, f"it did not converge ({estimate.status.value})"
+        return Outcome.UNDECIDED, f"it did not converge ({estimate.status.words})"
     low, high = estimate.interval
     above = wanted if key in ("min", "equals") else -math.inf
     below = wanted if key in ("max", "equals") else math.inf

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from landscape.comparison.places import Place, estimate_at, leaves, matches, parse, told
-from landscape.difference import Direction, Word, difference, verdict
+from landscape.difference import Direction, Word, difference, doubts, verdict
 from landscape.estimate import Estimate
 
 WORDS = ("verdict",)  # fields whose words are compared; other words are names
@@ -25,7 +24,7 @@ class Contrast:
         difference: b − a.
         better: Which way is better: lower or higher; None: neither.
         verdict: On b beside a.
-        reason: Why it is indistinguishable where no overlap of intervals says so; else empty.
+        reason: Why it is undecided; else empty.
         listed: Whether it is of a member of a list, such as a layer.
     """
 
@@ -121,12 +120,8 @@ def _undecided(
         if _way(known, place) is not None:
             pair = [estimate_at(one.get(place)) for one in (left, right)]
             there = [one for one in pair if one is not None]
-            if len(there) == 1 or any(not _sure(one) for one in there):
+            if len(there) == 1 or (there and verdict(difference(*there), None) == "undecided"):
                 yield place
-
-
-def _sure(one: Estimate) -> bool:
-    return math.isfinite(one.value) and one.status.settled
 
 
 def _way(known: Sequence[tuple[Place, Direction]], place: Place) -> Direction | None:
@@ -147,22 +142,17 @@ def _contrast(
     listed: bool,
 ) -> Contrast:
     apart = difference(a, b, rounding=rounding)
+    word = verdict(apart, way)
     return Contrast(
         path=told(place),
         a=a,
         b=b,
         difference=apart,
         better=way,
-        verdict=verdict(apart, way),
-        reason="; ".join(_doubts(a, b)),
+        verdict=word,
+        reason=doubts(a, b, ("A", "B")) if word == "undecided" else "",
         listed=listed,
     )
-
-
-def _doubts(a: Estimate, b: Estimate) -> Iterator[str]:
-    for name, one in (("A", a), ("B", b)):
-        if not one.status.settled:
-            yield f"{name}: {one.reason or one.status.value}"
 
 
 def _plain(place: Place, *values: Any) -> bool:

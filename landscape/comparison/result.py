@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +16,8 @@ from landscape.figures.contrast import ContrastInk, draw_contrasts
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WORDS = ("worse", "better", "different", "indistinguishable")
+APART = ("worse", "better", "different")
+WORDS = (*APART, "undecided", "indistinguishable")
 SHOWN = 24  # numbers in the figure
 NAMED = 3  # of what is missing
 
@@ -89,7 +91,7 @@ class Comparison(Result):
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
         """Return the differences that are told apart."""
-        apart = [one for word in WORDS[:-1] for one in self.having(word)]
+        apart = [one for word in APART for one in self.having(word)]
         return tuple((one.path, one.difference) for one in apart[:6])
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
@@ -122,15 +124,10 @@ class Comparison(Result):
     def tables(self) -> tuple[Table, ...]:
         """Return the numbers, gravest first; of layers only those that are told apart."""
         shown = [
-            one
-            for word in WORDS
-            for one in self.having(word)
-            if word != "indistinguishable" or not one.listed
+            one for word in WORDS for one in self.having(word) if word in APART or not one.listed
         ]
-        rows = tuple(
-            (one.path, one.a, one.b, one.difference, one.verdict, one.reason) for one in shown
-        )
-        made = [Table("Numbers", ("number", "A", "B", "B − A", "B is", "why not told"), rows)]
+        rows = tuple((one.path, one.a, one.b, _told(one), one.verdict, one.reason) for one in shown)
+        made = [Table("Numbers", ("number", "A", "B", "B − A", "B is", "why undecided"), rows)]
         if self.changed:
             plain = tuple((one.path, _cell(one.a), _cell(one.b)) for one in self.changed)
             made.append(Table("Without an interval", ("what", "A", "B"), plain))
@@ -186,6 +183,11 @@ class Comparison(Result):
 def _some(names: tuple[str, ...]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _told(one: Contrast) -> Estimate | None:
+    """Return the difference, or nothing where bounds leave it open."""
+    return None if math.isnan(one.difference.value) else one.difference
 
 
 def _scale(one: Contrast) -> float:

@@ -13,9 +13,16 @@ COLOURS = {
     "better": PALETTE[0],
     "worse": PALETTE[1],
     "different": INK,
+    "undecided": MUTED,
     "indistinguishable": MUTED,
 }
-MARKS = {"better": "o", "worse": "X", "different": "D", "indistinguishable": "|"}
+MARKS = {
+    "better": "o",
+    "worse": "X",
+    "different": "D",
+    "undecided": "2",
+    "indistinguishable": "|",
+}
 LONGEST = 38  # characters of a name
 LEFT, RIGHT = -1.15, 1.15  # of a relative difference; what is wider is cut there
 

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from landscape.estimate import Estimate
+from landscape.estimate import WHOLE, Estimate
 
 LONGEST = 120  # characters of a name that came from a file
 
@@ -68,15 +68,22 @@ def value_of(estimate: Estimate) -> str:
 
 
 def doubt_of(estimate: Estimate) -> str:
-    """Return `± 0.02`, or `[14, 25]` where the interval is lopsided; empty for what is exact."""
+    """Return `± 0.02`, or `[14, 25]` where the interval is lopsided; empty for what is exact.
+
+    With as many digits as it takes to hold zero or to leave it out as the interval does.
+    """
     low, high = estimate.interval
     half = estimate.half_width
     if estimate.kind != "estimate" or not math.isfinite(half) or half == 0:
         return ""
-    if abs(estimate.value - (low + high) / 2) > 0.15 * half:
-        digits = max(_digits(estimate), 2)
-        return f"[{number(low, digits)}, {number(high, digits)}]"
-    return f"± {number(half, 1)}"
+    digits = _digits(estimate)
+    if abs(estimate.value - (low + high) / 2) <= 0.15 * half:
+        for places in (1, 2, 3):
+            kept = places - 1 - math.floor(math.log10(half))
+            told = round(half, max(kept, 0) if half < WHOLE else kept)
+            if estimate.tells_sign(abs(estimate.value), told, digits):
+                return f"± {number(half, places)}"
+    return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
 def doubt_in_words(estimate: Estimate) -> str:
@@ -92,14 +99,14 @@ def doubt_in_words(estimate: Estimate) -> str:
     if estimate.residual is not None:
         parts.append(f"residual {number(estimate.residual, 2)}")
     parts += [part for part in (estimate.method, estimate.reason) if part]
-    return "; ".join([*parts, estimate.status.value.replace("_", " ")])
+    return "; ".join([*parts, estimate.status.words])
 
 
 def plain_cell(value: Any) -> str:
     """Return any cell of a table as plain text."""
     if isinstance(value, Estimate):
         text = f"{value_of(value)} {doubt_of(value)}".strip()
-        return text if value.status.settled else f"{text} ({value.status.value.replace('_', ' ')})"
+        return text if value.status.settled else f"{text} ({value.status.words})"
     if value is None or isinstance(value, int | float):
         return number(value)
     if isinstance(value, list | tuple):

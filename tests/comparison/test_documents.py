@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from typing import Any
 
 import jsonschema
 import pytest
@@ -11,8 +13,9 @@ from matplotlib.figure import Figure
 from landscape.comparison.documents import SINGLE, compare_documents, directions_of
 from landscape.comparison.result import Comparison
 from landscape.diagnostics import DIAGNOSTICS
+from landscape.encode import encode
 from landscape.errors import InputError
-from landscape.estimate import Status
+from landscape.estimate import Estimate, Status
 from tests.comparison.documents import number, report, spectrum, unconverged
 
 
@@ -78,7 +81,27 @@ def test_counts_flags_and_verdicts_that_changed():
 def test_what_did_not_converge_is_not_told_apart():
     found = compare_documents(spectrum(unconverged(40, 3)), spectrum(number(400, 3)))
     (top,) = (one for one in found.numbers if one.path == "eigenvalues.top[0]")
-    assert (top.verdict, top.reason) == ("indistinguishable", "A: budget_spent")
+    assert (top.verdict, top.reason) == ("undecided", "A: budget spent")
+
+
+def bound(value: float) -> Any:
+    one = Estimate(value=value, kind="lower_bound", interval=(value, math.inf))
+    return encode(one)
+
+
+def test_bounds_that_do_not_decide_have_no_difference():
+    """In the document, in the tables, in the message and at the gate."""
+    a, b = spectrum(bound(20.63), loss=bound(0.5)), spectrum(bound(10.2), loss=number(0.9, 0.1))
+    found = compare_documents(a, b)
+    top = {one.path: one for one in found.numbers}["eigenvalues.top[0]"]
+    assert (top.verdict, top.reason) == ("undecided", "A: a lower bound; B: a lower bound")
+    assert found.to_json()["answer"]["numbers"][1]["difference"]["value"] is None
+    row = next(row for row in found.tables()[0].rows if row[0] == top.path)
+    assert row[3] is None
+    assert found.message == "0 of 6 numbers are told apart."
+    assert found.undecided == ("loss",)
+    assert not found.headline()
+    found.draw(Figure().add_subplot())
 
 
 def test_numbers_of_two_precisions_may_differ_by_the_rounding_of_the_coarser():

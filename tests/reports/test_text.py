@@ -37,6 +37,13 @@ def test_digits_follow_the_doubt() -> None:
     assert text.plain_cell(estimate(18.7, 14.0, 26.0)) == "19 [14, 26]"
 
 
+def test_a_half_width_is_not_rounded_across_zero() -> None:
+    assert text.plain_cell(estimate(0.369, 0.009, 0.729)) == "0.37 ± 0.36"
+    assert text.plain_cell(estimate(0.42, -0.01, 0.85)) == "0.42 ± 0.43"
+    assert text.plain_cell(estimate(15.0, 0.4, 29.6)) == "15 ± 14.6"
+    assert text.plain_cell(estimate(0.37, 0.0002, 0.7398)) == "0.37 [2.0×10⁻⁴, 0.74]"
+
+
 def test_bounds_and_exact_numbers_have_no_half_width() -> None:
     bound = Estimate(value=807.2, kind="lower_bound", interval=(807.2, math.nan))
     assert text.plain_cell(bound) == "≥ 807.2"
