@@ -13,6 +13,8 @@ from landscape.subject.files.candidates import is_tensor
 from landscape.subject.files.contents import find_contents
 from landscape.subject.files.fingerprint import file_sha256, fingerprint, memory
 from landscape.subject.files.safetensors_file import load_safetensors
+from landscape.subject.files.sharded import files_sha256, load_shards
+from landscape.subject.files.shards import read_index
 from landscape.subject.files.sniff import Container, name_note, sniff
 from landscape.subject.files.torch_file import load_torch
 from landscape.subject.files.torch_zip import checksum_note
@@ -30,14 +32,14 @@ class Checkpoint:
     """A named point that training visited, as its file holds it.
 
     Args:
-        label: The name of the file, or "model" for weights in memory.
+        label: The name of the file or folder, or "model" for weights in memory.
         tensors: The weights on the CPU, under the names of the file.
         step: Optimizer steps taken, where the file says so.
         epoch: Epochs finished, where the file says so.
         learning_rate: Of the first parameter group of the optimizer.
         optimizer: The optimizer's state dict, where it is beside the weights.
         path: The file.
-        sha256: Of the file.
+        sha256: Of the file; of sharded safetensors that of all files, see `files_sha256`.
         container: The file format.
         producer: What wrote the file, as far as its keys tell.
         notes: What was chosen or left out while reading.
@@ -87,7 +89,8 @@ class Checkpoint:
         """Return the checkpoint in a file.
 
         Args:
-            path: A torch.save or safetensors file, under any name.
+            path: A torch.save or safetensors file, under any name; of sharded safetensors the
+                index, or a folder that holds it.
             state_key: Dotted path of the weights in it, or the prefix of their names, where
                 several could be meant.
             ema: Whether to take the averaged weights; None takes the plain ones and says so.
@@ -102,8 +105,12 @@ class Checkpoint:
         notes = name_note(path, container)
         if container is Container.TORCH_ZIP:
             notes += checksum_note(path)
-        if container is Container.SAFETENSORS:
-            raw: object = load_safetensors(path)
+        sharded = container is Container.SHARDED
+        if sharded:
+            raw, told = load_shards(path)
+            notes += told
+        elif container is Container.SAFETENSORS:
+            raw = load_safetensors(path)
         else:
             raw = load_torch(path, container, trust_pickle=trust_pickle)
         contents = find_contents(raw, state_key=state_key, ema=ema, where=str(path))
@@ -116,11 +123,11 @@ class Checkpoint:
             learning_rate=contents.learning_rate,
             optimizer=contents.optimizer,
             path=str(path),
-            sha256=file_sha256(path),
+            sha256=files_sha256(read_index(path)) if sharded else file_sha256(path),
             container=container,
             producer=contents.producer,
             notes=notes + contents.notes,
-            unsafe=trust_pickle and container is not Container.SAFETENSORS,
+            unsafe=trust_pickle and container not in (Container.SAFETENSORS, Container.SHARDED),
         )
 
     @classmethod

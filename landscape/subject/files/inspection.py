@@ -12,11 +12,14 @@ from landscape.errors import CheckpointError
 from landscape.subject.files.allowlist import refused
 from landscape.subject.files.contents import Contents, find_contents
 from landscape.subject.files.fingerprint import file_sha256
-from landscape.subject.files.safetensors_file import read_header
+from landscape.subject.files.safetensors_file import Entry, read_header
+from landscape.subject.files.sharded import files_sha256, read_entries
+from landscape.subject.files.shards import Index
 from landscape.subject.files.skeleton import read_skeleton
 from landscape.subject.files.sniff import Container, name_note, sniff
 from landscape.subject.files.stubs import TensorStub
 from landscape.subject.files.torch_zip import check_zip, checksum_note
+from landscape.subject.files.wording import cut
 
 MAX_METADATA = 100
 MAX_VALUE = 200
@@ -38,7 +41,7 @@ class Inspection:
 
     Args:
         path: The file.
-        bytes: Its size.
+        bytes: Its size; of sharded safetensors that of index and shards.
         container: Its format.
         producer: What wrote it, as far as its keys tell.
         sha256: Of the file; None where it was not verified.
@@ -97,15 +100,14 @@ def inspect_file(path: str | Path, *, verify: bool = True) -> Inspection:
     container = sniff(path)
     if container is Container.SAFETENSORS:
         return _of_safetensors(path, verify)
+    if container is Container.SHARDED:
+        return _of_shards(path, verify)
     return _of_torch(path, container, verify)
 
 
 def _of_safetensors(path: Path, verify: bool) -> Inspection:
     header = read_header(path)
-    tensors = tuple(
-        TensorInfo(name=name, dtype=entry.dtype, shape=entry.shape)
-        for name, entry in header.tensors.items()
-    )
+    tensors = _tensors(header.tensors)
     return Inspection(
         path=str(path),
         bytes=path.stat().st_size,
@@ -117,6 +119,36 @@ def _of_safetensors(path: Path, verify: bool) -> Inspection:
         dtypes=_dtypes(tensors),
         metadata=_plain(header.metadata),
         notes=name_note(path, Container.SAFETENSORS),
+    )
+
+
+def _of_shards(path: Path, verify: bool) -> Inspection:
+    index, entries, notes = read_entries(path)
+    tensors = _tensors(entries)
+    files = (index.path, *index.shards)
+    return Inspection(
+        path=str(path),
+        bytes=sum(file.stat().st_size for file in files),
+        container=Container.SHARDED,
+        producer="state dict",
+        sha256=files_sha256(index) if verify else None,
+        tensors=tensors,
+        parameters=sum(math.prod(tensor.shape) for tensor in tensors),
+        dtypes=_dtypes(tensors),
+        metadata=_plain(index.metadata),
+        notes=(*name_note(path, Container.SHARDED), _files(index), *notes),
+    )
+
+
+def _files(index: Index) -> str:
+    shards = f"{len(index.shards):,} shard{'s' * (len(index.shards) != 1)}"
+    return f"{shards} by {cut(index.path.name)}"
+
+
+def _tensors(entries: Mapping[str, Entry]) -> tuple[TensorInfo, ...]:
+    return tuple(
+        TensorInfo(name=name, dtype=entry.dtype, shape=entry.shape)
+        for name, entry in entries.items()
     )
 
 

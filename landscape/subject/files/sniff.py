@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 import stat
 import zipfile
 from enum import StrEnum
@@ -11,12 +13,13 @@ from pathlib import Path
 
 from landscape.errors import CheckpointError
 from landscape.subject.files.formats import foreign, foreign_zip
-from landscape.subject.files.shards import refuse_escaping_shards
+from landscape.subject.files.shards import indices_in, is_index
 
 HEAD_BYTES = 65_536
 MAX_SIBLINGS = 20
 MAX_COMPARED = 2_000
 WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.ckpt", "*.bin")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # 0x1950A86A20F9469CFC6C
@@ -28,23 +31,31 @@ class Container(StrEnum):
     TORCH_ZIP = "torch zip"
     TORCH_LEGACY = "torch legacy pickle"
     SAFETENSORS = "safetensors"
+    SHARDED = "sharded safetensors"
 
 
 _SUFFIXES = {
     Container.SAFETENSORS: (".safetensors",),
+    Container.SHARDED: (),
     Container.TORCH_ZIP: (".pt", ".pth", ".bin", ".ckpt"),
     Container.TORCH_LEGACY: (".pt", ".pth", ".bin", ".ckpt"),
 }
 
 
 def sniff(path: Path) -> Container:
-    """Return the container of a checkpoint file.
+    """Return the container of a checkpoint file, or of a folder that holds one index of shards.
 
     Raises:
         CheckpointError: The path is no readable checkpoint; the message names what it is.
     """
     path = Path(path)
-    size = _file_size(path)
+    status = _status(path)
+    if stat.S_ISDIR(status.st_mode):
+        indices = indices_in(path)
+        if len(indices) == 1 and sniff(indices[0]) is Container.SHARDED:
+            return Container.SHARDED
+        raise _directory(path, indices)
+    size = status.st_size
     head = _head(path)
     if not head:
         raise CheckpointError(
@@ -67,7 +78,8 @@ def sniff(path: Path) -> Container:
         return Container.TORCH_LEGACY
     if len(head) > 8 and head[8:9] == b"{" and not any(head[4:8]):
         return Container.SAFETENSORS
-    refuse_escaping_shards(path)
+    if is_index(path, head):
+        return Container.SHARDED
     other = foreign(head, size)
     raise CheckpointError(
         f"file is {other.name}",
@@ -86,24 +98,21 @@ def name_note(path: Path, container: Container) -> tuple[str, ...]:
     return ()
 
 
-def _file_size(path: Path) -> int:
+def _status(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CheckpointError("no such file", where=str(path), hint=did_you_mean(path)) from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
-    if stat.S_ISDIR(status.st_mode):
-        refuse_escaping_shards(path)
-        raise _directory(path)
-    if not stat.S_ISREG(status.st_mode):
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise CheckpointError(
             "not a regular file",
             where=str(path),
             why="a pipe, socket or device cannot be read twice",
             hint="copy its content into a file first",
         )
-    return status.st_size
+    return status
 
 
 def _head(path: Path) -> bytes:
@@ -123,19 +132,24 @@ def _unreadable(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _directory(path: Path) -> CheckpointError:
+def _directory(path: Path, indices: list[Path]) -> CheckpointError:
     try:
         present = sorted(path.iterdir())
     except OSError as error:
         return _unreadable(path, error)
     weights = [entry for entry in present if any(entry.match(pattern) for pattern in WEIGHTS)]
+    shards = [entry for entry in weights if _SHARD.search(entry.name)]
+    whole = [*indices, *(entry for entry in weights if entry not in shards)]
+    hint = f"pass one file: {whole[0] if whole else path / 'weights.pt'}"
+    if shards and not whole:
+        hint = f"put the index of the shards (*.safetensors.index.json) beside {shards[0].name}"
     listed = ", ".join(entry.name for entry in present[:10]) or "nothing"
     more = f" and {len(present) - 10:,} more" if len(present) > 10 else ""
     return CheckpointError(
         "path is a directory, not a checkpoint file",
         where=str(path),
         why=f"looked for {', '.join(WEIGHTS)}; found {listed}{more}",
-        hint=f"pass one file: {weights[0] if weights else path / 'weights.pt'}",
+        hint=hint,
     )
 
 

@@ -72,7 +72,7 @@ FOREIGN = {
     "gzip": (lambda p: p.write_bytes(gzip.compress(b"x" * 99)), "gzip data", "gunzip"),
     "tar": (_tar, "a tar archive", "tar -xf"),
     "png": (lambda p: p.write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 40), "a PNG image", ""),
-    "json": (lambda p: p.write_text('{"weight_map": {}}'), "JSON text", ""),
+    "json": (lambda p: p.write_text('{"weights": {}}'), "JSON text", ""),
     "python": (lambda p: p.write_text("import torch\n\nx = 1\n"), "Python source", ""),
     "text": (lambda p: p.write_text("höre, das ist nur Text\n" * 9_000), "plain text", ""),
     "elf": (lambda p: p.write_bytes(b"\x7fELF\x02\x01" + b"\0" * 60), "an ELF program", ""),
