@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
+import shlex
+import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +23,37 @@ def run(checkpoint: Path, *, as_json: bool) -> None:
     """Print what the file holds."""
     from landscape.subject.files.inspection import inspect_file
 
+    began = time.perf_counter()
     found = inspect_file(checkpoint)
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=1, allow_nan=False))
+        document = _document(found, time.perf_counter() - began)
+        click.echo(json.dumps(document, indent=1, allow_nan=False))
         return
     click.echo(f"{plain(found.path)}: {found.producer}, {found.container}, {found.bytes:,} bytes")
     for name, value in _facts(found):
         click.echo(f"  {name}: {plain(value)}")
     rows = tuple((t.name, "×".join(map(str, t.shape)) or "scalar", t.dtype) for t in found.tensors)
     print_table(("tensor", "shape", "dtype"), rows)
+
+
+def _document(found: Inspection, seconds: float) -> dict[str, object]:
+    """Return what was found as every other answer is written."""
+    return {
+        "schema": "landscape/inspect/1",
+        "status": "converged",
+        "message": "The file was read; nothing in it was run.",
+        "settings": {},
+        "seed": None,
+        "cost": {"seconds": seconds, "products": 0, "peak_memory_bytes": None, "samples": 0},
+        "answer": found.to_json(),
+        "provenance": {
+            "landscape": version("landscape"),
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "command": shlex.join(["landscape", "inspect", found.path, "--json"]),
+            "checkpoints": [{"label": Path(found.path).name, "sha256": found.sha256}],
+        },
+    }
 
 
 def _facts(found: Inspection) -> list[tuple[str, str]]:

@@ -201,9 +201,14 @@ def test_inspect():
     for part in ("final.pt", "training dict", "1,210", "float32", "epoch 3", "1.weight", "16×64"):
         assert part in text
     document = done("inspect final.pt --json").document
-    assert document["parameters"] == 1210
-    assert document["sha256"] in text
-    assert document["epoch"] == 3
+    assert list(document) == list(done("weights final.pt --json").document)
+    assert document["schema"] == "landscape/inspect/1"
+    (checkpoint,) = document["provenance"]["checkpoints"]
+    found = document["answer"]
+    assert found["parameters"] == 1210
+    assert checkpoint["sha256"] == found["sha256"]
+    assert found["sha256"] in text
+    assert found["epoch"] == 3
 
 
 # --- list --------------------------------------------------------------------------------------
