@@ -12,6 +12,8 @@ import click
 
 from landscape.progress import listening
 
+from .terminal import plain
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -55,6 +57,7 @@ class _Lines:
 
 
 def _line(task: str, done: int, total: int | None, elapsed: float) -> str:
+    task = plain(task)
     if not total:
         return f"{task}: {done} steps, {elapsed:.0f} s"
     left = elapsed / max(done, 1) * (total - done)
@@ -74,7 +77,7 @@ def _bars() -> Iterator[_Bars]:
     )
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names come from files
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -93,7 +96,7 @@ class _Bars:
         self._started: dict[str, float] = {}
 
     def begin(self, task: str, total: int | None) -> None:
-        self._ids[task] = self._progress.add_task(task, total=total, visible=False)
+        self._ids[task] = self._progress.add_task(plain(task), total=total, visible=False)
         self._started[task] = time.monotonic()
 
     def advance(self, task: str, steps: int) -> None:

@@ -26,7 +26,7 @@ from typing import (
 
 import numpy as np
 
-from landscape import budget
+from landscape import budget, progress
 from landscape.answer import Cost, Result
 from landscape.errors import SettingError
 from landscape.estimate import worst
@@ -220,7 +220,8 @@ class Diagnostic(ABC, Generic[R]):
         answers, left = list[R](), None
         count = len(subject.checkpoints)
         for number, checkpoint in enumerate(subject.checkpoints):
-            with budget.shared(count - number):
+            place = progress.within(checkpoint.label, number + 1, count)
+            with place, budget.shared(count - number):
                 step = self._remembered(subject.at(checkpoint), left, place=(number, count))
             answers.append(step.answer)
             left = step.left

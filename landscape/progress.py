@@ -22,6 +22,7 @@ class Listener(Protocol):
 
 
 _listener: ContextVar[Listener | None] = ContextVar("landscape_progress", default=None)
+_places: ContextVar[tuple[str, ...]] = ContextVar("landscape_progress_places", default=())
 
 
 class Task:
@@ -40,13 +41,25 @@ class Task:
 def task(name: str, total: int | None = None) -> Iterator[Task]:
     """Announce a piece of work for the length of a block."""
     listener = _listener.get()
+    told = ": ".join(part for part in (", ".join(_places.get()), name) if part)
     if listener is not None:
-        listener.begin(name, total)
+        listener.begin(told, total)
     try:
-        yield Task(name)
+        yield Task(told)
     finally:
         if listener is not None:
-            listener.end(name)
+            listener.end(told)
+
+
+@contextmanager
+def within(place: str, number: int = 1, count: int = 1) -> Iterator[None]:
+    """Put the name of a place, one of `count`, before every task inside a block."""
+    told = f"{place} ({number} of {count})" if count > 1 else place
+    token = _places.set((*_places.get(), told))
+    try:
+        yield
+    finally:
+        _places.reset(token)
 
 
 @contextmanager
