@@ -53,11 +53,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells for terminal, Markdown and HTML; numbers stay numbers, to be sorted."""
+    """Rows of cells for terminal, Markdown and HTML; numbers stay numbers, to be sorted.
+
+    A report puts it under `question`, where that is another than the one of its section.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
+    question: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,14 +18,14 @@ from landscape import budget
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Option, Question
 from landscape.crosscheck import Opinion, second_opinion
-from landscape.estimate import Estimate
+from landscape.estimate import Estimate, worst
 from landscape.linalg.density import LEAST_STEPS, SpectralMeasure, spectral_measure
 from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs, refuse_more_than
 from landscape.linalg.krylov import krylov
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.trace import Traces, estimate_traces
 from landscape.operators.extremes import hand_on
-from landscape.spectra.answering import Found, answer_of
+from landscape.spectra.answering import SHARP, Found, answer_of
 from landscape.spectra.comparison import Comparison, compare
 from landscape.spectra.curvature import Curvature
 from landscape.spectra.dynamics import NONE, OPTIMIZER, dynamics_of
@@ -35,10 +35,17 @@ from landscape.spectra.heterogeneity import (
     expected_products,
     layer_heterogeneity,
 )
+from landscape.spectra.preconditioned import preconditioned_margin
 from landscape.spectra.result import SpectrumResult
 from landscape.spectra.sampling import Sampled, sample
 from landscape.spectra.subspace import overlap
-from landscape.spectra.words import LEAST_PROBES, left_out, message_of, reached
+from landscape.spectra.words import (
+    LEAST_PROBES,
+    left_out,
+    message_of,
+    reached,
+    unsettled_margin,
+)
 from landscape.subject.subject import Subject
 
 PER_PAIR = 10  # products that an eigenpair takes, about
@@ -142,6 +149,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
         heterogeneity = self._heterogeneity(operator, layers)
         comparison = self._comparison(subject, curvature)
         opinion = self._opinion(subject)
+        answer = self._rescaled(answer_of(subject, found), subject, curvature)
         cut = {
             "sampling intervals": found.sampled.cut,
             "spectra of the layers": self.blocks and heterogeneity is None and len(layers) > 1,
@@ -149,8 +157,9 @@ class Spectrum(Diagnostic[SpectrumResult]):
             "PyHessian": self.crosscheck and opinion is None,
         }
         answer = replace(
-            answer_of(subject, found),
+            answer,
             message=message_of(pairs, measure, traces.trace, limit, self.trace_tolerance)
+            + unsettled_margin(answer.stability)
             + left_out([name for name, one in cut.items() if one], left),
             overlap=_overlap(pairs, start, self.top),
             heterogeneity=heterogeneity,
@@ -229,6 +238,24 @@ class Spectrum(Diagnostic[SpectrumResult]):
         return sample(
             subject, curvature, ends, vectors, traces.trace, generator=generator, pace=pace
         )
+
+    def _rescaled(
+        self, answer: SpectrumResult, subject: Subject, curvature: Curvature
+    ) -> SpectrumResult:
+        """Return the answer with the margin of λ₁(P⁻¹H), where the optimizer's is one of that."""
+        if answer.stability or self.precondition != NONE or self.operator not in SHARP:
+            return answer
+        margin = preconditioned_margin(
+            subject,
+            curvature,
+            generator=self._generator(6),
+            tolerance=self.tolerance,
+            max_products=self.max_products,
+        )
+        if margin is None:
+            return answer
+        status = worst(answer.status, margin.margin.status)
+        return replace(answer, stability=margin, stability_reason="", status=status)
 
     def _heterogeneity(
         self, operator: LinearOperator, layers: list[tuple[str, int, int]]

@@ -98,7 +98,7 @@ def _steps(
     if not rate:
         return None, None, "the learning rate in the checkpoint is 0"
     if plain and state.adaptive and given is None:
-        reason = f"{state.name}'s is one of P⁻¹H: `{PRECONDITIONED}`"
+        reason = f"{state.name}'s is one of P⁻¹H: {state.reason or f'`{PRECONDITIONED}`'}"
         return None, rate, reason
     if plain and state.preconditioner is not None and not state.adaptive:
         reason = f"learning rates differ by group: `{PRECONDITIONED}`"

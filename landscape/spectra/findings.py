@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from landscape.answer import Finding
-from landscape.spectra.stability import EVAL_MODE
 
 if TYPE_CHECKING:
     from landscape.spectra.critical_point import CriticalPoint
@@ -71,15 +70,8 @@ def _zero(result: SpectrumResult) -> Finding | None:
 
 def _edge(result: SpectrumResult) -> Finding | None:
     margin = result.stability
-    if margin is None or margin.verdict == "below":
+    if margin is None or margin.verdict in ("below", "not judged"):
         return None
-    if margin.eval_mode:
-        return Finding(
-            severity="notable",
-            sentence=f"{result.checkpoint}: {margin.sentence}.",
-            evidence="With batch statistics the curvature may be many times smaller.",
-            advice="Read nothing about the learning rate from it; --mode train judges that.",
-        )
     above = margin.verdict == "above"
     sure = "" if margin.settled else " The interval reaches beyond that verdict."
     if margin.batch is not None:
@@ -111,9 +103,9 @@ def _kind(result: SpectrumResult) -> Finding | None:
     if point.eval_mode:
         return Finding(
             severity="notable",
-            sentence=f"{result.checkpoint}: a direction of curvature {low}, {EVAL_MODE}.",
+            sentence=f"{result.checkpoint}: a direction of curvature {low} of the eval-mode loss.",
             evidence=evidence,
-            advice="Do not read it as a statement about where training stands; see --mode train.",
+            advice="It does not tell where training stands; --mode train does.",
         )
     return Finding(
         severity="notable",
@@ -145,8 +137,7 @@ def _outlying(result: SpectrumResult) -> Finding | None:
             f"Plain gradient descent is stable only up to a learning rate of 2/λ_max = "
             f"{2 / top.value:.3g}; the other directions then move slowly."
             if _of_training(result)
-            else "It bounds no learning rate: this is not known to be the Hessian that plain "
-            "gradient descent meets in training."
+            else "It bounds no learning rate of training."
         ),
     )
 
@@ -174,8 +165,8 @@ def _aligned(result: SpectrumResult) -> Finding | None:
         "of its square is in the span of the eigenvalues that stand apart.",
         evidence="Measured on the computed eigenvectors, with the Davis-Kahan bound of their turn.",
         advice=(
-            "It is the gradient of the eval-mode loss; the steps of training may lie elsewhere."
-            if any(one.eval_mode for one in _told(result))
+            "The steps of training may lie elsewhere."
+            if result.of_eval_mode
             else "Steps mostly oscillate along these directions; progress is made in the others."
         ),
     )

@@ -51,10 +51,7 @@ def series_ink(series: tuple[SpectrumResult, ...]) -> SeriesInk:
     known = [step for step in steps if step is not None]
     by_step = len(known) == len(series) and all(np.diff(known) > 0)
     count = min(len(one.eigenvalues.top) for one in series)
-    margins = [
-        None if one.stability is None or one.stability.eval_mode else one.stability
-        for one in series
-    ]
+    margins = [one.stability if one.judges_its_own else None for one in series]
     rules = dict.fromkeys(margin.rule for margin in margins if margin is not None)
     return SeriesInk(
         places=np.array(known if by_step else range(len(series)), dtype=float),

@@ -106,6 +106,19 @@ class SpectrumResult(Result):
         return self.eigenvalues.top[:1] + self.eigenvalues.bottom[:1]
 
     @property
+    def of_eval_mode(self) -> bool:
+        """Return whether the loss is known to be another than the one that training descends."""
+        told = (self.stability, self.critical_point)
+        return any(one is not None and one.eval_mode for one in told)
+
+    @property
+    def judges_its_own(self) -> bool:
+        """Return whether the margin is of the λ₁ that is listed, and judges the training."""
+        margin = self.stability
+        own = margin is not None and margin.preconditioned == (self.precondition != "none")
+        return margin is not None and own and not margin.eval_mode
+
+    @property
     def pairs(self) -> tuple[Estimate, ...]:
         """Return all eigenvalues that were found."""
         return self.eigenvalues.top + self.eigenvalues.bottom

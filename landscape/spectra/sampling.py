@@ -15,7 +15,7 @@ from landscape.estimate import Estimate, Interval
 from landscape.linalg.probes import rademacher
 from landscape.spectra.curvature import Curvature
 from landscape.spectra.ends import Ends
-from landscape.spectra.groups import group_forms
+from landscape.spectra.groups import GroupForms, group_forms
 from landscape.subject.subject import Subject
 
 FITTED = "sampling: groups of the samples that the eigenvector was fitted to"
@@ -136,22 +136,34 @@ def sample(
     signs = rademacher(TRACE_PROBES, rows.shape[1], like=rows, generator=generator)
     found = group_forms(subject, curvature, torch.cat([rows, signs]))
     pairs = ends.top + ends.bottom
+    each = with_groups(pairs, found)
+    if each is None:
+        return Sampled(ends.top, ends.bottom, trace, 0)
+    mean = found.forms[:, len(pairs) :].mean(1)
+    spread = sampling_interval(mean, found.counts, around=trace.value)
+    return Sampled(
+        top=each[: len(ends.top)],
+        bottom=each[len(ends.top) :],
+        trace=with_sampling(trace, spread),
+        groups=len(found.counts),
+    )
+
+
+def with_groups(pairs: tuple[Estimate, ...], found: GroupForms) -> tuple[Estimate, ...] | None:
+    """Return eigenvalues with sampling intervals; None where the groups do not add up to them.
+
+    Args:
+        pairs: k eigenvalues.
+        found: The forms of their eigenvectors come first.
+    """
     values = np.array([one.value for one in pairs])
     misfit = np.abs(found.whole[: len(values)] - values)
     if len(found.counts) < 2 or (misfit > ADDS_UP * np.abs(values).max()).any():
-        return Sampled(ends.top, ends.bottom, trace, 0)
-    each = [
+        return None
+    return tuple(
         replace(
             with_sampling(one, sampling_interval(column, found.counts, around=one.value)),
             method=f"{one.method}; {FITTED}",
         )
         for one, column in zip(pairs, found.forms.T[: len(pairs)], strict=True)
-    ]
-    mean = found.forms[:, len(pairs) :].mean(1)
-    spread = sampling_interval(mean, found.counts, around=trace.value)
-    return Sampled(
-        top=tuple(each[: len(ends.top)]),
-        bottom=tuple(each[len(ends.top) :]),
-        trace=with_sampling(trace, spread),
-        groups=len(found.counts),
     )

@@ -14,7 +14,7 @@ EDGE = (0.9, 1.1)  # of the threshold: there training hovers about it
 EVAL_MODE = (
     "of the eval-mode loss, which does not judge the training: BatchNorm trains on batch statistics"
 )
-EVAL_MODE_BRIEFLY = "of the eval-mode loss: does not judge the training"
+EVAL_MODE_BRIEFLY = "of the eval-mode loss; --mode train judges the training"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +58,19 @@ class StabilityMargin:
     batch: int | None = None
 
     @property
+    def symbol(self) -> str:
+        """Return what the sharpness is of."""
+        return "λ₁(P⁻¹H)" if self.preconditioned else "λ₁"
+
+    @property
     def sentence(self) -> str:
         """Return the margin in words."""
         words = {"at the edge": "at the edge of stability", "not judged": EVAL_MODE}
         place = words.get(self.verdict, self.verdict)
-        what = "λ₁(P⁻¹H)" if self.preconditioned else "λ₁"
         on = f", for training on this batch of {self.batch:,} alone" if self.batch else ""
         return (
-            f"{what} is {self.margin:.3g} of the threshold {self.threshold:.4g} of {self.rule} at "
-            f"learning rate {self.learning_rate:g}: {place}{on}"
+            f"{self.symbol} is {self.margin:.3g} of the threshold {self.threshold:.4g} of "
+            f"{self.rule} at learning rate {self.learning_rate:g}: {place}{on}"
         )
 
 

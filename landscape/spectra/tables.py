@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from landscape.answer import Table
-from landscape.spectra.stability import EVAL_MODE_BRIEFLY
+from landscape.spectra.stability import EVAL_MODE, EVAL_MODE_BRIEFLY
 
 if TYPE_CHECKING:
     from landscape.spectra.result import SpectrumResult
@@ -17,6 +17,7 @@ def tables_of(result: SpectrumResult) -> tuple[Table, ...]:
     """Return the tables, those that were not asked for left out."""
     made = [
         Table("Summary", ("quantity", "value"), tuple(_scalars(result))),
+        _standing(result),
         Table("Eigenvalues", ("end", "rank", "λ", "‖Hv − λv‖", "status"), tuple(_pairs(result))),
         _top(result),
         _layers(result),
@@ -44,6 +45,8 @@ def trust_of(result: SpectrumResult) -> tuple[tuple[str, str], ...]:
         ("sampling intervals", sampled),
         ("products computed by", result.differentiation),
     ]
+    if result.of_eval_mode:
+        rows.append(("margin, kind of point", f"{EVAL_MODE}; --mode train judges it"))
     if result.stability_reason:
         rows.append(("no stability margin", result.stability_reason))
     if result.crosscheck is not None:
@@ -60,20 +63,8 @@ def _traced(result: SpectrumResult) -> str:
 
 def _scalars(result: SpectrumResult) -> list[Row]:
     rows: list[Row] = list(zip(("λ_max", "λ_min"), result.extremes, strict=False))
-    if (margin := result.stability) is not None:
-        rows.append((f"λ₁ over the threshold of {margin.rule}", margin.margin))
-        rows.append(("that threshold", margin.threshold))
-        if margin.eval_mode:
-            rows.append(("what that margin is", EVAL_MODE_BRIEFLY))
-    elif result.stability_reason:
-        rows.append(("no stability margin", result.stability_reason))
-    if (point := result.critical_point) is not None:
-        of_what = " of the eval-mode loss" if point.eval_mode else ""
-        rows.append((f"kind of point{of_what}", point.verdict))
-        rows += [("… by the criterion", criterion) for criterion in point.criteria]
-        rows.append(("predicted decrease of a gradient step", point.predicted_decrease))
-        if point.escape is not None:
-            rows.append(("decrease along the lowest eigenvector", point.escape.decrease))
+    if (margin := result.stability) is not None and margin.preconditioned:
+        rows.append((f"λ₁ of P^(−½) H P^(−½), P of {margin.rule}", margin.sharpness))
     rows += [
         ("loss", result.loss),
         ("gradient norm", result.gradient_norm),
@@ -99,6 +90,29 @@ def _scalars(result: SpectrumResult) -> list[Row]:
     if result.crosscheck is not None:
         rows.append(("largest |λ| by PyHessian", result.crosscheck.told))
     return rows
+
+
+def _standing(result: SpectrumResult) -> Table | None:
+    """Return how training stands here: the margin of stability, the kind of point."""
+    rows = list[Row]()
+    if (margin := result.stability) is not None:
+        rows.append((f"{margin.symbol} over the threshold of {margin.rule}", margin.margin))
+        rows.append(("that threshold", margin.threshold))
+        if margin.eval_mode:
+            rows.append(("what that margin is", EVAL_MODE_BRIEFLY))
+    elif result.stability_reason:
+        rows.append(("no stability margin", result.stability_reason))
+    if (point := result.critical_point) is not None:
+        of_what = " of the eval-mode loss" if point.eval_mode else ""
+        rows.append((f"kind of point{of_what}", point.verdict))
+        rows += [("… by the criterion", criterion) for criterion in point.criteria]
+        rows.append(("predicted decrease of a gradient step", point.predicted_decrease))
+        if point.escape is not None:
+            rows.append(("decrease along the lowest eigenvector", point.escape.decrease))
+    if not rows:
+        return None
+    columns = ("quantity", "value")
+    return Table("Stability and kind of point", columns, tuple(rows), question="convergence")
 
 
 def _pairs(result: SpectrumResult) -> list[Row]:

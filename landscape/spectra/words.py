@@ -6,6 +6,7 @@ from landscape import budget
 from landscape.estimate import Estimate, Status
 from landscape.linalg.density import SpectralMeasure
 from landscape.linalg.eigenpairs import Eigenpairs
+from landscape.spectra.stability import StabilityMargin
 
 LEAST_PROBES = 2  # for density and pairs, and again for the trace: without them there is no answer
 
@@ -52,6 +53,16 @@ def message_of(
             "--max-probes of `landscape spectrum`."
         )
     return " ".join(parts) or "Every pair converged, none was missed, and the trace is as asked."
+
+
+def unsettled_margin(margin: StabilityMargin | None) -> str:
+    """Return that λ₁(P⁻¹H) of a margin beside the plain spectrum is not settled; else nothing."""
+    if margin is None or not margin.preconditioned or margin.margin.status.settled:
+        return ""
+    return (
+        " Stability margin: λ₁(P⁻¹H) did not converge; raise --max-products of `landscape spectrum`"
+        " or the budget."
+    )
 
 
 def left_out(names: list[str], left: int | None) -> str:

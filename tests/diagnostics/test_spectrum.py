@@ -18,6 +18,7 @@ from landscape.errors import ModelError, SettingError
 from landscape.estimate import Estimate, Status
 from landscape.operators.fisher import FisherOperator
 from landscape.operators.hessian import HessianOperator
+from landscape.spectra.pictures import series_ink
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from tests.cases import (
@@ -409,11 +410,8 @@ def test_a_learning_rate_can_be_given():
     assert "--learning-rate" in without.stability_reason
 
 
-def test_adam_asks_for_the_preconditioned_spectrum():
+def test_adam_has_a_preconditioned_spectrum_and_its_margin_beside_the_plain_one():
     subject, optimizer = trained(lambda p: torch.optim.Adam(p, lr=0.01))
-    plain = Spectrum(top=1, bottom=0, **QUICK).run(subject)
-    assert plain.stability is None
-    assert "precondition" in plain.stability_reason
     result = Spectrum(top=3, bottom=2, precondition="optimizer", **QUICK).run(subject)
     states = optimizer.state_dict()["state"].values()
     square = torch.cat([state["exp_avg_sq"].flatten() for state in states]).double()
@@ -424,6 +422,17 @@ def test_adam_asks_for_the_preconditioned_spectrum():
     np.testing.assert_allclose(bottoms(result), exact[:2], rtol=1e-3)
     assert result.stability is not None
     assert result.stability.margin.value == pytest.approx(exact[-1] * 0.01 / 38, rel=1e-4)
+    plain = Spectrum(top=1, bottom=0, **QUICK).run(subject)
+    beside = plain.stability
+    assert beside is not None
+    assert beside.preconditioned
+    assert not plain.stability_reason
+    assert beside.sharpness.value == pytest.approx(exact[-1], rel=1e-4)
+    assert beside.sharpness.sampling == pytest.approx(result.stability.sharpness.sampling, rel=1e-3)
+    assert beside.verdict == result.stability.verdict
+    assert "λ₁(P⁻¹H) over the threshold of Adam" in rows_of(plain)
+    assert np.isnan(series_ink((plain, plain)).threshold).all()  # that of another matrix
+    assert not np.isnan(series_ink((result, result)).threshold).any()
     assert result.critical_point is None
     assert "preconditioned" in result.title
 
@@ -466,16 +475,39 @@ def test_a_series_names_the_checkpoint_without_optimizer_steps():
 
 
 def rows_of(result: SpectrumResult) -> dict[str, Any]:
-    return dict(result.tables()[0].rows)
+    return {row[0]: row[1] for table in result.tables()[:2] for row in table.rows}
 
 
 def test_why_there_is_no_margin_stands_in_the_summary():
     subject, _ = trained(lambda p: torch.optim.AdamW(p, lr=0.01))
-    for one in (subject, CASES["mlp"]().subject()):
-        told = rows_of(Spectrum(top=1, bottom=0, **QUICK).run(one))["no stability margin"]
+    question = Spectrum(top=1, bottom=0, **QUICK)
+    without = [question.run(CASES["mlp"]().subject())]
+    with spending(Budget(products=20)):
+        without.append(question.run(subject))
+    for one in without:
+        told = rows_of(one)["no stability margin"]
         assert "--precondition optimizer" in told or "--learning-rate" in told
         assert len(told) <= 80
         assert "landscape spectrum" in told or "--precondition" not in told  # a report has it not
+    fresh, _ = trained(lambda p: torch.optim.AdamW(p, lr=0.01), steps=0)
+    told = rows_of(question.run(fresh))["no stability margin"]
+    assert told == "AdamW's is one of P⁻¹H: AdamW has not taken a step yet"
+
+
+def test_a_margin_that_is_not_settled_is_told():
+    subject, _ = trained(lambda p: torch.optim.Adam(p, lr=0.01))
+    result = Spectrum(top=1, bottom=0, tolerance=1e-12, max_products=8, **QUICK).run(subject)
+    assert result.stability is not None
+    assert not result.stability.margin.status.settled
+    assert not result.status.settled
+    assert "λ₁(P⁻¹H) did not converge" in result.message
+
+
+def test_the_margin_and_the_kind_of_point_are_of_another_question():
+    result = Spectrum(top=1, bottom=1, **QUICK).run(CASES["mlp"]().subject(learning_rate=0.1))
+    standing = [one for one in result.tables() if one.question == "convergence"]
+    assert [one.title for one in standing] == ["Stability and kind of point"]
+    assert {"kind of point", "that threshold"} <= {row[0] for row in standing[0].rows}
 
 
 @pytest.mark.parametrize("operator", ["hessian", "gauss-newton"])
@@ -487,10 +519,11 @@ def test_with_batchnorm_the_eval_mode_loss_judges_no_training(operator):
     assert result.stability.margin.value > 1.1
     assert result.stability.verdict == "not judged"
     findings = result.findings()
-    assert any("does not judge the training" in one.sentence for one in findings)
-    edge = [one for one in findings if "threshold" in one.sentence]
-    assert [one.severity for one in edge] == ["notable"]
+    assert "does not judge the training" in dict(result.trust())["margin, kind of point"]
+    assert not any("threshold" in one.sentence for one in findings)
     told = " ".join(f"{one.sentence} {one.advice}" for one in findings)
+    assert "BatchNorm" not in told  # that is said once, in Trust
+    assert "does not judge the training" in result.summary()
     for advice in ("Lower the learning rate", "2/λ_max", "not at a minimum", "Train on"):
         assert advice not in told
     assert "eval-mode" in rows_of(result)["what that margin is"]
