@@ -15,6 +15,7 @@ from torch import nn
 import landscape as ls
 from landscape.errors import DataError, ModelError, NumericalError, OutputError, SettingError
 from landscape.estimate import Status
+from landscape.progress import listening
 from landscape.reports.series import pictures_of
 from landscape.subject.subject import Subject
 from landscape.surfaces.result import SurfaceResult
@@ -23,6 +24,7 @@ from landscape.tickets.judgement import EvalResult
 from tests.cli.networks import data, filled, label_12, mlp, nan_inputs
 from tests.selection import full, some
 from tests.test_contracts import QUICK
+from tests.test_progress import Told
 
 SURVEYED = [kind.name for kind in ls.DIAGNOSTICS if kind.surveyed]
 TRAINED = "tickets-eval"  # needs a training function
@@ -112,8 +114,12 @@ def test_a_checkpoint_and_a_model(tmp_path):
 
 def test_everything(tmp_path):
     ends = saved(tmp_path, "first.pt", 1), saved(tmp_path)
-    studied = subject(*ends)
-    report = asked(studied)
+    studied, progress = subject(*ends), Told()
+    with listening(progress):
+        report = asked(studied)
+    named = [name for name in progress.begun if name.startswith("spectrum (")]
+    for label in ("first.pt (1 of 2)", "final.pt (2 of 2)"):
+        assert any(f" of {len(ALONE) + 2}), {label}: " in name for name in named), label
     untrained = [name for name in ORDER if name != "connect"]
     assert [section.name for section in report.sections] == untrained
     assert [one.section for one in report.skipped] == ["connect", TRAINED]
@@ -138,6 +144,7 @@ def test_untrained_ends_are_no_pair_to_connect(tmp_path):
     skipped = next(one for one in report.skipped if one.section == "connect")
     assert skipped.reason.startswith("an end of first.pt – final.pt is not a trained network")
     assert skipped.unlock == "checkpoints of trained networks"
+    assert [one.section for one in report.skipped if one.refused] == ["connect"]
     assert all(one.section != "connect" for one in report.findings)
 
 

@@ -82,6 +82,11 @@ class Panel:
         tables = ((series,) if series else ()) + result.tables()
         return cls(section, drawing, _drawings(section), tables)
 
+    def under(self, question: str) -> tuple[Table, ...]:
+        """Return the tables that stand under a question."""
+        own = self.section.question
+        return tuple(one for one in self.tables if (one.question or own) == question)
+
 
 def _drawings(section: Section) -> tuple[Drawing, ...]:
     return tuple(

@@ -50,11 +50,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A section that could not be asked: why, and which flag would unlock it."""
+    """A section that could not be asked, or was and refused: why, and what would unlock it."""
 
     section: str
     reason: str
     unlock: str
+    refused: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ _POWER = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)e([+-]\d+)\b")
 _INDEX = re.compile(r"([λs])_(max|min)\b")
 _BELOW = re.compile(r"_([A-Za-z0-9]+|\*)")
 _ABOVE = re.compile(r"\^(\([^)]*\)|[½¼])")
+_WORD = re.compile(r"^[a-z](?=[a-z]+\b(?![_./]))")  # begins a sentence; a symbol or a name does not
 _FOLDERS = re.compile(r"(?<!\S)(?:[A-Za-z]:)?[/\\]\S*[/\\](?=[^\s/\\])")
 _INITIALS = {"ntk": "NTK"}
 _STATUSES = frozenset(status.value for status in Status)
@@ -61,6 +62,7 @@ def environment() -> Environment:
         "indexed": lambda cell: _indexed(text.shorten(text.clean(cell))),
         "foldless": lambda value: _FOLDERS.sub("", str(value)),
         "prose": _prose,
+        "opened": lambda sentence: _WORD.sub(lambda first: first[0].upper(), str(sentence), 1),
         "words": lambda value: str(value).replace("_", " "),
         "anchor": _anchor,
         "flat": _flat,

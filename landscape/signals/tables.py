@@ -18,7 +18,8 @@ def tables_of(result: GradientsResult) -> tuple[Table, ...]:
     """Return norms per tensor, then what else was measured; empty ones are left out."""
     found = (
         _norms(result),
-        Table("Gradient and noise", ("quantity", "value"), tuple(_numbers(result))),
+        Table("Gradient", ("quantity", "value"), tuple(_numbers(result))),
+        Table("Gradient noise", ("quantity", "value"), tuple(_noise(result)), question="speed"),
         _signals(result),
         _jacobian(result),
         _conditioning(result),
@@ -60,18 +61,6 @@ def _numbers(result: GradientsResult) -> list[Row]:
         rows.append((f"slope of ln ‖g‖ over {result.matrices} matrices", result.trend))
     if (field := result.mean_field) is not None:
         rows += [("mean-field gain χ₁ per layer", field.gain), ("depth scale ξ", field.depth)]
-    if (noise := result.noise) is not None:
-        rows += [
-            ("noise scale tr Σ / ‖g‖²", noise.simple),
-            ("noise tr Σ", noise.trace),
-            ("‖g‖² without noise", noise.squared_gradient),
-        ]
-        if noise.curvature is not None:
-            rows += [
-                ("noise scale with curvature tr HΣ / gᵀHg", noise.curvature),
-                ("curvature along the gradient", noise.along),
-                ("batch size at which noise and gradient are equal", noise.batch_size),
-            ]
     if (found := result.per_sample) is not None:
         rows += [(f"‖gᵢ‖, quantile {q}", value) for q, value in found.quantiles.items()]
         rows += [
@@ -84,6 +73,24 @@ def _numbers(result: GradientsResult) -> list[Row]:
     if (fit := result.growth) is not None:
         rows += [("L₀", fit.constant), ("L₁", fit.slope), ("slope of β in ‖g‖", fit.trend)]
         rows.append(("L₀ / L₁, beyond which to clip", fit.threshold))
+    return rows
+
+
+def _noise(result: GradientsResult) -> list[Row]:
+    noise = result.noise
+    if noise is None:
+        return []
+    rows: list[Row] = [
+        ("noise scale tr Σ / ‖g‖²", noise.simple),
+        ("noise tr Σ", noise.trace),
+        ("‖g‖² without noise", noise.squared_gradient),
+    ]
+    if noise.curvature is not None:
+        rows += [
+            ("noise scale with curvature tr HΣ / gᵀHg", noise.curvature),
+            ("curvature along the gradient", noise.along),
+            ("batch size at which noise and gradient are equal", noise.batch_size),
+        ]
     return rows
 
 

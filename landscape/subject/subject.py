@@ -440,6 +440,7 @@ class Subject:
             "sources": described_sources(model=self.model, data=self._data),
             "synthetic": self.synthetic,
             "batches_hash": self.batches.hash if self.batches is not None else None,
+            "held_out_samples": self.held_out.samples if self.held_out is not None else None,
             "held_out_hash": self.held_out.hash if self.held_out is not None else None,
             "loss": self._loss_name(),
             "parameters": network.counts() if network is not None else None,

@@ -86,8 +86,9 @@ def survey(
     if tell is not None:
         tell(plan)
     with progress.task("sections", len(plan.asked)) as task:
-        for planned in plan.asked:
-            with budget.shared(plan.parts(planned)):
+        for number, planned in enumerate(plan.asked, start=1):
+            place = progress.within(planned.name, number, len(plan.asked))
+            with place, budget.shared(plan.parts(planned)):
                 _ask(planned, subject, found)
             task.advance()
     found.require_an_answer()
@@ -125,6 +126,10 @@ class _Found:
             self.refusals.append(error)
         self.failures.append(Failure(section=name, error=_described(error)))
 
+    def refuse(self, name: str, reason: str, unlock: str) -> None:
+        """Take a section as asked, and not answered."""
+        self.skipped.append(Skipped(section=name, reason=reason, unlock=unlock, refused=True))
+
     def require_an_answer(self) -> None:
         """Refuse inputs of which no section but that of the weights could make anything.
 
@@ -146,13 +151,13 @@ def _ask(planned: Planned, subject: Subject, found: _Found) -> None:
         part = question.part(subject)
         result = question.fitted(part).run(part)
     except BudgetError as error:
-        found.skipped.append(Skipped(section=name, reason=error.what, unlock=BUDGET))
+        found.refuse(name, error.what, BUDGET)
         return
     except Exception as error:  # a failed section must not lose the others
         found.fail(name, error)
         return
     if isinstance(result, ConnectResult) and result.declined:
-        found.skipped.append(Skipped(section=name, reason=result.declined, unlock=TRAINED))
+        found.refuse(name, result.declined, TRAINED)
         return
     found.sections.append(Section(name=name, question=question.question, result=result))
 

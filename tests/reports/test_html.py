@@ -14,10 +14,11 @@ from landscape.answer import Table
 from landscape.diagnostics import DIAGNOSTICS
 from landscape.reports.glossary import GLOSSARY
 from landscape.reports.html import render_html, script_hash
-from landscape.reports.report import Report
+from landscape.reports.report import Report, Skipped
 from landscape.reports.series import pictures_of
-from landscape.reports.template import environment
+from landscape.reports.template import environment, packaged
 
+STANDING, NOISE = "Stability and kind of point", "Gradient noise"
 VOID = {"meta", "br", "img", "input", "link", "hr"}
 
 
@@ -157,6 +158,52 @@ def test_a_question_without_sections_says_what_would_fill_it(one: Report) -> Non
     page = render_html(alone.to_json())
     assert "Would be answered by gradients" in page
     assert "Would be answered by spectrum" in page
+
+
+@pytest.mark.usefixtures("blank")
+def test_what_was_refused_is_not_called_unasked(one: Report) -> None:
+    left = Skipped("ntk", "no data", "--data"), Skipped("connect", "no", "others", refused=True)
+    page = render_html(dataclasses.replace(one, skipped=left).to_json())
+    refused, asked = page.index('<h3 class="sub">Refused'), page.index("Not asked</h3>")
+    assert refused < page.index("<strong>Connect</strong>") < asked
+    assert asked < page.index("<strong>NTK</strong>")
+    assert "Refused" not in render_html(one.to_json())
+
+
+@pytest.mark.usefixtures("blank")
+def test_held_out_data_stand_in_the_header(one: Report) -> None:
+    document = one.to_json()
+    assert "held out:" not in render_html(document)
+    document["provenance"]["held_out_samples"] = 1300
+    head = render_html(document).partition("</header>")[0]
+    assert "held out: 1,300 samples" in head
+
+
+@pytest.mark.usefixtures("blank")
+def test_tables_of_another_question_stand_under_it(one: Report) -> None:
+    page = render_html(one.to_json())
+    places = [page.index(f'id="{key}"') for key in ("convergence", "speed", "quality")]
+    standing, noise = (page.index(f"<figcaption>{name}") for name in (STANDING, NOISE))
+    assert places[0] < standing < places[1] < noise < places[2]
+    for name in (STANDING, NOISE):
+        assert page.count(f"<figcaption>{name}</figcaption>") == 1
+
+
+@pytest.mark.parametrize(
+    ("caption", "shown"),
+    [
+        ("trace by layer", "Trace by layer"),
+        ("λ₁ of the Hessian", "λ₁ of the Hessian"),
+        ("n parameters", "n parameters"),
+        ("fc1.weight by row", "fc1.weight by row"),
+        ("", ""),
+    ],
+)
+def test_a_caption_begins_with_a_capital_where_it_begins_with_a_word(
+    caption: str, shown: str
+) -> None:
+    assert environment().filters["opened"](caption) == shown
+    assert "first-letter" not in packaged("style.css")
 
 
 @pytest.mark.usefixtures("blank")
