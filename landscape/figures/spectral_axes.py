@@ -19,6 +19,7 @@ from landscape.figures.style import GRID, MUTED, PALETTE, gathered, legend_above
 
 STRIP = 0.07  # of the height of the axes: the row of eigenvalues of one answer
 NARROW = 0.25  # a bulk that takes up less of the range than this is enlarged in an inset
+FLAT = 3.0  # between the ends of its heights, up to which an enlarged bulk shows nothing
 POINTS = 500  # of a curve over the width of the figure
 INSET = (0.67, 0.53, 0.32, 0.42)  # its place in the axes
 BESIDE = 0.60  # where it begins with its labels, of the width
@@ -46,7 +47,9 @@ def draw(axes: Axes, ink: SpectrumInk, label: str | None, colour: str | None) ->
         return
     finer = [ink.finer for ink in settled if ink.finer is not None]
     left, right = _bulk(finer) if finer else whole
-    enlarges = right - left < NARROW * (whole[1] - whole[0])
+    enlarges = right - left < NARROW * (whole[1] - whole[0]) and any(
+        _has_shape(ink.finer or ink, (left, right)) for ink in settled
+    )
     heights = _Heights.of(settled, len(inks))
     if enlarges:
         heights = heights.with_room(_highest(settled, whole))
@@ -190,6 +193,12 @@ def _bulk(inks: list[SpectrumInk]) -> Range:
     starts, stops = ([float(ink.grid[end]) for ink in inks] for end in (0, -1))
     common = max(starts), min(stops)
     return common if common[0] < common[1] else (min(starts), max(stops))
+
+
+def _has_shape(ink: SpectrumInk, view: Range) -> bool:
+    """Return whether a density is more than a flat line within a view."""
+    seen = ink.value[(ink.grid >= view[0]) & (ink.grid <= view[1])]
+    return len(seen) > 2 and float(seen.max()) > FLAT * max(float(seen.min()), ink.floor)
 
 
 def _highest(inks: list[SpectrumInk], view: Range) -> float:

@@ -92,7 +92,7 @@ def _lower(result: SurfaceResult) -> Finding | None:
 def _stale(result: SurfaceResult) -> Finding | None:
     """Return where recomputed statistics give another loss than the checkpoint's own."""
     for sheet in result.sheets:
-        if sheet.here is None or not _apart(sheet):
+        if sheet.here is None or not apart(sheet):
             continue
         return Finding(
             severity="notable",
@@ -105,7 +105,7 @@ def _stale(result: SurfaceResult) -> Finding | None:
     return None
 
 
-def _apart(sheet: Sheet) -> bool:
+def apart(sheet: Sheet) -> bool:
     """Return whether the loss differs, on the same samples, by more than is negligible."""
     if sheet.here is None:
         return False

@@ -146,7 +146,13 @@ class SurfaceResult(Result):
         """Return the loss at the centre, and the curvature along the first directions."""
         found = [one for one in self.own_checks if not one.left_out]
         curved = ((f"curvature, {one.direction}", one.difference) for one in found[:2])
-        return (("loss at the checkpoint", self.centre), *curved)
+        return (*self._losses(), *curved)
+
+    def _losses(self) -> tuple[tuple[str, Estimate], ...]:
+        """Return the loss at the checkpoint; as saved and as drawn, where these differ."""
+        if self.here is None or not findings.apart(self.sheet):
+            return (("loss at the checkpoint", self.centre),)
+        return ("loss with saved statistics", self.centre), ("with recomputed ones", self.here)
 
     @property
     def own_checks(self) -> tuple[Check, ...]:

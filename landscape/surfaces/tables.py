@@ -42,9 +42,16 @@ def summary_of(result: SurfaceResult) -> str:
     span = f"{finite.min():.3g} to {finite.max():.3g}" if finite.size else "nowhere finite"
     shape = f"{result.loss.shape[1]} × {result.loss.shape[0]} points on {_used(result)}"
     return (
-        f"loss around {name} ({described(result)}, {shape}): {span}, {result.centre:.3g} at "
+        f"loss around {name} ({described(result)}, {shape}): {span}, {_at(result)} at "
         f"{result.checkpoint}; {agreement(result)}"
     )
+
+
+def _at(result: SurfaceResult) -> str:
+    """Return the loss at the checkpoint; on the surface too, where its statistics change it."""
+    saved = f"{result.centre:.3g}"
+    here = f"{result.here:.3g}" if result.here is not None else saved
+    return saved if here == saved else f"{here} ({saved} with the saved statistics)"
 
 
 def _used(result: SurfaceResult) -> str:

@@ -253,6 +253,10 @@ def test_statistics_are_recomputed_at_every_point():
     assert kept.here is not None
     assert kept.here.value == kept.centre.value == recomputed.centre.value
     assert recomputed.here.value != recomputed.centre.value
+    both = {"loss with saved statistics", "with recomputed ones"}
+    assert both <= dict(recomputed.headline()).keys()
+    assert "with the saved statistics" in recomputed.summary()
+    assert not both & dict(kept.headline()).keys()
     assert "recomputed at every point" in recomputed.caption()
     assert "as the checkpoint has them" in kept.caption()
     assert any("change the loss" in finding.sentence for finding in recomputed.findings())

@@ -37,3 +37,13 @@ def test_no_curve_ends_within_the_enlarged_bulk() -> None:
     assert len(curves) == 2
     for places in curves:
         assert (places[0], places[-1]) == pytest.approx(inset.get_xlim())
+
+
+def test_a_bulk_without_shape_is_not_enlarged() -> None:
+    """A network that has learned has its bulk at zero, narrower than what is resolved."""
+    shaped = replace(spectrum(eigenvalues=(0.0,), bulk=0.2), outliers=0)
+    narrow = abs(shaped.grid) < 1e-2 * abs(shaped.grid).max()
+    parts = {name: getattr(shaped, name)[narrow] for name in ("grid", "value", "lower", "upper")}
+    for finer, count in ((shaped, 1), (replace(shaped, **parts), 0)):
+        ink = replace(spectrum(bulk=0.2), finer=finer)
+        assert len(overlay([Answer(ink)], [None]).axes[0].child_axes) == count
