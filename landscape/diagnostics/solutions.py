@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Self
 
@@ -9,7 +10,7 @@ from landscape.answer import Result
 from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.connectivity.labels import distinct
 from landscape.errors import SettingError
-from landscape.estimate import Status, worst
+from landscape.estimate import Estimate, Status, worst
 from landscape.solutions.result import SolutionsResult
 from landscape.solutions.study import Plan, Study
 from landscape.subject.subject import Subject
@@ -86,12 +87,17 @@ class Solutions(Diagnostic[SolutionsResult]):
             self._plan(),
         )
         solutions, pairs = study.solutions(), study.pairs()
-        found = [one for s in solutions for one in (s.sharpness, s.trace) if one is not None]
+        bends = [
+            (f"{what} of {one.name}", number)
+            for one in solutions
+            for what, number in (("λ₁", one.sharpness), ("trace", one.trace))
+            if number is not None
+        ]
         cut = Status.BUDGET_SPENT if study.cut else Status.CONVERGED
-        status = worst(cut, *(one.status for one in found))
+        status = worst(cut, *(number.status for _, number in bends))
         return SolutionsResult(
             status=status,
-            message=_message(status, study.cut),
+            message=_message(status, study.cut, bends),
             checkpoint=", ".join(names[first:]) if len(names) <= FEW else f"{len(names)} networks",
             initial=names[0] if self.initial else None,
             judged_on=study.judged_on,
@@ -118,9 +124,12 @@ class Solutions(Diagnostic[SolutionsResult]):
         )
 
 
-def _message(status: Status, cut: str) -> str:
+def _message(status: Status, cut: str, bends: Sequence[tuple[str, Estimate]]) -> str:
     if cut:
         return f"{cut[0].upper()}{cut[1:]}."
-    if status is Status.BUDGET_SPENT:
-        return "Sharpness or trace: wider than asked for; raise max_products or max_probes."
-    return "Every number is as accurate as was asked for."
+    if status.settled:
+        return "Every number is as accurate as was asked for."
+    named = ", ".join(name for name, one in bends if one.status is status)
+    if status is Status.NOT_FINITE:
+        return f"Not finite: {named}."
+    return f"Wider than asked for: {named}; raise max_products for λ₁, max_probes for a trace."

@@ -90,6 +90,7 @@ class Beside:
         difference: Its number less the first's.
         better: Which way is better; None: neither.
         verdict: On the network.
+        reason: Why it is undecided; else empty.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Beside:
     difference: Estimate
     better: Direction | None
     verdict: Word
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +154,10 @@ class SolutionsResult(Result):
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
         """Return the loss of every network on what judges, as many as a reader looks for."""
-        return tuple((one.name, one.held_out_loss or one.loss) for one in self.solutions[:6])
+        judged = tables.judged_name(self, "judged_loss")
+        return tuple(
+            (f"{judged} of {one.name}", one.held_out_loss or one.loss) for one in self.solutions[:6]
+        )
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw every network at its sharpness and its loss, with both intervals."""

@@ -16,7 +16,7 @@ from landscape import budget, progress
 from landscape.budget import BudgetError
 from landscape.connectivity.judging import Data, Judge
 from landscape.connectivity.result import PathAnswer
-from landscape.difference import Direction, difference, verdict
+from landscape.difference import Direction, difference, doubts, verdict
 from landscape.errors import InputError
 from landscape.estimate import Estimate
 from landscape.paths.curves import Line
@@ -41,6 +41,7 @@ ROUNDING = 1e-5  # relative, of exact numbers from float32 products
 
 # which way is better; of the others neither: flat, far and certain are not good in themselves
 BETTER: dict[str, Direction] = {"judged_loss": "lower", "judged_error": "lower"}
+NUMBERS = ("loss", "sharpness", "trace", "margin", "noise_scale", "norm")  # beside those
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,21 +128,15 @@ class Study:
         found = []
         first, *others = solutions
         for place, other in enumerate(others, start=1):
-            apart = dict(self._judged(place))
-            for number in ("loss", "sharpness", "trace", "margin", "noise_scale", "norm"):
+            names = first.name, other.name
+            found += [_beside(names[1], *one) for one in self._judged(place)]
+            for number in NUMBERS:
                 a, b = getattr(first, number), getattr(other, number)
-                if a is not None and b is not None and number not in apart:
-                    apart[number] = difference(a, b, rounding=ROUNDING)
-            found += [
-                Beside(
-                    name=other.name,
-                    number=number,
-                    difference=one,
-                    better=BETTER.get(number),
-                    verdict=verdict(one, BETTER.get(number)),
-                )
-                for number, one in apart.items()
-            ]
+                if number == "loss" and self._held_out is None:  # it judges
+                    continue
+                if a is not None and b is not None:
+                    apart = difference(a, b, rounding=ROUNDING)
+                    found.append(_beside(names[1], number, apart, doubts(a, b, names)))
         return tuple(found)
 
     @property
@@ -321,6 +316,15 @@ class Study:
             raise ValueError("networks are compared on data")
         data = Data(self._subject, batches)
         return look(self._subject, self._points, data, samples=batches.samples, rows=ROWS)
+
+
+def _beside(name: str, number: str, apart: Estimate, why: str = "") -> Beside:
+    better = BETTER.get(number)
+    word = verdict(apart, better)
+    reason = (why or apart.reason or "") if word == "undecided" else ""
+    return Beside(
+        name=name, number=number, difference=apart, better=better, verdict=word, reason=reason
+    )
 
 
 def _quality(seen: Seen, number: int) -> tuple[Estimate, Estimate | None]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from landscape.answer import Finding, Table
+from landscape.estimate import Estimate
 
 if TYPE_CHECKING:
-    from landscape.solutions.result import SolutionsResult
+    from landscape.solutions.result import Beside, SolutionsResult
 
 COLUMNS = (
     ("loss", "loss"),
@@ -32,23 +35,43 @@ PAIRS = (
     ("barrier_error", "error barrier"),
     ("verdict", "line"),
 )
-NAMES = {**dict(COLUMNS), "judged_loss": "loss that judges", "judged_error": "error that judges"}
+JUDGED = {"judged_loss": "loss", "judged_error": "error"}
+WAYS = {"better": "lower", "worse": "higher"}
 
 
 def summary_of(result: SolutionsResult) -> str:
     """Return the networks in one line."""
     count = len(result.solutions)
-    told = []
-    for word in ("better", "worse"):
-        names = dict.fromkeys(
-            one.name
-            for one in result.beside
-            if one.verdict == word and one.number.startswith("judged")
-        )
-        if names:
-            told.append(f"{', '.join(names)} {word} than {result.solutions[0].name}")
+    alike: dict[str, list[str]] = {}
+    for name, judged in _told_apart(result).items():
+        alike.setdefault(_stands(result, judged), []).append(name)
+    told = [f"{', '.join(names)} {words}" for words, names in alike.items()]
     verdict = "; ".join(told) or "none told from the first by loss or error"
     return f"{count} networks judged on {result.samples:,} samples ({result.judged_on}): {verdict}"
+
+
+def judged_name(result: SolutionsResult, number: str) -> str:
+    """Return what the loss or the error that judges is called: `held-out loss`, or `loss`."""
+    held_out = result.solutions[0].held_out_loss is not None
+    return f"held-out {JUDGED[number]}" if held_out else JUDGED[number]
+
+
+def _told_apart(result: SolutionsResult) -> dict[str, list[Beside]]:
+    """Return what loss and error say of every network that they tell from the first."""
+    found: dict[str, list[Beside]] = {}
+    for one in result.beside:
+        if one.number in JUDGED and one.verdict in WAYS:
+            found.setdefault(one.name, []).append(one)
+    return found
+
+
+def _stands(result: SolutionsResult, judged: list[Beside]) -> str:
+    """Return in which numbers a network is better or worse; one word where all say the same."""
+    numbers = [f"{WAYS[one.verdict]} {judged_name(result, one.number)}" for one in judged]
+    words, first = {one.verdict for one in judged}, result.solutions[0].name
+    if len(words) == 1:
+        return f"{words.pop()} than {first} ({', '.join(numbers)})"
+    return f"beside {first}: {', '.join(numbers)}"
 
 
 def tables_of(result: SolutionsResult) -> tuple[Table, ...]:
@@ -57,15 +80,31 @@ def tables_of(result: SolutionsResult) -> tuple[Table, ...]:
         _table("Networks", ("name",), COLUMNS, result.solutions),
         _table("Pairs", ("a", "b"), PAIRS, result.pairs),
     ]
+    names = _names(result)
     rows = tuple(
-        (one.name, NAMES[one.number], one.difference, one.verdict) for one in result.beside
+        (one.name, names[one.number], _shown(one.difference), one.verdict, one.reason)
+        for one in result.beside
     )
     title = f"Beside {result.solutions[0].name}"
-    made.append(Table(title, ("network", "number", "difference", "it is"), rows))
+    columns = ("network", "number", "difference", "it is", "why undecided")
+    if not any(one.reason for one in result.beside):
+        rows, columns = tuple(row[:-1] for row in rows), columns[:-1]
+    made.append(Table(title, columns, rows))
     if result.left_out:
         missing = tuple((one.part, one.reason) for one in result.left_out)
         made.append(Table("Left out", ("number", "why"), missing))
     return tuple(made)
+
+
+def _names(result: SolutionsResult) -> dict[str, str]:
+    """Return what the numbers beside the first are called."""
+    judged = {number: judged_name(result, number) for number in JUDGED}
+    return {**dict(COLUMNS), "loss": "loss on the given data", **judged}
+
+
+def _shown(difference: Estimate) -> Estimate | None:
+    """Return a difference, or nothing where bounds leave it open."""
+    return None if math.isnan(difference.value) else difference
 
 
 def _table(
@@ -84,7 +123,7 @@ def _table(
 
 
 def findings_of(result: SolutionsResult) -> tuple[Finding, ...]:
-    """Return pairs that are one network in two files, and networks that are worse."""
+    """Return pairs that are one network in two files, and what judges the networks."""
     found = [
         Finding(
             severity="notable",
@@ -95,22 +134,35 @@ def findings_of(result: SolutionsResult) -> tuple[Finding, ...]:
         for pair in result.pairs
         if pair.distance.value == 0
     ]
-    worse = [
-        f"{one.name} ({NAMES[one.number]} {one.difference:+.3g})"
-        for one in result.beside
-        if one.verdict == "worse" and one.number.startswith("judged")
-    ]
-    if worse:
-        first = result.solutions[0].name
-        found.append(
-            Finding(
+    return (*found, *_judgements(result))
+
+
+def _judgements(result: SolutionsResult) -> Iterator[Finding]:
+    """Yield the networks that are worse than the first, and those that loss and error part."""
+    first, worse = result.solutions[0].name, list[str]()
+    for name, judged in _told_apart(result).items():
+        numbers = [f"{judged_name(result, one.number)} {one.difference:+.3g}" for one in judged]
+        words = {one.verdict for one in judged}
+        if words == {"worse"}:
+            worse.append(f"{name} ({', '.join(numbers)})")
+        elif len(words) > 1:
+            yield Finding(
                 severity="notable",
-                sentence=f"Worse than {first}: {', '.join(worse)}.",
-                evidence=f"Every sample compared with itself, {result.judged_on}.",
-                advice="Other seeds of one recipe may differ by more: compare several.",
+                sentence=f"{name} {_stands(result, judged)}.",
+                evidence=f"{', '.join(numbers)}; {_how(result)}",
+                advice="Say which of the two decides: the loss counts how sure a wrong answer is.",
             )
+    if worse:
+        yield Finding(
+            severity="notable",
+            sentence=f"Worse than {first}: {', '.join(worse)}.",
+            evidence=_how(result).capitalize(),
+            advice="Other seeds of one recipe may differ by more: compare several.",
         )
-    return tuple(found)
+
+
+def _how(result: SolutionsResult) -> str:
+    return f"every sample compared with itself, {result.judged_on}."
 
 
 def trust_of(result: SolutionsResult) -> tuple[tuple[str, str], ...]:

@@ -13,7 +13,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import landscape as ls
+from landscape.difference import verdict
 from landscape.errors import SettingError
+from landscape.estimate import Estimate
 from landscape.solutions.seen import look
 from tests.cli.networks import drawn, filled, mlp, transformer
 
@@ -162,7 +164,7 @@ def test_a_network_that_has_not_learned_is_worse():
     verdicts = {one.number: one.verdict for one in found.beside}
     assert (verdicts["judged_loss"], verdicts["judged_error"]) == ("worse", "worse")
     assert found.worse
-    assert "start worse than a" in found.summary()
+    assert "start worse than a (higher held-out loss, higher held-out error)" in found.summary()
     turned = ls.Subject(net(), "ce", DATA, ends[::-1], device="cpu")
     other: Any = ls.Solutions(curvature=False, barriers=False, samples=0).run(turned)
     assert not other.worse
@@ -170,14 +172,68 @@ def test_a_network_that_has_not_learned_is_worse():
     assert missing == dict.fromkeys(("curvature", "barriers", "noise scale"), "not asked for")
 
 
+def judged(result: Any, loss: float, error: float) -> Any:
+    """Return the answer with these differences of b and a, told apart at 0.36 and 0.01."""
+    given = {"judged_loss": (loss, 0.36), "judged_error": (error, 0.01)}
+    beside = []
+    for one in result.beside:
+        if one.name == "b" and one.number in given:
+            value, half = given[one.number]
+            apart = Estimate(value=value, kind="estimate", interval=(value - half, value + half))
+            beside.append(replace(one, difference=apart, verdict=verdict(apart, one.better)))
+    return replace(result, beside=tuple(beside))
+
+
+def test_loss_and_error_that_disagree_are_one_finding(result):
+    found = judged(result, 0.369, -0.2)
+    told = "b beside a: higher held-out loss, lower held-out error"
+    assert found.summary().endswith(told)
+    (finding,) = found.findings()
+    assert finding.sentence == f"{told}."
+    assert "held-out loss +0.369 ± 0.36, held-out error -0.2 ± 0.01" in finding.evidence
+
+
+def test_the_quantity_that_judges_is_named(result):
+    assert judged(result, -0.5, -0.001).summary().endswith("b better than a (lower held-out loss)")
+    worse = judged(result, 0.5, 0.2)
+    assert worse.summary().endswith("b worse than a (higher held-out loss, higher held-out error)")
+    (finding,) = worse.findings()
+    assert finding.sentence.startswith("Worse than a: b (held-out loss +0.5 ± 0.4, held-out error")
+    assert worse.headline()[0][0] == "held-out loss of a"
+
+
+def test_a_trace_that_did_not_converge_is_undecided_and_named():
+    subject = ls.Subject(net(), "ce", DATA, ENDS[1:3], device="cpu")
+    asked = ls.Solutions(barriers=False, samples=0, max_probes=2, trace_tolerance=1e-9)
+    found: Any = asked.run(subject)
+    assert not found.status.settled
+    assert found.message.startswith("Wider than asked for: trace of a, trace of b; raise max_pro")
+    (trace,) = (one for one in found.beside if one.number == "trace")
+    assert (trace.verdict, trace.reason) == ("undecided", "a: not converged; b: not converged")
+    table = found.tables()[2]
+    assert table.columns[-1] == "why undecided"
+    assert any(trace.reason in row for row in table.rows)
+
+
 def test_a_network_beside_itself():
     twins = [ENDS[1], ls.Checkpoint.of_model(MODELS[1], "twin")]
     subject = ls.Subject(net(), "ce", DATA, twins, device="cpu")
     found: Any = ls.Solutions(**SETTINGS).run(subject)
-    assert {one.verdict for one in found.beside} == {"indistinguishable"}
+    verdicts = {one.number: one.verdict for one in found.beside}
+    assert found.solutions[0].noise_scale.kind == "lower_bound"  # two of which tell nothing
+    assert verdicts.pop("noise_scale") == "undecided"
+    assert set(verdicts.values()) == {"indistinguishable"}
     assert found.pairs[0].similarity.value == pytest.approx(1)
     assert found.pairs[0].distance.value == found.pairs[0].disagreement.value == 0
     assert "have the same weights" in found.findings()[0].sentence
+
+
+def test_given_data_that_judge_are_one_row():
+    subject = ls.Subject(net(), "ce", DATA["train"], ENDS[1:3], device="cpu")
+    found: Any = ls.Solutions(curvature=False, barriers=False, samples=0).run(subject)
+    assert [name for name, _ in found.headline()] == ["loss of a", "loss of b"]
+    assert [row[1] for row in found.tables()[2].rows][:2] == ["loss", "error"]
+    assert "loss" not in {one.number for one in found.beside}  # one interval for one number
 
 
 def test_permuted_units_are_far_in_weights_and_alike_in_outputs():
