@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from landscape.answer import Finding, Severity, Table
@@ -19,7 +20,6 @@ SEVERITY: dict[str, Severity] = {
 ADVICE = {
     "winning": "Train it from these weights; another initialisation loses what it has.",
     "not better": "Only its layer densities matter, if anything: any mask of them will do.",
-    "not resolved": "Add seeds (--seeds), or samples to judge by.",
 }
 
 
@@ -156,8 +156,26 @@ def _verdict(result: EvalResult, one: TicketAnswer) -> Finding:
         f"{one.reason}.",
         evidence=f"Ticket {ticket:.3g}, dense {result.dense.quality:.3g}; ticket less control, "
         f"{points}: {told}.",
-        advice=ADVICE[one.verdict],
+        advice=ADVICE.get(one.verdict) or _what_helps(result, one),
     )
+
+
+def _what_helps(result: EvalResult, one: TicketAnswer) -> str:
+    """Return what would settle a verdict that is not resolved."""
+    if result.seeds < 2:
+        return "Train from more seeds (--seeds): one cannot tell how far seeds differ."
+    if one.more_seeds is not None:
+        return f"Train from more seeds: --seeds {result.seeds + one.more_seeds}."
+    open_ = [other for other in one.comparisons if other.verdict == "not resolved"]
+    if all(other.more_seeds or other.samples_needed for other in open_):
+        needed = max(other.samples_needed or 0 for other in open_)
+        return (
+            f"Judge by more samples, about {needed:,} in place of {result.samples:,} (--held-out); "
+            "seeds alone do not settle it."
+        )
+    if not all(math.isfinite(other.difference.value) for other in open_):
+        return "Let every run stay finite: a smaller --learning-rate, for one."
+    return "Take it for a tie: no number of seeds or samples within reach settles it."
 
 
 def trust_of(result: EvalResult) -> tuple[tuple[str, str], ...]:

@@ -69,6 +69,8 @@ class Comparison:
         more_seeds: About how many would settle it; None when it is settled, or when seeds alone
             cannot.
         reason: Of the verdict, in words.
+        samples_needed: About how many must judge before any number of seeds can settle it; None
+            when those there are do, or when they cannot be told.
     """
 
     control: str
@@ -76,6 +78,7 @@ class Comparison:
     verdict: Part
     more_seeds: int | None
     reason: str
+    samples_needed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,13 +136,25 @@ def judged(
         return Trial(verdict="not resolved", reason=reason, more_seeds=None, comparisons=found)
     needs = [one.more_seeds for one in open_ if one.more_seeds is not None]
     more = max(needs) if len(needs) == len(open_) else None
-    told = f"about {more:,} more seeds needed" if more is not None else open_[0].reason
+    told = f"about {more:,} more seeds needed" if more is not None else _hardest(open_).reason
     words = ", ".join(one.control for one in open_)
     return Trial(
         verdict="not resolved",
         reason=f"not told from {words}: {told}",
         more_seeds=more,
         comparisons=found,
+    )
+
+
+def _hardest(found: list[Comparison]) -> Comparison:
+    """Return the comparison whose needs meet those of all: what cannot be told, then samples."""
+    return max(
+        found,
+        key=lambda one: (
+            one.more_seeds is None,
+            one.samples_needed is None,
+            one.samples_needed or 0,
+        ),
     )
 
 
@@ -173,7 +188,7 @@ def compared(
         verdict = "better"
     elif value + half(strict, number) < margin:
         verdict = "not better"
-    more = None
+    more = needed = None
     alone = number < 2
     reason = f"better by {_shown(value, unit)}" if verdict == "better" else ""
     if verdict == "not better":
@@ -181,7 +196,9 @@ def compared(
     if alone and math.isfinite(value):
         reason = "one seed tells nothing of others"
     elif verdict == "not resolved" and math.isfinite(value):
-        more, reason = _missing(value, deviation, spread, samples, level, strict, margin, number)
+        more, needed, reason = _missing(
+            value, deviation, spread, samples, level, strict, margin, number
+        )
     seeds, held = _over_seeds(deviation, number, level), _over_samples(spread, len(samples), level)
     whole = held if alone else half(level, number)
     difference = Estimate(
@@ -200,6 +217,7 @@ def compared(
         verdict=verdict,
         more_seeds=more,
         reason=reason or "a value is not finite",
+        samples_needed=needed,
     )
 
 
@@ -212,20 +230,21 @@ def _missing(
     strict: float,
     margin: float,
     seeds: int,
-) -> tuple[int | None, str]:
-    """Return how many more seeds would settle a difference, were it what it is now."""
+) -> tuple[int | None, int | None, str]:
+    """Return how many more seeds, or samples in all, would settle a difference, and in words."""
     held = len(samples)
     ways = [(value, level), (margin - value, strict)]
     needed = [seeds_needed(gap, deviation, _over_samples(spread, held, at), at) for gap, at in ways]
     settled = [one for one in needed if one is not None]
     if settled:
         more = max(min(settled) - seeds, 1)
-        return more, f"about {more:,} more seeds needed"
+        return more, None, f"about {more:,} more seeds needed"
     gap, doubt = max(value, margin - value), _over_samples(spread, held, level)
     if doubt >= gap:
-        number = f"about {math.ceil(held * (doubt / gap) ** 2):,}" if doubt < math.inf else "more"
-        return None, f"{number} samples are needed to judge, whatever the seeds"
-    return None, f"more than {MOST_SEEDS:,} seeds needed"
+        needed = math.ceil(held * (doubt / gap) ** 2) if doubt < math.inf else None
+        number = "more" if needed is None else f"about {needed:,}"
+        return None, needed, f"{number} samples are needed to judge, whatever the seeds"
+    return None, None, f"more than {MOST_SEEDS:,} seeds needed"
 
 
 def _spread(samples: np.ndarray, *, shares: bool) -> float:

@@ -115,6 +115,24 @@ def test_where_samples_are_missing_no_number_of_seeds_is_told():
     assert "samples are needed" in found.reason
 
 
+def test_the_samples_that_all_comparisons_need_are_told():
+    """Not those that the first needs."""
+
+    def with_wrong(count):
+        wrong = np.zeros(40)
+        wrong[:count] = 1
+        run = Judged(losses=wrong, errors=wrong, counts=np.ones(40))
+        return Runs.of([run] * 4, accuracy=True)
+
+    controls = {"a": with_wrong(3), "b": with_wrong(1), "c": with_wrong(2)}
+    found = judged(with_wrong(0), controls, **SETTINGS)
+    needed = {one.control: one.samples_needed or 0 for one in found.comparisons}
+    assert max(needed, key=needed.__getitem__) == "b"
+    assert min(needed.values()) > 40
+    told = f"about {needed['b']:,} samples are needed to judge, whatever the seeds"
+    assert found.reason == f"not told from a, b, c: {told}"
+
+
 def test_seeds_needed_is_where_the_interval_first_fits():
     assert seeds_needed(0.0, 1.0, 0.0, 0.95) is None
     assert seeds_needed(0.5, 1.0, 0.6, 0.95) is None
