@@ -145,7 +145,7 @@ def _files(diagnostic: type[Diagnostic[Any]]) -> list[str]:
 
 def _example(diagnostic: type[Diagnostic[Any]]) -> str:
     least = diagnostic.needs.checkpoints[0]
-    first = "init.pt" if diagnostic.name == "tickets-find" else "final.pt"
+    first = "init.pt" if diagnostic.name in ("tickets-find", "tickets-eval") else "final.pt"
     files = [f"run/{first}"] if least < 2 else [f"runs/{i}/final.pt" for i in range(least)]
     example = " ".join(["landscape", *diagnostic.name.split("-"), *files])
     if diagnostic.needs.model:

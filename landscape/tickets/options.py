@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from landscape.base import Option
 
-TRAIN = Option("function that trains: file.py:train; empty: plain training by the settings below")
+TICKET = "ticket.safetensors"  # what a ticket begins with, beside its mask
+TRAIN = Option("function that trains: file.py:train; plain or empty: by the settings below")
 Train = Annotated[str, TRAIN]
 Optimizer = Annotated[Literal["sgd", "adam", "adamw"], Option("of plain training")]
 LearningRate = Annotated[float, Option("of plain training, at its first step", above=0)]

@@ -10,20 +10,23 @@ from landscape.tickets.data import split
 from landscape.tickets.training import OwnTraining, Trainer
 from landscape.training.plain import PlainTraining, Recipe
 
+PLAIN = "plain"  # the spec that asks for plain training in words
+
 
 def trainer_of(subject: Subject, train: str, recipe: Recipe) -> Trainer:
     """Return what trains copies of a subject's network.
 
     Args:
         subject: Has data.
-        train: The spec of a function; empty: plain training.
+        train: The spec of a function; empty or `plain`: plain training.
         recipe: Of plain training.
 
     Raises:
         InputError: There is no such function, or the data do not fit.
     """
-    data = split(subject, own=bool(train))
-    if train:
+    own = _own(train)
+    data = split(subject, own=own)
+    if own:
         return Trainer(subject=subject, training=OwnTraining(load_train(train)), data=data)
     subject.note(f"plain training: {recipe}")
     plain = PlainTraining(
@@ -34,4 +37,13 @@ def trainer_of(subject: Subject, train: str, recipe: Recipe) -> Trainer:
 
 def depends_on(train: str) -> dict[str, Any]:
     """Return what an answer depends on beside the name of the training function: its file."""
-    return {"function": load_train(train).digest} if train else {}
+    return {"function": load_train(train).digest} if _own(train) else {}
+
+
+def training_of(train: str, recipe: Recipe) -> str:
+    """Return who trains, in words: the spec of the function, or the recipe."""
+    return train if _own(train) else str(recipe)
+
+
+def _own(train: str) -> bool:
+    return train.strip() not in ("", PLAIN)

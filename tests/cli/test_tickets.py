@@ -144,3 +144,8 @@ def test_a_report_is_rendered_from_a_score():
     page = Path("page.html").read_text()
     assert "Layers under the mask" in page
     assert "Which weights a pruning score keeps" in page
+
+
+@pytest.mark.parametrize("command", ["find", "eval"])
+def test_the_example_begins_where_training_begins(command):
+    assert f"landscape tickets {command} run/init.pt" in run(f"tickets {command} --help").stdout

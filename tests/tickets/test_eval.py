@@ -1,5 +1,7 @@
 """Tickets beside their controls: what each arm is, and what is called winning."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -168,6 +170,58 @@ def test_masks_that_cannot_be_judged(tmp_path):
     empty = Mask(kept={**empty.kept, "2.weight": torch.zeros(3, 12, dtype=torch.bool)})
     with pytest.raises(SettingError, match="leaves no path from input to output"):
         TicketsEval(mask=file_of(empty, tmp_path)).run(subject)
+
+
+def test_the_folder_of_a_search_holds_its_mask(tmp_path):
+    """Not the weights beside it; `levels` holds the masks of all levels."""
+    subject = small_subject()
+    question = TicketsFind(rounds=2, steps=2, minibatch=16)
+    question.run(subject)
+    question.keep(subject, tmp_path)
+    for given, names in ((tmp_path, ["mask"]), (tmp_path / "levels", ["level-01", "level-02"])):
+        judge = TicketsEval(steps=2, minibatch=16, seeds=1, controls="random", mask=str(given))
+        assert [one.mask for one in judge.run(subject).tickets] == names
+
+
+@pytest.mark.parametrize("kind", [TicketsEval, TicketsFind])
+def test_plain_training_may_be_asked_for_in_words(kind):
+    """As `report --train plain`."""
+    quick = {"rounds": 1, "steps": 2, "minibatch": 16}
+    plain, bare = (kind(train=train, **quick).run(small_subject()) for train in ("plain", ""))
+    assert plain.training == bare.training
+    assert plain.headline() == bare.headline()
+
+
+@pytest.mark.parametrize(
+    ("seeds", "more", "samples", "value", "says"),
+    [
+        (1, None, None, 0.0, "more seeds (--seeds): one cannot tell how far seeds differ"),
+        (3, (4, 9), (None, None), 0.0, "--seeds 12"),
+        (3, (4, None), (None, 703), 0.0, "about 703 in place of"),
+        (3, (None, None), (311, 703), 0.0, "seeds alone do not settle it"),
+        (3, (None, 4), (None, None), 0.0, "no number of seeds or samples"),
+        (3, (None, 4), (None, None), math.nan, "stay finite"),
+    ],
+)
+def test_the_advice_is_what_would_settle_it(seeds, more, samples, value, says):
+    question = TicketsEval(steps=2, minibatch=16, seeds=1, rounds=1, controls="random,reinit")
+    result = question.run(small_subject())
+    one = result.sparsest
+    if seeds > 1:
+        comparisons = tuple(
+            replace(
+                old,
+                more_seeds=more_seeds,
+                samples_needed=needed,
+                difference=replace(old.difference, value=value),
+            )
+            for old, more_seeds, needed in zip(one.comparisons, more, samples, strict=True)
+        )
+        most = None if None in more else max(more)
+        one = replace(one, comparisons=comparisons, more_seeds=most)
+        result = replace(result, seeds=seeds, tickets=(one,))
+    assert one.verdict == "not resolved"
+    assert says in result.findings()[0].advice
 
 
 def test_a_random_mask_is_not_called_winning(tmp_path):

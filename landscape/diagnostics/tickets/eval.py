@@ -18,6 +18,7 @@ from landscape.estimate import Status
 from landscape.pruning.files import load
 from landscape.pruning.mask import Mask
 from landscape.pruning.methods import Method, find_mask
+from landscape.subject.files.mask import is_mask
 from landscape.subject.subject import Subject
 from landscape.tickets import options as of
 from landscape.tickets.arms import CONTROLS, controls_of
@@ -54,7 +55,10 @@ class TicketsEval(Diagnostic[EvalResult]):
 
     mask: Annotated[
         str,
-        Option("masks to judge: a file, several with commas, or a folder; empty: of the method"),
+        Option(
+            "masks to judge: files or folders, with commas; of the folder that tickets find "
+            "wrote its mask, of its levels/ all; empty: of the method"
+        ),
     ] = ""
     method: Annotated[
         Literal["magnitude", "random", "snip", "grasp", "synflow", "imp"],
@@ -210,7 +214,7 @@ class TicketsEval(Diagnostic[EvalResult]):
         named = [Path(part.strip()).expanduser() for part in self.mask.split(",") if part.strip()]
         found = list[Path]()
         for path in named:
-            found += sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
+            found += _masks_in(path) if path.is_dir() else [path]
         if named and not found:
             raise SettingError(
                 f"{named[0]} holds no masks",
@@ -237,6 +241,12 @@ class TicketsEval(Diagnostic[EvalResult]):
             minibatch=self.minibatch,
             schedule=self.schedule,
         )
+
+
+def _masks_in(folder: Path) -> list[Path]:
+    """Return the masks of a folder, without the weights that `tickets find` writes beside one."""
+    found = sorted(folder.glob("*.safetensors"))
+    return [path for path in found if path.name != of.TICKET or is_mask(path)]
 
 
 def _message(reason: str, verdict: str) -> str:

@@ -21,7 +21,7 @@ from landscape.subject.subject import Subject
 from landscape.tickets import options as of
 from landscape.tickets.found import FindResult, level_answer
 from landscape.tickets.imp import Level, Plan, search
-from landscape.tickets.trainers import depends_on, trainer_of
+from landscape.tickets.trainers import depends_on, trainer_of, training_of
 from landscape.training.plain import Recipe
 
 LEVELS = "levels"  # folder of the masks of all levels
@@ -36,7 +36,7 @@ class TicketsFind(Diagnostic[FindResult]):
     question: ClassVar[Question] = "quality"
     needs: ClassVar[Needs] = Needs(independent=True)
     surveyed: ClassVar[bool] = False
-    files: ClassVar[tuple[str, ...]] = ("mask.safetensors", "ticket.safetensors")
+    files: ClassVar[tuple[str, ...]] = ("mask.safetensors", of.TICKET)
     presets: ClassVar = {
         "quick": {"rounds": 4, "rate": 0.5, "steps": 200},
         "standard": {},
@@ -125,7 +125,7 @@ class TicketsFind(Diagnostic[FindResult]):
             save(mask, folder / LEVELS / f"level-{number:02d}.safetensors")
         save(masks[-1], folder / "mask.safetensors")
         whole = {name: tensor.cpu().contiguous() for name, tensor in ticket.items()}
-        write_atomically(folder / "ticket.safetensors", safetensors.torch.save(whole))
+        write_atomically(folder / of.TICKET, safetensors.torch.save(whole))
 
     def _plan(self) -> Plan:
         return Plan(
@@ -163,7 +163,7 @@ class TicketsFind(Diagnostic[FindResult]):
             "dense": self.dense,
             "rewinding": self.rewinding,
             "rewind_step": self.rewind_step,
-            "training": self.train or str(self._recipe()),
+            "training": training_of(self.train, self._recipe()),
             "seed": self.seed,
             "checkpoint": subject.checkpoint.label,
             "weights_fingerprint": subject.weights_fingerprint(subject.checkpoint),
