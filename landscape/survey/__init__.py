@@ -1,6 +1,17 @@
 """Many questions about one subject, under one plan and budget."""
 
 from landscape.survey.asking import Preset, report, survey
+from landscape.survey.inputs import Examined, check_weights, examined
 from landscape.survey.plan import Plan, Planned, plan_of
 
-__all__ = ["Plan", "Planned", "Preset", "plan_of", "report", "survey"]
+__all__ = [
+    "Examined",
+    "Plan",
+    "Planned",
+    "Preset",
+    "check_weights",
+    "examined",
+    "plan_of",
+    "report",
+    "survey",
+]

@@ -14,11 +14,12 @@ from landscape import budget, progress
 from landscape.answer import Cost
 from landscape.budget import BudgetError
 from landscape.connectivity.result import ConnectResult
-from landscape.errors import InputError, LandscapeError, NumericalError, out_of_memory
+from landscape.errors import InputError, LandscapeError, out_of_memory
 from landscape.reports.report import Failure, Report, Section, Skipped
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from landscape.survey.agreement import agreements_of
+from landscape.survey.inputs import examined
 from landscape.survey.plan import DATA, Plan, Planned, Preset, plan_of
 
 TRAINED, BUDGET = "checkpoints of trained networks", "a larger --budget"  # unlock sections
@@ -76,13 +77,18 @@ def survey(
         tell: Is told the plan before anything is computed.
 
     A budget in force is shared by the plan's weights. An answer that is in the subject's memory is
-    not computed again, so that an interrupted survey goes on where it was.
+    not computed again, so that an interrupted survey goes on where it was. Numbers that are not
+    finite are told by the sections that need them; the weights are still reported.
+
+    Raises:
+        InputError: Something given cannot be used; nothing was computed then.
     """
-    subject, broken = _with_usable_data(subject)
+    given = examined(subject, train)
+    subject = given.subject
     plan = plan_of(subject, preset=preset, seed=seed, settings=settings, train=train)
     found = _Found(skipped=list(plan.skipped))
-    if broken is not None:
-        found.lose(broken)
+    if given.lost is not None:
+        found.lose(given.lost)
     if tell is not None:
         tell(plan)
     with progress.task("sections", len(plan.asked)) as task:
@@ -160,26 +166,6 @@ def _ask(planned: Planned, subject: Subject, found: _Found) -> None:
         found.refuse(name, result.declined, TRAINED)
         return
     found.sections.append(Section(name=name, question=question.question, result=result))
-
-
-def _with_usable_data(subject: Subject) -> tuple[Subject, NumericalError | None]:
-    """Raise what is wrong with the inputs before anything is computed or written.
-
-    Numbers that are not finite are told by the sections that need them; the weights are still
-    reported. A subject whose data cannot be used comes back without them, with the reason.
-    """
-    if subject.model is None:
-        return subject, None
-    try:
-        if subject.batches is None:
-            return subject, None
-    except NumericalError as error:
-        return subject.without_data(), error
-    try:
-        _ = subject.count
-    except NumericalError:
-        return subject, None
-    return subject, None
 
 
 def _described(error: Exception) -> dict[str, Any]:
