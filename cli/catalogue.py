@@ -44,6 +44,12 @@ def command_names() -> list[str]:
     return names + [f"{group}-{member}" for group, members in GROUPS.items() for member in members]
 
 
+def diagnostic_names() -> list[str]:
+    """Return the diagnostics; those of groups as `tickets-score`."""
+    alone = [name for name in COMMANDS["Diagnostics"] if name not in GROUPS]
+    return alone + [f"{group}-{member}" for group, members in GROUPS.items() for member in members]
+
+
 def load_command(name: str, *, sketched: bool = False) -> click.Command:
     """Return a command: written by hand, or made from the diagnostics of that name.
 

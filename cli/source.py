@@ -37,6 +37,7 @@ class Sketch:
     data: bool
     budgeted: bool
     presets: bool
+    surveyed: bool
 
     @classmethod
     def of(cls, name: str) -> Sketch:
@@ -52,6 +53,7 @@ class Sketch:
             model="model" not in asked or ast.literal_eval(asked["model"]),
             data="data" not in asked or ast.literal_eval(asked["data"]),
             budgeted=_constant(found, "budgeted") is not False,
+            surveyed=_constant(found, "surveyed") is not False,
             presets=_assigned(found, "presets") is not None,
         )
 

@@ -24,6 +24,8 @@ NONE = "no configuration file holds here: landscape.toml, or [tool.landscape] in
 
 def run(command: tuple[str, ...], config: Path | None, *, resolved: bool, as_json: bool) -> None:
     """Print the files, or what they and everything else come to."""
+    as_json = as_json or "--json" in command  # wherever it stands, it asks how this is printed
+    command = tuple(word for word in command if word != "--json")
     if resolved or command:
         commands = [_named(command)] if command else [(one, []) for one in _configurable()]
         told = {name: _settled(name, list(rest), config) for name, rest in commands}

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from ..catalogue import COMMANDS, summaries
 
+KEYS = {  # of the rows of every list, in JSON
+    "models": ("scheme", "example", "loads"),
+    "data": ("scheme", "example", "loads"),
+    "diagnostics": ("name", "answers"),
+    "presets": ("preset", "diagnostic", "settings"),
+}
 
-def run(what: str) -> None:
+
+def run(what: str, *, as_json: bool) -> None:
     """Print one list."""
-    rows = {"models": _schemes, "data": _schemes, "diagnostics": _diagnostics, "presets": _presets}
-    for row in rows[what](what):
+    lists = {"models": _schemes, "data": _schemes, "diagnostics": _diagnostics, "presets": _presets}
+    rows = lists[what](what)
+    if as_json:
+        listed = [dict(zip(KEYS[what], row, strict=False)) for row in rows]
+        document = {"schema": "landscape/list/1", "what": what, "rows": listed}
+        click.echo(json.dumps(document, indent=1, allow_nan=False))
+        return
+    for row in rows:
         cells = (part.ljust(width) for part, width in zip(row, (14, 44, 0), strict=True))
         click.echo("  ".join(cells).rstrip())
 
@@ -44,6 +59,7 @@ command = click.Command(
     epilog="Example: landscape list data",
     params=[
         click.Argument(["what"], type=click.Choice(["models", "data", "diagnostics", "presets"])),
+        click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
         click.Option(["--debug"], is_flag=True, expose_value=False, help="show tracebacks"),
     ],
 )

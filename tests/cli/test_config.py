@@ -413,6 +413,22 @@ def test_resolved_without_a_command_tells_of_all():
     assert document["commands"]["ntk"]["seed"] == {"value": 3, "from": "landscape.toml:1"}
 
 
+def test_resolved_as_json_wherever_it_is_said():
+    told = done("config --json --resolved weights --seed 4").document
+    assert told["commands"]["weights"]["seed"]["value"] == 4
+    assert done("config --resolved weights --seed 4 --json").document == told
+
+
+@pytest.mark.parametrize("what", ["models", "data", "diagnostics", "presets"])
+def test_lists_as_json(what):
+    told = done(f"list {what} --json").document
+    lines = done(f"list {what}").stdout.splitlines()
+    assert (told["schema"], told["what"]) == ("landscape/list/1", what)
+    assert len(told["rows"]) == len(lines)
+    for row, line in zip(told["rows"], lines, strict=True):
+        assert all(value in line for value in row.values())
+
+
 def test_resolved_of_no_command():
     outcome = run("config --resolved spectrm")
     assert outcome.code == 2
@@ -505,6 +521,7 @@ def test_the_source_tells_what_the_class_is(name):
             assert written.default is getattr(kind(), key)
     assert (sketch.model, sketch.data) == (kind.needs.model, kind.needs.data)
     assert sketch.budgeted is kind.budgeted
+    assert sketch.surveyed is kind.surveyed
     assert sketch.presets is bool(kind.presets)
     known, told = (load_command(name, sketched=one) for one in (False, True))
     assert [one.opts for one in known.params] == [one.opts for one in told.params]
