@@ -14,6 +14,7 @@ from landscape.budget import spending, spent
 from .attach import attach, subject_parameters, tell_notes
 from .configured import Configured, settled
 from .dry_run import dry_run_option, plan
+from .interruption import keeping
 from .options import (
     budget_option,
     preset_option,
@@ -104,18 +105,18 @@ def _run(diagnostic: type[Diagnostic[Any]], values: dict[str, Any]) -> Result | 
     as_json, strict, _ = values.pop("as_json"), values.pop("strict"), values.pop("debug")
     dry, _ = values.pop("dry_run"), values.pop("preset", None)
     names = _files(diagnostic)
-    check_folder(output, names, force=force)
     settings = {key: values.pop(key) for key in diagnostic.options() if key != "seed"}
     question = diagnostic(seed=values["seed"], **settings)
     budget = values.pop("budget", None)
     if dry:
-        plan(question, attach(values), output=output, names=names, as_json=as_json)
+        plan(question, attach(values), output=output, names=names, force=force, as_json=as_json)
         return None
-    if force and output is not None:
-        forget(output)
     folder = output / "cache" if output is not None else None
-    with shown(quiet=quiet), spending(budget):
+    with keeping(folder), shown(quiet=quiet), spending(budget):
         subject = attach(values, folder=folder)
+        check_folder(output, names, force=force)
+        if force and output is not None:
+            forget(output)
         result = question.run(subject)
         late = spent() or result.status.value == "budget_spent"
         if isinstance(question, Keeping):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 from landscape.errors import SettingError
 
 from .configured import settled
-from .output import print_table
+from .output import check_open, print_table, taken
 from .terminal import plain
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def plan(
     *,
     output: Path | None,
     names: Sequence[str],
+    force: bool,
     as_json: bool,
 ) -> None:
     """Read data and weights, and print what a question would be asked of, and what it would write.
@@ -48,6 +49,7 @@ def plan(
             hint=f"give {missing[1]}",
         )
     told = _told(question, subject, [str(output / name) for name in names] if output else [])
+    tell_taken(output, () if force else names)
     if as_json:
         click.echo(json.dumps(told, indent=1, allow_nan=False))
         return
@@ -59,12 +61,27 @@ def plan(
     click.echo("dry run: nothing was computed or written; `landscape doctor` tells time and memory")
 
 
+def tell_taken(folder: Path | None, names: Iterable[str]) -> None:
+    """Say on stderr what a real run would refuse to write over without --force.
+
+    Raises:
+        OutputError: The folder cannot be written.
+    """
+    if folder is None:
+        return
+    check_open(folder, tried=False)
+    if there := taken(folder, names):
+        told = f"{folder} already holds {', '.join(there)}"
+        click.echo(f"note: {plain(told)}: without --force, a run would stop here", err=True)
+
+
 def _told(question: Diagnostic[Any], subject: Subject, files: list[str]) -> dict[str, Any]:
-    if subject.model is not None:
-        for checkpoint in subject.checkpoints:
-            subject.point_of(checkpoint)  # refused here when a weight is not finite
-        if subject.batches is not None:
-            _ = subject.criterion  # refused here when the network does not take the data
+    from landscape.survey import check_weights
+
+    check_weights(subject)
+    question.depends()  # refused here when a file that a setting names cannot be used
+    if subject.model is not None and subject.batches is not None:
+        _ = subject.count  # refused here when network, data and loss do not fit together
     found = subject.provenance()
     return {
         "schema": "landscape/dry-run/1",

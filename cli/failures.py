@@ -16,9 +16,9 @@ from landscape.errors import (
     out_of_memory,
 )
 
+from .interruption import code_of, told
 from .terminal import plain
 
-INTERRUPTED = 130
 NOBODY_READS = 141  # of SIGPIPE: `landscape ... | head` is no failed gate
 
 
@@ -34,13 +34,13 @@ def report_failure(error: BaseException, arguments: Sequence[str]) -> int:
     """Print what went wrong and return the exit code."""
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
+    if (stopped := code_of(error)) is not None:
+        click.echo(plain(told(error)), err=True)
+        return stopped
     if isinstance(error, SystemExit):
         if isinstance(error.__context__, BrokenPipeError):  # rich has silenced stdout
             return NOBODY_READS
         return error.code if isinstance(error.code, int) else 1
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        click.echo("interrupted; what was finished is kept: run the command again", err=True)
-        return INTERRUPTED
     if "--debug" in arguments:
         traceback.print_exception(error)
     known = _known(error, arguments)
@@ -65,8 +65,8 @@ def _known(error: BaseException, arguments: Sequence[str]) -> LandscapeError:
     if isinstance(error, click.ClickException):
         return usage_error(error)
     for understood in (out_of_memory, not_differentiable, failed_file):
-        if (told := understood(error)) is not None:
-            return told
+        if (known := understood(error)) is not None:
+            return known
     return LandscapeError(
         f"{type(error).__name__}: {error}",
         where=" ".join(["landscape", *arguments[:1]]),
@@ -85,4 +85,37 @@ def usage_error(error: click.ClickException) -> SettingError:
         given = isinstance(parameter.default, int | float | str)
         default = f", default {parameter.default}" if given else ""
         hint = f"{parameter.opts[-1]}: {parameter.help}{default}; see `{command} --help`"
+    if isinstance(error, click.NoSuchOption) and (told := _setting_elsewhere(error, command)):
+        return told
     return SettingError(error.format_message(), where=command, hint=hint)
+
+
+def _setting_elsewhere(error: click.NoSuchOption, command: str) -> SettingError | None:
+    """Return what to tell of an option that is a setting of diagnostics; None where it is none."""
+    said = error.option_name
+    key = said.lstrip("-").replace("-", "_")
+    homes = _diagnostics_with(key)
+    tables = [f"[{name.replace('-', '.')}] {key} = …" for name, asked in homes.items() if asked]
+    if command == "landscape report" and tables:
+        return SettingError(
+            f"{said} is a setting of a section, not of the report",
+            where=command,
+            hint=f"write it into landscape.toml: {' or '.join(tables)}; see `landscape config`",
+        )
+    if not homes:
+        return None
+    named = " and ".join(f"`landscape {name.replace('-', ' ')}`" for name in homes)
+    return SettingError(
+        f"No such option {said!r}: it is a setting of {named}",
+        where=command,
+        hint=f"ask that command, or see `{command} --help`",
+    )
+
+
+def _diagnostics_with(key: str) -> dict[str, bool]:
+    """Return the diagnostics that have a setting, and whether a report asks them."""
+    from .catalogue import diagnostic_names
+    from .source import Sketch
+
+    sketches = {name: Sketch.of(name) for name in diagnostic_names()}
+    return {name: one.surveyed for name, one in sketches.items() if key in one.settings}

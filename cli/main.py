@@ -7,7 +7,6 @@ A checkpoint goes in, numbers with their doubt come out. Begin with `landscape d
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import (
@@ -26,6 +25,7 @@ import click
 from .catalogue import COMMANDS, load_command, summaries
 from .failures import NOBODY_READS, Failed, report_failure
 from .group import Commands
+from .interruption import heed, listen
 from .output import processes, speaks
 
 STOPPED = 128  # exit codes from here on are those of signals
@@ -67,7 +67,7 @@ def landscape() -> None:  # noqa: D103 - the text is the module's
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminate)
+    listen()
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # on busy cores, spinning threads starve
     sys.exit(_run_as_rank(arguments) if processes() > 1 else _run(arguments, nullcontext()))
 
@@ -78,6 +78,7 @@ def _run(arguments: list[str], around: AbstractContextManager[None]) -> int:
             code = landscape.main(
                 arguments, prog_name="landscape", standalone_mode=False, obj=arguments
             )
+            heed()
     except Failed as failed:
         return failed.code
     except BaseException as error:
@@ -110,8 +111,3 @@ def _silent(*, but_errors: bool) -> Iterator[None]:
         if not but_errors:
             stack.enter_context(redirect_stderr(nowhere))
         yield
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    del number, frame
-    raise SystemExit(143)

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import click
@@ -13,7 +14,7 @@ import click
 from landscape.errors import NumericalError, OutputError
 
 from .failures import Failed, show_error
-from .terminal import LONGEST, plain
+from .terminal import LONGEST, plain, whole
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -92,25 +93,62 @@ def check_folder(folder: Path | None, names: Iterable[str], *, force: bool) -> N
     """
     if folder is None or not speaks():
         return
-    taken = [name for name in names if (folder / name).exists()]
-    if taken and not force:
+    if not force and (there := taken(folder, names)):
         raise OutputError(
-            f"{folder} already holds {', '.join(taken)}",
+            f"{folder} already holds {', '.join(there)}",
             where=str(folder),
             hint="pass --force to write over it, or another -o DIR",
         )
+    check_open(folder)
+
+
+def check_open(folder: Path, *, tried: bool = True) -> None:
+    """Refuse a folder that cannot be made or written.
+
+    Args:
+        folder: It need not be there.
+        tried: Whether to try with a folder in the nearest one that is there, which is removed.
+
+    Raises:
+        OutputError: It is a file, or not writable.
+    """
     nearest = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+    if (why := _closed(nearest, tried=tried)) is not None:
         raise OutputError(
             f"{folder} cannot be written",
             where=str(nearest),
-            why="it is a file" if nearest.is_file() else "permission denied",
+            why=why,
             hint="choose another folder with -o",
         )
 
 
-def check_file(path: Path, *, force: bool) -> None:
+def taken(folder: Path, names: Iterable[str]) -> list[str]:
+    """Return the names of an answer that a folder already holds."""
+    return [name for name in names if (folder / name).exists()]
+
+
+def _closed(folder: Path, *, tried: bool) -> str | None:
+    """Return why nothing can be written into a folder; None where it can."""
+    if not folder.is_dir():
+        return "it is a file"
+    if not os.access(folder, os.W_OK):
+        return "permission denied"
+    if not tried:
+        return None
+    try:
+        with TemporaryDirectory(prefix=".landscape-", dir=folder):
+            return None
+    except OSError as error:  # some places refuse whatever their permissions say: /proc
+        return error.strerror or str(error)
+
+
+def check_file(path: Path, *, force: bool, makes_folder: bool = False) -> None:
     """Refuse a file that is there already or whose folder cannot be written.
+
+    Args:
+        path: The file.
+        force: Whether it may be written over.
+        makes_folder: Whether its folder is made where there is none.
 
     Raises:
         OutputError: It is there, or cannot be made.
@@ -118,6 +156,13 @@ def check_file(path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise OutputError(
             f"{path} is a folder", where=str(path), hint="give the name of a file in it"
+        )
+    if not makes_folder and not path.parent.exists():
+        raise OutputError(
+            f"{path} cannot be written",
+            where=str(path.parent),
+            why="there is no such folder",
+            hint=f"make it: mkdir -p {path.parent}; or choose another place with -o",
         )
     check_folder(path.parent, [path.name], force=force)
 
@@ -189,22 +234,35 @@ def forget(output: Path) -> None:
         shutil.rmtree(output / "cache", ignore_errors=True)
 
 
+def tell(text: object) -> None:
+    """Print lines for a person: whole, and wrapped where a terminal shows them."""
+    click.echo(whole(text, width=terminal_width()))
+
+
+def terminal_width() -> int | None:
+    """Return the columns of the terminal that shows stdout; None: it goes elsewhere."""
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal else None
+
+
 def show(result: Result) -> None:
     """Print summary, tables and findings for a person."""
     for one in result.series or (result,):
-        click.echo(plain(one.summary()))
+        tell(one.summary())
     if (data := result.provenance.get("data")) is not None:
         stamp = "SYNTHETIC " if result.provenance.get("synthetic") else ""
         stamp += "TRAIN-MODE " if result.provenance.get("mode") == "train" else ""
-        click.echo(plain(f"{stamp}data: {data}, {_samples(result)} samples"))
+        tell(f"{stamp}data: {data}, {_samples(result)} samples")
     for table in result.tables():
         print_table(table.columns, table.rows, title=table.title)
     for finding in result.findings():
-        click.echo(f"{finding.severity}: {plain(finding.sentence)}")
-        click.echo(f"  {plain(finding.evidence)} {plain(finding.advice)}")
+        tell(f"{finding.severity}: {finding.sentence}")
+        tell(f"  {finding.evidence} {finding.advice}")
     for one in result.series or (result,):
         name = f"{one.label}: " if result.series else ""
-        click.echo(plain(f"{name}{one.status.value}: {one.message}"))
+        tell(f"{name}{one.status.value}: {one.message}")
 
 
 def _samples(result: Result) -> str:
@@ -220,20 +278,55 @@ def _samples(result: Result) -> str:
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None
 ) -> None:
-    """Print a table as wide as it needs; text from files is shown, never interpreted.
+    """Print a table; text from files is shown, never interpreted.
 
-    Sentences go on in the next line, where the terminal is narrow sooner. Nothing else does.
+    It is as wide as it needs. In a narrower terminal, sentences go on in the next line sooner; then
+    the columns stand in tables below one another, each with the first column.
     """
     from rich.console import Console
 
     console = Console(highlight=False)
+    wide = _widths(columns, rows, SENTENCE)
+    narrow = _widths(columns, rows, SENTENCE // 2)
+    room = console.width if console.is_terminal else _width(wide)
+    for part in _parts(narrow, room):
+        width = min(_width([wide[i] for i in part]), max(room, _width([narrow[i] for i in part])))
+        drawn = _drawn(
+            [columns[i] for i in part], [[row[i] for i in part] for row in rows], title, SENTENCE
+        )
+        Console(highlight=False, width=max(width, 1)).print(drawn)
+        title = None
+
+
+def _widths(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], sentence: int
+) -> list[int]:  # as many as columns
+    """Return how wide every column is as a table of its own."""
+    from rich.console import Console
+
+    console = Console()
     room = console.options.update(max_width=10_000)
-    wide, narrow = (
-        console.measure(_drawn(columns, rows, title, sentence), options=room).maximum
-        for sentence in (SENTENCE, SENTENCE // 2)
-    )
-    width = min(wide, max(console.width, narrow)) if console.is_terminal else wide
-    Console(highlight=False, width=max(width, 1)).print(_drawn(columns, rows, title, SENTENCE))
+    return [
+        console.measure(
+            _drawn([name], [[row[i]] for row in rows], None, sentence), options=room
+        ).maximum
+        for i, name in enumerate(columns)
+    ]
+
+
+def _width(widths: Sequence[int]) -> int:
+    """Return how wide tables of one column are side by side as one, of which each has 2 edges."""
+    return sum(width - 1 for width in widths) + 1
+
+
+def _parts(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Return the columns in parts that fit, each begun by the first column."""
+    parts = [[0]] if widths else [[]]
+    for i in range(1, len(widths)):
+        if len(parts[-1]) > 1 and _width([widths[j] for j in (*parts[-1], i)]) > room:
+            parts.append([0])
+        parts[-1].append(i)
+    return parts
 
 
 def _drawn(

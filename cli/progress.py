@@ -12,6 +12,7 @@ import click
 
 from landscape.progress import listening
 
+from .interruption import heed
 from .terminal import plain
 
 if TYPE_CHECKING:
@@ -23,15 +24,29 @@ INTERVAL = 10.0  # seconds between plain lines
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[None]:
-    """Show the progress of everything inside a block, unless quiet."""
+    """Show the progress of everything inside a block, unless quiet; heed signals at its steps."""
     if quiet:
-        yield
+        with listening(_Nothing()):
+            yield
     elif sys.stderr.isatty():
         with _bars() as bars, listening(bars):
             yield
     else:
         with listening(_Lines()):
             yield
+
+
+class _Nothing:
+    """Shows nothing."""
+
+    def begin(self, task: str, total: int | None) -> None:
+        heed()
+
+    def advance(self, task: str, steps: int) -> None:
+        heed()
+
+    def end(self, task: str) -> None:
+        pass
 
 
 class _Lines:
@@ -42,9 +57,11 @@ class _Lines:
         self._told = time.monotonic()
 
     def begin(self, task: str, total: int | None) -> None:
+        heed()
         self._tasks[task] = (time.monotonic(), 0, total)
 
     def advance(self, task: str, steps: int) -> None:
+        heed()
         started, done, total = self._tasks[task]
         self._tasks[task] = (started, done + steps, total)
         now = time.monotonic()
@@ -96,10 +113,12 @@ class _Bars:
         self._started: dict[str, float] = {}
 
     def begin(self, task: str, total: int | None) -> None:
+        heed()
         self._ids[task] = self._progress.add_task(plain(task), total=total, visible=False)
         self._started[task] = time.monotonic()
 
     def advance(self, task: str, steps: int) -> None:
+        heed()
         visible = time.monotonic() - self._started[task] > PATIENCE
         self._progress.update(self._ids[task], advance=steps, visible=visible)
 

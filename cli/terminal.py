@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 LONGEST = 200
+LONGEST_LINE = 4000  # characters of whole sentences that one line may hold
+NARROWEST = 20  # columns into which text is still wrapped
+_SENTENCE = re.compile("(?<=[.;]) ")
 
 # controls (C0, C1), what reorders or hides text, line separators, halves of characters
 _HARMFUL = re.compile(
@@ -25,3 +29,39 @@ def plain(text: object, *, lines: bool = False, longest: int | None = None) -> s
     if len(kept) <= limit:
         return kept
     return f"{kept[: limit // 2]} … {kept[-limit // 2 :]}"
+
+
+def whole(text: object, *, width: int | None = None) -> str:
+    """Return lines without control characters, each told to its end; shortened by sentences alone.
+
+    Args:
+        text: Anything; the lines of its `str` are taken one by one.
+        width: Columns after which a line goes on in the next, indented; None: it does not.
+    """
+    lines = [_sentences(line) for line in str(text).split("\n")]
+    if width is None:
+        return "\n".join(lines)
+    return "\n".join(part for line in lines for part in _wrapped(line, max(width, NARROWEST)))
+
+
+def _sentences(line: str) -> str:
+    """Return a line without the sentences that go beyond the longest line."""
+    kept, room = list[str](), LONGEST_LINE
+    for sentence in map(plain, _SENTENCE.split(line)):
+        if kept and len(sentence) > room:
+            return " ".join([*kept, "…"])
+        kept.append(sentence)
+        room -= len(sentence) + 1
+    return " ".join(kept)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    indent = line[: len(line) - len(line.lstrip(" "))]
+    lines = textwrap.wrap(
+        line.lstrip(" "),
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_on_hyphens=False,
+    )
+    return lines or [""]

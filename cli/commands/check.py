@@ -25,7 +25,7 @@ def run(document: Path, rules: Path, junit: Path | None, *, force: bool, as_json
 
     asked = read_rules(rules)
     if junit is not None:
-        check_file(junit, force=force)
+        check_file(junit, force=force, makes_folder=True)
     found = read_answer(
         document, lambda one: gate(one, asked, source=str(document), written=str(rules))
     )

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..configured import Configured
-from ..output import check_folder, verbosity_parameters
+from ..output import check_folder, tell, verbosity_parameters
 from ..progress import shown
-from ..terminal import plain
 
 if TYPE_CHECKING:
     from landscape.subject.files.checkpoint import Checkpoint
@@ -56,7 +55,7 @@ def run(output: Path, *, force: bool, quiet: bool, debug: bool) -> None:
             found.save(folder, force=True)
             written.append((folder, found.summary(), (first.checkpoints[0], *last)))
     for folder, summary, _ in written:
-        click.echo(plain(summary, lines=True))
+        tell(summary)
         click.echo(f"report: {folder / 'report.html'}\n")
     files = " ".join(map(str, written[0][2]))
     click.echo("The same by hand, for networks of your own:")

@@ -15,14 +15,16 @@ from landscape.errors import NumericalError
 
 from ..attach import attach, subject_parameters, tell_notes
 from ..configured import Configured, settled
-from ..dry_run import dry_run_option
+from ..dry_run import dry_run_option, tell_taken
 from ..failures import Failed, show_error
+from ..interruption import keeping
 from ..options import budget_option, path_or, preset_option, tell_spent
 from ..output import (
     check_folder,
     forget,
     print_table,
     speaks,
+    tell,
     unsettled,
     verbose,
     verbosity_parameters,
@@ -45,9 +47,6 @@ def run(**values: Any) -> None:
     output: Path = values.pop("output")
     force, quiet, as_json = values.pop("force"), values.pop("quiet"), values.pop("as_json")
     strict, dry = values.pop("strict"), values.pop("dry_run")
-    if speaks() and output.is_dir() and not dry:
-        recover(output)
-    check_folder(output, FILES, force=force)
     budget: Budget | None = values.pop("budget")
     asked: dict[str, Any] = {
         "seed": values["seed"],
@@ -57,12 +56,16 @@ def run(**values: Any) -> None:
     }
     if dry:
         _plan(values, asked, budget, as_json=as_json)
+        tell_taken(output, FILES if not force else ())
         return
-    if force:
-        forget(output)
-    with shown(quiet=quiet):
+    with keeping(output / "cache"), shown(quiet=quiet):
         with spending(budget):
             subject = attach(values, folder=output / "cache")
+            if speaks() and output.is_dir():
+                recover(output)
+            check_folder(output, FILES, force=force)
+            if force:
+                forget(output)
             told = (lambda plan: _tell(plan, budget)) if verbose() else None
             report = survey(subject, tell=told, **asked)
             late = spent() or report.status.value == "budget_spent"
@@ -109,7 +112,7 @@ def _deliver(report: Report, output: Path, *, as_json: bool, strict: bool) -> No
     if as_json:
         click.echo(to_text(report.to_json()), nl=False)
     else:
-        click.echo(plain(report.summary(), lines=True))
+        tell(report.summary())
         click.echo(f"report: {output / 'report.html'}")
     if report.exit_code:
         raise Failed(report.exit_code)
@@ -122,9 +125,13 @@ def _plan(
     values: dict[str, Any], asked: Mapping[str, Any], budget: Budget | None, *, as_json: bool
 ) -> None:
     """Print what would be asked, for which share of the budget, at which expected cost."""
-    from landscape.survey import plan_of
+    from landscape.survey import check_weights, examined, plan_of
 
-    plan = plan_of(attach(values), **asked)
+    given = examined(attach(values), asked["train"])
+    check_weights(given.subject)
+    if given.not_finite is not None:
+        raise given.not_finite
+    plan = plan_of(given.subject, **asked)
     rows = list(plan.told(budget))
     if as_json:
         sections = [dict(zip(("section", "budget", "expected"), row, strict=True)) for row in rows]

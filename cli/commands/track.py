@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..interruption import forgive
 from ..output import check_folder, deliver, verbosity_parameters
 from ..progress import shown
 from ..terminal import plain
@@ -73,7 +74,7 @@ def _follow(follower: Follower, interval: float) -> None:
                 if not _over(follower):
                     time.sleep(interval)
         except KeyboardInterrupt:
-            return
+            forgive()
 
 
 def _recent(log: Log) -> Log:

@@ -41,7 +41,7 @@ def run(command: str, *more: str | Path) -> Outcome:
     """Run `landscape COMMAND`, split as a shell does; further arguments are taken as they are."""
     arguments = [*shlex.split(command), *map(str, more)]
     stdout, stderr = io.StringIO(), io.StringIO()
-    before = signal.getsignal(signal.SIGTERM)
+    before = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
     code: object = None
     try:
         with redirect_stdout(stdout), redirect_stderr(stderr):
@@ -49,7 +49,8 @@ def run(command: str, *more: str | Path) -> Outcome:
     except SystemExit as end:
         code = end.code
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
     assert isinstance(code, int), f"{command!r} ended with {code!r}"
     return Outcome(code, stdout.getvalue(), stderr.getvalue())
 

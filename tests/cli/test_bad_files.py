@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import landscape as ls
+from landscape import progress
 from tests.cli.command import FAST, SUBJECT, contents, done, run
 from tests.cli.networks import filled, mlp
 from tests.cli.refusal import Refusal, check
@@ -308,6 +309,52 @@ def test_stopped_by_a_signal(folder, monkeypatch, number, code):
     assert "Traceback" not in outcome.stderr
     assert outcome.stdout == ""
     assert contents(folder).keys() == {"good.pt"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("flags", ["", " -q", " -o answers"])
+@pytest.mark.parametrize("later", ["at the next step", "at the end"])
+def test_a_signal_that_python_swallows(monkeypatch, number, code, flags, later):
+    """What a signal raises inside `__del__` is printed and lost: the command ends all the same."""
+
+    class Deleted:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            os.getpid()  # the handler has run when this returns
+
+    measure = ls.Weights.measure
+    steps = list[str]()
+
+    def stop(self: ls.Weights, subject: ls.Subject) -> Any:
+        answer = measure(self, subject)
+        with progress.task("steps", 2) as task:
+            task.advance()
+            monkeypatch.setattr(sys, "unraisablehook", lambda _: steps.append("swallowed"))
+            Deleted()
+            if later == "at the next step":
+                task.advance()
+                steps.append("went on")
+        return answer
+
+    monkeypatch.setattr(ls.Weights, "measure", stop)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcome = run(f"weights good.pt{flags}")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert steps == ["swallowed"]
+    assert outcome.code == code
+    (line,) = outcome.stderr.split()[:1]
+    assert line.rstrip(";") == {130: "interrupted", 143: "terminated"}[code]
+    kept = later == "at the end" and "-o" in flags
+    assert ("what was finished is kept in answers" in outcome.stderr) == kept
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc")
+def test_a_place_that_takes_no_files():
+    outcome = run("weights good.pt -o /proc/answers")
+    assert outcome.code == 3
+    assert "another folder with -o" in outcome.stderr
 
 
 def test_nobody_reads():

@@ -158,6 +158,57 @@ def test_what_would_be_done(folder):
     assert contents(folder) == before
 
 
+DATA = f"--model {NETWORKS}:mlp --data {NETWORKS}:"
+
+
+@pytest.mark.parametrize("flags", ["", " --dry-run"])
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        (f"report final.pt {DATA}label_12", 3, "label 12"),
+        (f"report final.pt {DATA}wide_inputs", 3, "could not be called"),
+        (f"report final.pt {SUBJECT} --loss mse", 3, "mse"),
+        (f"report final.pt {SUBJECT} --train {NETWORKS}:number", 3, "number"),
+        (f"report final.pt {SUBJECT} --train absent.py:train", 3, "absent.py"),
+        (f"spectrum final.pt {DATA}label_12", 3, "label 12"),
+        (f"tickets find final.pt {SUBJECT} --train {NETWORKS}:number", 3, "number"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_the_first_section(
+    folder, command, code, says, flags
+):
+    before = contents(folder)
+    outcome = run(f"{command} -o out{flags}")
+    assert outcome.code == code, outcome.stderr
+    assert says in outcome.stderr
+    assert outcome.stdout == ""
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("command", ["report", "spectrum", "weights"])
+def test_a_dry_run_refuses_what_is_not_finite(command):
+    state = mlp().state_dict()
+    state["1.weight"][0, 5] = torch.nan
+    torch.save(state, "nan.pt")
+    flags = "" if command == "weights" else SUBJECT
+    outcome = run(f"{command} nan.pt {flags} --dry-run")
+    assert outcome.code == 5
+    assert "first at [0, 5]" in outcome.stderr
+    assert run(f"report final.pt {DATA}nan_inputs --dry-run").code == 5
+
+
+@pytest.mark.parametrize("command", ["report", "weights"])
+def test_a_dry_run_mentions_an_answer_that_is_there(folder, command):
+    name = f"{command}.json"
+    (folder / "out").mkdir()
+    (folder / "out" / name).touch()
+    outcome = done(f"{command} final.pt -o out --dry-run")
+    assert f"note: out already holds {name}" in outcome.stderr
+    assert "note" not in done(f"{command} final.pt -o out --dry-run --force").stderr
+    assert "no such file" in run(f"{command} absent.pt -o out").stderr, "specs come first"
+    assert run(f"{command} final.pt -o final.pt --dry-run").code == 3
+
+
 @pytest.mark.usefixtures("blank")
 def test_the_plan_is_told_on_request(reported):
     assert "plan:" not in reported.outcome.stderr
@@ -365,6 +416,22 @@ def test_render_refuses(folder, document, code, says):
     assert says in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert contents(folder) == before
+
+
+def test_render_into_a_folder_that_is_not_there(folder, reported):
+    outcome = run(f"render {reported.folder}/report.json -o missing/folder/x.html")
+    assert outcome.code == 3
+    assert "mkdir -p missing/folder" in outcome.stderr
+    assert not (folder / "missing").exists()
+
+
+def test_a_setting_of_a_section_is_for_the_configuration():
+    outcome = run("report final.pt --top 5")
+    assert outcome.code == 2
+    assert "[spectrum] top = …" in outcome.stderr
+    assert "landscape config" in outcome.stderr
+    assert "--dtype" not in outcome.stderr
+    assert "`landscape spectrum`" in run("compare a.pt b.pt --top 5").stderr
 
 
 @pytest.mark.usefixtures("blank")

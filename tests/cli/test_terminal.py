@@ -60,6 +60,58 @@ def test_hostile_text_is_shown_and_never_obeyed(capsys: pytest.CaptureFixture[st
     assert "[red]x[/red]" in out
 
 
+COLUMNS = ("layer", *(f"quantity {number}" for number in range(12)))
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal of 100 columns."""
+    for name in ("NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_wide_table_goes_on_below(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        (f"encoder.{row}.weight", *(f"{row}:{place:09}" for place in range(12))) for row in "ab"
+    ]
+    lines = [re.sub("\x1b\\[[0-9;]*m", "", one) for one in printed(capsys, COLUMNS, *rows)]
+    assert max(map(len, lines)) <= 100
+    words = " ".join(lines).split()
+    assert all(words.count(cell) == 1 for row in rows for cell in row[1:])
+    assert " ".join(words).count("encoder.a.weight") == " ".join(words).count("layer") >= 2
+
+
+@pytest.mark.usefixtures("narrow")
+def test_text_is_wrapped_at_the_width_of_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = f"WARN: 2 sections answered.\n  ntk: {REASON * 5}\n  connect: {REASON}"
+    modules()[0].tell(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    assert "".join(lines).replace(" ", "") == text.replace("\n", "").replace(" ", "")
+    assert [
+        line.split(":")[0] for line in lines if line.startswith(("WARN", "  ntk", "  con"))
+    ] == [
+        "WARN",
+        "  ntk",
+        "  connect",
+    ]
+
+
+def test_a_long_text_is_whole_line_by_line() -> None:
+    whole = modules()[1].whole
+    text = "\n".join(f"  section {number}: {REASON}; {REASON}." for number in range(60))
+    assert whole(text) == text
+    long = "\n".join(("  first", " ".join(f"{REASON}." for _ in range(200)), "  last"))
+    first, middle, last = whole(long).split("\n")
+    assert (first, last) == ("  first", "  last")
+    assert len(middle) <= 4002
+    assert set(middle.removesuffix(" …").split(". ")) == {REASON, f"{REASON}."}
+
+
 def test_lines_stay_only_where_they_are_wanted() -> None:
     plain = modules()[1].plain
     assert plain("a\nb\x07") == "a�b�"
