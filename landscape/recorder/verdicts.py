@@ -58,7 +58,7 @@ def beyond_stability(history: History) -> list[Verdict]:
                 kind="learning rate",
                 severity="warning",
                 sentence="The learning rate lies beyond the stability margin.",
-                evidence=f"λ₁ is {margin['margin']['value']:.3g} of the threshold "
+                evidence=f"λ₁ is {margin['margin']['value']:.3g} times the threshold "
                 f"{margin['threshold']:.4g} of {margin['rule']} at learning rate "
                 f"{margin['learning_rate']:g} (step {record['step']}).",
                 advice="Lower it, or warm it up; at the edge (1.0) training hovers by itself.",

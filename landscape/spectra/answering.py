@@ -99,7 +99,9 @@ def answer_of(subject: Subject, found: Found) -> SpectrumResult:
         outliers=count_outliers(pairs.top.values, classes_of(subject)),
         stability=margin,
         stability_reason=reason,
-        critical_point=kind_of_point(subject, curvature, pairs, loss=loss, gradient=gradient),
+        critical_point=kind_of_point(
+            subject, curvature, pairs, found.sampled.bottom, loss=loss, gradient=gradient
+        ),
         gradient_share=gradient_shares(pairs.top, gradient),
         participation=np.array([one.participation for one in turned]),
         layers=_layers(found, turned),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +60,7 @@ class CriticalPoint:
         predicted_decrease: ‖g‖² / (2 max|λ|): what one gradient step of length 1/max|λ| gains at
             least, to second order.
         share_of_loss: The same over the loss; None where the loss is zero.
-        smallest: λ_min; None where it was not sought.
+        smallest: λ_min, with the doubt of the samples; None where it was not sought.
         escape: A step along its eigenvector, where it is negative.
         eval_mode: Whether BatchNorm's running statistics make the loss another than the one that
             training descends.
@@ -90,7 +91,13 @@ class CriticalPoint:
 
 
 def kind_of_point(
-    subject: Subject, curvature: Curvature, pairs: Eigenpairs, *, loss: float, gradient: Tensor
+    subject: Subject,
+    curvature: Curvature,
+    pairs: Eigenpairs,
+    bottom: Sequence[Estimate],
+    *,
+    loss: float,
+    gradient: Tensor,
 ) -> CriticalPoint | None:
     """Return the kind of point, with a step along the lowest eigenvector where it is negative.
 
@@ -98,6 +105,7 @@ def kind_of_point(
         subject: What is studied.
         curvature: The matrix; None is returned but for the Hessian in the weights' coordinates.
         pairs: Its eigenpairs.
+        bottom: Its smallest eigenvalues, as they are told elsewhere: with the doubt of the samples.
         loss: L(θ), with the decay that belongs to the matrix.
         gradient: Its gradient (n,).
 
@@ -105,10 +113,9 @@ def kind_of_point(
     """
     if curvature.kind != "hessian" or curvature.preconditioner is not None:
         return None
-    theta, escape, smallest = subject.point.theta, None, None
-    if len(pairs.bottom.values):
-        smallest = eigenvalues(pairs.bottom, pairs)[0]
-    if smallest is not None and smallest.interval[1] < 0:
+    theta, escape = subject.point.theta, None
+    smallest = bottom[0] if bottom else None
+    if smallest is not None and _solver(smallest)[1] < 0:
         vector = pairs.bottom.vectors[0]
         escape = escape_along(
             lambda moved: curvature.loss(subject, moved),

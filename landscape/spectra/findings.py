@@ -99,6 +99,8 @@ def _kind(result: SpectrumResult) -> Finding | None:
         return None
     told = point.escape.sentence if point.escape is not None else ""
     evidence = f"λ_min is {share:.1%} of λ_max ({high}) in size; its residual excludes 0"
+    doubt = "solver and other samples" if low.sampling is not None else "solver alone"
+    evidence += f" (intervals: {doubt})"
     evidence += f"; {told}." if told else "."
     if point.eval_mode:
         return Finding(

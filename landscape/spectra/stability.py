@@ -69,7 +69,7 @@ class StabilityMargin:
         place = words.get(self.verdict, self.verdict)
         on = f", for training on this batch of {self.batch:,} alone" if self.batch else ""
         return (
-            f"{self.symbol} is {self.margin:.3g} of the threshold {self.threshold:.4g} of "
+            f"{self.symbol} is {self.margin:.3g} times the threshold {self.threshold:.4g} of "
             f"{self.rule} at learning rate {self.learning_rate:g}: {place}{on}"
         )
 

@@ -58,7 +58,7 @@ def _traced(result: SpectrumResult) -> str:
     trace = result.trace
     if trace.solver is None or trace.solver[0] == trace.solver[1]:
         return f"exact: {trace.samples} unit vectors"
-    return f"{trace.samples} probes, {trace.status.value}"
+    return f"{trace.samples} probes, {trace.status.words}"
 
 
 def _scalars(result: SpectrumResult) -> list[Row]:
@@ -117,7 +117,7 @@ def _standing(result: SpectrumResult) -> Table | None:
 
 def _pairs(result: SpectrumResult) -> list[Row]:
     return [
-        (end, rank, one, one.residual, one.status.value)
+        (end, rank, one, one.residual, one.status.words)
         for end, values in (("top", result.eigenvalues.top), ("bottom", result.eigenvalues.bottom))
         for rank, one in enumerate(values, start=1)
     ]

@@ -585,6 +585,20 @@ def test_the_kind_of_point_and_the_way_out_of_a_saddle():
     assert any("lowers the loss" in finding.evidence for finding in result.findings())
 
 
+def test_the_smallest_eigenvalue_has_one_interval():
+    result = Spectrum(top=1, bottom=1, **QUICK).run(CASES["mlp"]().subject())
+    assert result.critical_point is not None
+    smallest = result.critical_point.smallest
+    assert smallest == result.eigenvalues.bottom[0]
+    assert smallest is not None
+    assert smallest.sampling is not None
+    told = [
+        one for one in result.findings() if "curvature" in one.sentence and "λ_min" in one.evidence
+    ]
+    assert all("(intervals: solver and other samples)" in one.evidence for one in told)
+    assert told
+
+
 def test_gradient_and_layers_against_dense_eigenvectors():
     result = Spectrum(top=3, bottom=0, tolerance=1e-7, **QUICK).run(
         CASES["mlp"]().subject(dtype="float64")

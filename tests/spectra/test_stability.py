@@ -85,3 +85,4 @@ def test_a_sharpness_of_the_eval_mode_loss_is_not_judged():
     assert (found.verdict, found.settled) == ("not judged", False)
     assert "does not judge the training" in found.sentence
     assert "above" not in found.sentence
+    assert "times the threshold" in found.sentence
