@@ -48,7 +48,7 @@ result: Any = ls.Ntk(samples=count).run(subject)
 for one in result.series:
     print(f"{one.checkpoint}: alignment, centred {one.alignment_centred}, "
           f"largest learning rate {one.dynamics.largest_rate}")  # fmt: skip
-print(f"the kernel moved by {result.change.first}, its trace {result.change.scale:.2f} times")
+print(f"the kernel moved by {result.change.first}, its trace {result.change.scale} times")
 
 suspects = [one.sample for one in result.regression.suspects]
 found = len(set(suspects) & set(wrong.tolist()))

@@ -123,6 +123,18 @@ def distance(first: np.ndarray, second: np.ndarray, groups: int) -> Estimate:
     return over_groups(of, samples, "1 − cosine of both kernels")
 
 
+def growth(first: np.ndarray, second: np.ndarray, groups: int) -> Estimate:
+    """Return tr K' / tr K of two kernels of the same samples, as `distance` takes them."""
+    own, other = (
+        np.diag(one).reshape(-1, groups).sum(1, dtype=np.float64) for one in (first, second)
+    )
+
+    def of(kept: np.ndarray) -> float:
+        return float(other[kept].sum()) / (float(own[kept].sum()) or math.nan)
+
+    return over_groups(of, len(own), "tr K' / tr K of both kernels")
+
+
 def centre(kernel: np.ndarray) -> np.ndarray:
     """Return H K H with H = I − 11ᵀ / N."""
     along = kernel.mean(0)

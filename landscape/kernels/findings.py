@@ -80,11 +80,11 @@ def _moved(result: NtkResult) -> Finding | None:
     if result.change is None:
         return None
     low, high = result.change.first.interval
-    scaled = max(result.change.scale, 1 / max(result.change.scale, 1e-300))
-    if high < LAZY and scaled < SCALED:
+    least, most = (max(end, 1e-300) for end in result.change.scale.interval)
+    if high < LAZY and max(most, 1 / least) < SCALED:
         sentence = "The kernel is nearly that of the first checkpoint."
         advice = "Hold the regression on the first kernel against the network on held-out data."
-    elif low > LAZY or scaled > SCALED:
+    elif low > LAZY or max(least, 1 / most) > SCALED:
         sentence = "The kernel changed since the first checkpoint: training was not linear."
         advice = "Predictions from the first kernel do not hold for this one."
     else:

@@ -141,8 +141,7 @@ def change_of(
         return None
     rows = outputs if kind == "full" else 1
     first, last = (aligned.distance(one, whole, rows) for one in before)
-    scale = float(np.trace(whole)) / (float(np.trace(before[0])) or math.nan)
-    return Change(first=first, before=last, scale=scale)
+    return Change(first=first, before=last, scale=aligned.growth(before[0], whole, rows))
 
 
 def missing(reason: str) -> Estimate:

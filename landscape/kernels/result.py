@@ -95,7 +95,7 @@ class Change:
 
     first: Estimate
     before: Estimate
-    scale: float
+    scale: Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,7 @@ class NtkResult(Result):
     """
 
     name: ClassVar[str] = "ntk"
+    version: ClassVar[int] = 2
     picture_names: ClassVar[tuple[str, ...]] = ("power", "ridge", "layers", "density")
     better: ClassVar = {"regression.accuracy": "higher"}
 

@@ -149,7 +149,12 @@ def test_a_series_tells_how_the_kernel_moved():
     expected = 1 - np.sum(one * other) / np.linalg.norm(one) / np.linalg.norm(other)
     assert moved.change.first.value == pytest.approx(expected, rel=1e-6)
     assert moved.change.before.value == pytest.approx(expected, rel=1e-6)
-    assert moved.change.scale == pytest.approx(np.trace(other) / np.trace(one))
+    own, now = (np.diag(k).reshape(80, -1).sum(1) for k in (one, other))
+    ratio = now.sum() / own.sum()
+    assert moved.change.scale.value == pytest.approx(ratio)
+    error = np.sqrt(np.sum((now - ratio * own) ** 2)) / own.sum()  # by linearisation, of samples
+    assert moved.change.scale.half_width == pytest.approx(2 * error, rel=0.3)
+    assert same.change.scale.interval == pytest.approx((1, 1))
     assert any("from the first" in table.columns for table in result.tables())
     assert "changed" in " ".join(finding.sentence for finding in result.findings())
 
