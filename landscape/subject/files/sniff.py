@@ -139,9 +139,12 @@ def _directory(path: Path, indices: list[Path]) -> CheckpointError:
         return _unreadable(path, error)
     weights = [entry for entry in present if any(entry.match(pattern) for pattern in WEIGHTS)]
     shards = [entry for entry in weights if _SHARD.search(entry.name)]
-    whole = [*indices, *(entry for entry in weights if entry not in shards)]
+    alone = [entry for entry in weights if entry not in shards]
+    whole = [*indices, *islice(filter(_opens, alone[:MAX_SIBLINGS]), 1)]
     hint = f"pass one file: {whole[0] if whole else path / 'weights.pt'}"
-    if shards and not whole:
+    if alone and not whole:
+        hint = f"pass one file that holds weights; {alone[0].name} cannot be opened"
+    if shards and not (alone or whole):
         hint = f"put the index of the shards (*.safetensors.index.json) beside {shards[0].name}"
     listed = ", ".join(entry.name for entry in present[:10]) or "nothing"
     more = f" and {len(present) - 10:,} more" if len(present) > 10 else ""
@@ -197,17 +200,25 @@ def _newest_intact(path: Path) -> str:
     except OSError:
         siblings = []
     for sibling in siblings[:MAX_SIBLINGS]:
-        if _is_intact(sibling):
+        if _opens(sibling):
             return f"the newest intact checkpoint beside it: {sibling}"
     return "copy or save the file again"
 
 
-def _is_intact(path: Path) -> bool:
+def _opens(path: Path) -> bool:
+    """Return whether a file is a whole checkpoint that can be read without trusting it."""
+    from landscape.subject.files.inspection import inspect_file  # which sniffs itself
+
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
-            head = file.read(9)
-        if not head.startswith(_ZIP):
-            return head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
-        return zipfile.is_zipfile(path)
-    except OSError:
+            head = file.read(HEAD_BYTES)
+        if not any(head):
+            return False
+        if head.startswith((_ZIP, _EMPTY_ZIP)):
+            zipfile.ZipFile(path).close()  # a damaged one would look for siblings of its own
+        found = inspect_file(path, verify=False)
+    except Exception:  # damaged files fail in many ways
         return False
+    return bool(found.tensors) and not found.unsafe_globals

@@ -122,7 +122,10 @@ def test_directory_says_what_is_there(tmp_path):
     error = refusal(tmp_path)
     assert "*.safetensors" in error.why
     assert "notes.txt" in error.why
-    (tmp_path / "last.pt").write_text("x")
+    (tmp_path / "empty.pt").touch()
+    assert refusal(tmp_path).hint == "pass one file that holds weights; empty.pt cannot be opened"
+    torch.save(network(), tmp_path / "filled.pt")  # a pickle that would run code
+    torch.save(network().state_dict(), tmp_path / "last.pt")
     assert refusal(tmp_path).hint == f"pass one file: {tmp_path / 'last.pt'}"
 
 
@@ -148,6 +151,21 @@ def test_truncated_zip_names_the_newest_intact_sibling(tmp_path, kept):
     error = refusal(path)
     assert error.what.startswith("truncated: no end record in the ")
     assert error.hint == f"the newest intact checkpoint beside it: {tmp_path / 'new.pt'}"
+
+
+def test_a_sibling_that_would_be_refused_is_not_named(tmp_path):
+    whole = tmp_path / "whole.pt"
+    torch.save(network(), whole)  # a pickle that would run code
+    for name in ("a.pt", "b.pt"):
+        (tmp_path / name).touch()
+    (tmp_path / "zeros.pt").write_bytes(bytes(100))
+    (tmp_path / "cut.pt").write_bytes(whole.read_bytes()[:-1])
+    for name in ("a.pt", "zeros.pt", "cut.pt"):
+        assert refusal(tmp_path / name).hint == "copy or save the file again"
+    torch.save(network().state_dict(), tmp_path / "good.pt")
+    os.utime(tmp_path / "good.pt", (1, 1))
+    for name in ("a.pt", "zeros.pt", "cut.pt"):
+        assert refusal(tmp_path / name).hint.endswith(f": {tmp_path / 'good.pt'}")
 
 
 def test_reading_headers_needs_no_torch():
