@@ -1,4 +1,4 @@
-"""What a command would do: everything that can be checked is checked, nothing is computed."""
+"""What a command would do: everything that can be checked is checked, nothing is written."""
 
 from __future__ import annotations
 
