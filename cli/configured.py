@@ -81,13 +81,18 @@ class Settled:
     def provenance(self) -> dict[str, Any]:
         """Return the command line, its settings, and where those come from that are no defaults."""
         told = self.asked
-        arguments: list[str] = click.get_current_context().find_root().obj or []
         return {
-            "command": shlex.join(["landscape", *arguments]),
+            "command": command_line(),
             "configuration": {row.key: row.value for row in told},
             "configured_by": {row.key: row.origin for row in told if row.origin != "default"},
             "configuration_files": {one.name: one.sha256 for one in self.files},
         }
+
+
+def command_line() -> str:
+    """Return the command that runs, as it was said."""
+    arguments: list[str] = click.get_current_context().find_root().obj or []
+    return shlex.join(["landscape", *arguments])
 
 
 def settled() -> Settled:

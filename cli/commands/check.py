@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..configured import command_line
 from ..documents import read_answer
 from ..failures import Failed
 from ..output import check_file, print_table
@@ -29,6 +31,8 @@ def run(document: Path, rules: Path, junit: Path | None, *, force: bool, as_json
     found = read_answer(
         document, lambda one: gate(one, asked, source=str(document), written=str(rules))
     )
+    by = {"command": command_line(), **found.provenance["checked_by"]}
+    found = replace(found, provenance={**found.provenance, "checked_by": by})
     if junit is not None:
         junit.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(junit, to_junit(found))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from landscape.answer import Cost
 from landscape.comparison.likeness import refuse_other_kinds, unlike
 from landscape.comparison.numbers import Contrast, Shared, shared
 from landscape.comparison.places import answer_of, last_of, name_of
 from landscape.comparison.result import APART, Comparison, Side
+from landscape.comparison.software import software
 from landscape.diagnostics import DIAGNOSTICS
 from landscape.difference import Direction
 from landscape.errors import InputError
@@ -37,6 +40,7 @@ def compare_documents(
         InputError: They answer different questions; or they are unlike, unless `anyway`; or one of
             them holds no answer.
     """
+    started = time.perf_counter()
     refuse_other_kinds(a, b)
     differing = unlike(a, b)
     grave = [one for one in differing if one.grave]
@@ -61,7 +65,8 @@ def compare_documents(
         message=_message(numbers),
         settings={"a": names[0], "b": names[1], "anyway": anyway},
         seed=int(a.get("seed") or 0),
-        provenance={"a": provenance[0], "b": provenance[1]},
+        cost=Cost(seconds=time.perf_counter() - started),
+        provenance={**software(), "a": provenance[0], "b": provenance[1]},
         of=name_of(a),
         a=_side(a, names[0]),
         b=_side(b, names[1]),

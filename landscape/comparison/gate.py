@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from landscape.answer import Cost
 from landscape.comparison.places import Found, estimate_at, resolve
 from landscape.comparison.rules import Rule
+from landscape.comparison.software import software
 from landscape.encode import Schema, encode, schema_of, schema_of_fields
 from landscape.estimate import Estimate, Status
 
@@ -58,7 +61,9 @@ class Gate:
         source: Its file.
         rules: The file of the rules.
         checks: One for each condition and place.
-        provenance: Of the document.
+        provenance: Of the document; and in `checked_by`, of the check.
+        seed: Of the document.
+        cost: Of the check.
     """
 
     schema_name: ClassVar[str] = "landscape/check/1"
@@ -68,6 +73,8 @@ class Gate:
     rules: str
     checks: tuple[Check, ...]
     provenance: Mapping[str, Any]
+    seed: int
+    cost: Cost
 
     @property
     def outcome(self) -> Outcome:
@@ -95,6 +102,8 @@ class Gate:
             "status": self.outcome.value,
             "message": self.message,
             "settings": {"source": self.source, "rules": self.rules},
+            "seed": self.seed,
+            "cost": encode(self.cost),
             "answer": {"document": self.document, "checks": encode(self.checks)},
             "provenance": encode(self.provenance),
         }
@@ -107,6 +116,8 @@ class Gate:
             "status": schema_of(Outcome),
             "message": {"type": "string"},
             "settings": {"type": "object"},
+            "seed": {"type": "integer"},
+            "cost": schema_of(Cost),
             "answer": schema_of_fields(cls, ["document", "checks"]),
             "provenance": {"type": "object"},
         }
@@ -136,13 +147,16 @@ def gate(
     Raises:
         SettingError: A rule is for a place that the document does not have.
     """
+    started = time.perf_counter()
     checks = [_check(rule, found) for rule in rules for found in resolve(document, rule.place)]
     return Gate(
         document=str(document.get("schema")),
         source=source,
         rules=written,
         checks=tuple(checks),
-        provenance=document.get("provenance") or {},
+        provenance={**(document.get("provenance") or {}), "checked_by": software()},
+        seed=int(document.get("seed") or 0),
+        cost=Cost(seconds=time.perf_counter() - started),
     )
 
 

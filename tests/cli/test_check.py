@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -66,6 +67,12 @@ def test_one_document_under_json(check):
     outcome = check(f'"{TOP}" = {{max = 41}}', "--json")
     jsonschema.Draft202012Validator(Gate.schema()).validate(outcome.document)
     assert outcome.document["status"] == "undecided"
+    assert outcome.document["seed"] == 0
+    assert outcome.document["cost"]["seconds"] > 0
+    provenance = outcome.document["provenance"]
+    assert provenance["batches_hash"] == "data"  # of the document
+    assert provenance["checked_by"]["command"].startswith("landscape check ")
+    assert provenance["checked_by"]["landscape"] == version("landscape")
     (one,) = outcome.document["answer"]["checks"]
     assert (one["path"], one["rule"], one["outcome"]) == (TOP, "max = 41", "undecided")
     assert one["value"] == number(40, 3)

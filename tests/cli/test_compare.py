@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 
 import jsonschema
 import pytest
@@ -137,6 +138,12 @@ def test_one_document_under_json(compare):
     assert rows["loss"]["verdict"] == "worse"
     assert rows["loss"]["better"] == "lower"
     assert rows["loss"]["difference"]["value"] == pytest.approx(0.1)
+    provenance = outcome.document["provenance"]
+    assert provenance["command"].startswith("landscape compare ")
+    assert provenance["command"].endswith("b.json --json")
+    assert provenance["landscape"] == version("landscape")
+    assert provenance["a"] == spectrum()["provenance"]
+    assert outcome.document["cost"]["seconds"] > 0
 
 
 def test_what_was_not_made_alike_is_refused(compare):
