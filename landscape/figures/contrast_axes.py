@@ -20,7 +20,7 @@ MARKS = {
     "better": "o",
     "worse": "X",
     "different": "D",
-    "undecided": "2",
+    "undecided": "s",
     "indistinguishable": "|",
 }
 LONGEST = 38  # characters of a name
