@@ -371,6 +371,7 @@ class Subject:
         network = self._network
         return {
             "weights": [self.weights_fingerprint(one) for one in self.checkpoints],
+            "training": [one.training for one in self.checkpoints],
             "batches": self.batches.hash if self.batches is not None else None,
             "held_out": self.held_out.hash if self.held_out is not None else None,
             "model": network.digest if network is not None else None,

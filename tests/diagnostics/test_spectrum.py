@@ -437,6 +437,30 @@ def test_adam_has_a_preconditioned_spectrum_and_its_margin_beside_the_plain_one(
     assert "preconditioned" in result.title
 
 
+def test_another_optimizer_state_is_another_question(tmp_path):
+    """The weights alone do not tell the margin: what is remembered goes by the state too."""
+    subject, _ = trained(lambda p: torch.optim.Adam(p, lr=0.01))
+    one = subject.checkpoint
+    state = copy.deepcopy(one.optimizer)
+    assert state is not None
+    for held in state["state"].values():
+        held["exp_avg_sq"] *= 16
+    margins = []
+    for checkpoint in (one, replace(one, optimizer=state)):
+        remembering = Subject(
+            seeded(mlp, 5),
+            "ce",
+            CASES["mlp"]().data[0],
+            checkpoint,
+            dtype="float64",
+            folder=tmp_path,
+        )
+        found = Spectrum(top=1, bottom=0, **QUICK).run(remembering).stability
+        assert found is not None
+        margins.append(found.margin.value)
+    assert margins[0] == pytest.approx(4 * margins[1], rel=1e-3)
+
+
 def test_a_preconditioner_from_a_file(tmp_path):
     subject = planted([4.0, 9.0, 1.0])
     np.save(tmp_path / "p.npy", np.array([1.0, 3.0, 2.0]))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from landscape.errors import CheckpointError
 from landscape.subject.files.candidates import is_tensor
 from landscape.subject.files.contents import find_contents
-from landscape.subject.files.fingerprint import file_sha256, fingerprint, memory
+from landscape.subject.files.fingerprint import digest_of, file_sha256, fingerprint, memory
 from landscape.subject.files.safetensors_file import load_safetensors
 from landscape.subject.files.sharded import files_sha256, load_shards
 from landscape.subject.files.shards import read_index
@@ -63,6 +63,11 @@ class Checkpoint:
     def fingerprint(self) -> str:
         """Thirty-two digits that are the same for the same weights in any container."""
         return fingerprint(self.tensors)
+
+    @cached_property
+    def training(self) -> str:
+        """Thirty-two digits that are the same for the same learning rate and optimizer state."""
+        return digest_of((self.learning_rate, self.optimizer))
 
     def provenance(self) -> dict[str, Any]:
         """Return where the weights come from; of the path, only the name of the file."""

@@ -36,6 +36,22 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def digest_of(state: object) -> str:
+    """Return 32 hexadecimal digits that depend on every tensor and number of a nested state."""
+    from torch import Tensor
+    from torch.utils import _pytree as pytree
+
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    for path, leaf in pytree.tree_flatten_with_path(state)[0]:
+        digest.update(repr(path).encode("utf-8", "surrogatepass"))
+        if isinstance(leaf, Tensor):
+            digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
+            digest.update(_bytes(leaf.detach()))
+        else:
+            digest.update(repr(leaf).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
 def memory(tensor: Tensor) -> tuple[object, ...]:
     """Return what two tensors have in common when one is the other under a second name."""
     return tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
