@@ -679,7 +679,7 @@ def test_hostile_names_are_inert(monkeypatch, command, suffix):
         assert name in shown
     assert f"{len(HOSTILE)} tensors" in shown
     document = done(f"{command} hostile.{suffix} --json").document
-    tensors = document["answer"]["tensors"] if command == "weights" else document["tensors"]
+    tensors = document["answer"]["tensors"]
     assert {tensor["name"] for tensor in tensors} == set(HOSTILE)
 
 
