@@ -148,27 +148,27 @@ class Estimate:
     def _doubt(self) -> str:
         """Return `± 0.02`, or both ends where they are lopsided.
 
-        With as many digits as it takes to hold zero or to leave it out as the interval does.
+        With as many digits as it takes to hold zero or to leave it out as the interval does, beside
+        three or four digits of the value.
         """
         (low, high), half = self.interval, self.half_width
+        values = [abs(float(f"{self.value:.{digits}g}")) for digits in (3, 4)]
         if abs(high + low - 2 * self.value) <= 0.2 * half:
             rough = f"{half:.0f}" if 1 <= half < WHOLE else _short(half, 1)
             for told in (rough, _short(half, 2), _short(half, 3)):
-                if self.tells_sign(abs(self.value), float(told), 3):
+                if self.tells_sign(float(told), *values):
                     return f"± {told}"
         return f"[{low:.3g}, {high:.3g}]"
 
-    def tells_sign(self, value: float, half: float, digits: int) -> bool:
-        """Return whether a value in so many digits and a half-width tell zero apart as it does.
+    def tells_sign(self, half: float, *values: float) -> bool:
+        """Return whether what is told leaves zero out, or holds it, as the interval does.
 
         Args:
-            value: The magnitude that is told.
             half: The half-width that is told.
-            digits: Significant digits of the value.
+            values: Each magnitude that may be told of the value.
         """
         low, high = self.interval
-        ends = sorted((value, float(f"{value:.{digits - 1}e}")))
-        return half < ends[0] if low > 0 or high < 0 else half >= ends[1]
+        return half < min(values) if low > 0 or high < 0 else half >= max(values)
 
     def __float__(self) -> float:
         return self.value

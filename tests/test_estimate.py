@@ -3,11 +3,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
 
 from landscape.estimate import Estimate, Status, t_half_width, worst
+from landscape.reports.text import plain_cell
 
 
 def draws(seed: int, count: int = 12) -> np.ndarray:
@@ -158,3 +160,18 @@ def test_the_worst_does_not_depend_on_order_or_grouping():
 def test_the_worst_is_unsettled_when_any_part_is(status):
     assert worst(Status.CONVERGED, status).settled == status.settled
     assert worst(Status.INVARIANT_SUBSPACE, status).settled == status.settled
+
+
+@pytest.mark.parametrize(
+    ("value", "interval"),
+    [(769.0, (77.0, 1615.0)), (1797.0, (90.0, 3683.0)), (17626.85, (-1.15, 35254.85))],
+)
+def test_what_is_told_holds_zero_as_the_interval_does(value, interval):
+    one = Estimate(value=value, kind="estimate", interval=interval, method="")
+    for told in (f"{one}", re.sub(r"(?<=\d),(?=\d)", "", plain_cell(one)).replace("−", "-")):
+        middle, _, half = told.partition(" ± ")
+        ends = told.partition("[")[2].rstrip("]").split(", ")
+        if half:
+            ends = [float(middle) - float(half), float(middle) + float(half)]
+        low, high = map(float, ends)
+        assert (low <= 0 <= high) == (interval[0] <= 0 <= interval[1]), told

@@ -51,7 +51,7 @@ def _document(found: Inspection, seconds: float) -> dict[str, object]:
             "python": platform.python_version(),
             "system": platform.system(),
             "command": shlex.join(["landscape", "inspect", found.path, "--json"]),
-            "checkpoints": [{"label": Path(found.path).name, "sha256": found.sha256}],
+            "checkpoints": [{"label": Path(found.path).resolve().name, "sha256": found.sha256}],
         },
     }
 

@@ -42,7 +42,7 @@ class Comparison(Result):
     """Two documents held against one another, number by number."""
 
     name: ClassVar[str] = "compare"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     of: str  # the diagnostic, or report
     a: Side

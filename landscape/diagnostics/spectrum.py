@@ -28,7 +28,7 @@ from landscape.operators.extremes import hand_on
 from landscape.spectra.answering import SHARP, Found, answer_of
 from landscape.spectra.comparison import Comparison, compare
 from landscape.spectra.curvature import Curvature
-from landscape.spectra.dynamics import NONE, OPTIMIZER, dynamics_of
+from landscape.spectra.dynamics import NONE, OPTIMIZER, PRECONDITIONED, dynamics_of
 from landscape.spectra.ends import Ends, eigenvalues
 from landscape.spectra.heterogeneity import (
     Heterogeneity,
@@ -155,6 +155,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
             "spectra of the layers": self.blocks and heterogeneity is None and len(layers) > 1,
             "comparison": self.compare and comparison is None,
             "PyHessian": self.crosscheck and opinion is None,
+            "margin of λ₁(P⁻¹H)": PRECONDITIONED in answer.stability_reason,
         }
         answer = replace(
             answer,

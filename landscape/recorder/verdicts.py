@@ -53,12 +53,13 @@ def beyond_stability(history: History) -> list[Verdict]:
         low = interval[0] if interval[0] is not None else -math.inf
         if margin["verdict"] != "above" or not margin.get("settled") or low <= 1:
             return []
+        symbol = "λ₁(P⁻¹H)" if margin.get("preconditioned") else "λ₁"
         return [
             Verdict(
                 kind="learning rate",
                 severity="warning",
                 sentence="The learning rate lies beyond the stability margin.",
-                evidence=f"λ₁ is {margin['margin']['value']:.3g} times the threshold "
+                evidence=f"{symbol} is {margin['margin']['value']:.3g} times the threshold "
                 f"{margin['threshold']:.4g} of {margin['rule']} at learning rate "
                 f"{margin['learning_rate']:g} (step {record['step']}).",
                 advice="Lower it, or warm it up; at the edge (1.0) training hovers by itself.",

@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any
 
-from landscape.estimate import WHOLE, Estimate
+from landscape.estimate import Estimate
 
 LONGEST = 120  # characters of a name that came from a file
 
@@ -57,6 +57,16 @@ def number(value: float | None, digits: int = 4) -> str:
     return power(text.partition("e")[0].replace("-", "−"), exponent)
 
 
+def _told(value: float, digits: int) -> float:
+    """Return what `number` writes of a number that is not negative."""
+    if value == 0:
+        return 0.0
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    if -4 < exponent < max(digits, 5):
+        return float(f"{value:.{max(digits - 1 - exponent, 0)}f}")
+    return float(f"{value:.{digits - 1}e}")
+
+
 def power(mantissa: str, exponent: int) -> str:
     """Return mantissa × 10ⁿ."""
     return f"{mantissa}×10{str(exponent).translate(_SUPERSCRIPTS)}"
@@ -79,9 +89,7 @@ def doubt_of(estimate: Estimate) -> str:
     digits = _digits(estimate)
     if abs(estimate.value - (low + high) / 2) <= 0.15 * half:
         for places in (1, 2, 3):
-            kept = places - 1 - math.floor(math.log10(half))
-            told = round(half, max(kept, 0) if half < WHOLE else kept)
-            if estimate.tells_sign(abs(estimate.value), told, digits):
+            if estimate.tells_sign(_told(half, places), _told(abs(estimate.value), digits)):
                 return f"± {number(half, places)}"
     return f"[{number(low, digits)}, {number(high, digits)}]"
 

@@ -114,6 +114,7 @@ class SolutionsResult(Result):
     """Several networks side by side, pair by pair, and each beside the first."""
 
     name: ClassVar[str] = "solutions"
+    version: ClassVar[int] = 2
     picture_names: ClassVar[tuple[str, ...]] = ("pairs",)
     better: ClassVar = {
         "solutions[*].loss": "lower",

@@ -133,7 +133,7 @@ def test_a_report_without_a_mapping_of_sections_is_no_defect(compare):
 def test_one_document_under_json(compare):
     outcome = compare(spectrum(), spectrum(loss=number(0.6)), "--json")
     jsonschema.Draft202012Validator(Comparison.schema()).validate(outcome.document)
-    assert outcome.document["schema"] == "landscape/compare/2"
+    assert outcome.document["schema"] == "landscape/compare/3"
     rows = {one["path"]: one for one in outcome.document["answer"]["numbers"]}
     assert rows["loss"]["verdict"] == "worse"
     assert rows["loss"]["better"] == "lower"

@@ -288,7 +288,7 @@ def test_data_that_do_not_fit_the_cache_are_read_again(monkeypatch):
     model = seeded(mlp, 0)
     kept = HessianOperator(Subject(model, "ce", (x, y), dtype="float64"))
     loader = DataLoader(TensorDataset(x, y), batch_size=4)
-    for size in (None, 7):
+    for size in (None, 3, 7):
         subject = Subject(model, "ce", loader, dtype="float64")
         read = HessianOperator(subject, batch_size=size)
         assert not isinstance(subject.device_batches(), list)

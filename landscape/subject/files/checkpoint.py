@@ -23,6 +23,7 @@ from landscape.subject.files.wording import cut
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_NAMELESS = ("", "..")  # a folder by its place: . and ..
 _QUANTISED = ("SCB", "qweight", "qzeros", "quant_state", "quant_map", "absmax")
 _NUMBERS = ("bool", "int", "uint", "float16", "bfloat16", "float32", "float64")
 
@@ -121,7 +122,7 @@ class Checkpoint:
         contents = find_contents(raw, state_key=state_key, ema=ema, where=str(path))
         _refuse_unusable(contents.tensors, str(path))
         return cls(
-            label=path.name,
+            label=name_of(path),
             tensors={name: tensor.detach() for name, tensor in contents.tensors.items()},
             step=contents.step,
             epoch=contents.epoch,
@@ -215,3 +216,8 @@ def _strided() -> object:
     import torch
 
     return torch.strided
+
+
+def name_of(path: Path) -> str:
+    """Return the name of a file or folder, also of the one that a path leads to by dots."""
+    return path.resolve().name if path.name in _NAMELESS else path.name

@@ -38,6 +38,7 @@ def fingerprint(tensors: Mapping[str, Tensor]) -> str:
 
 def digest_of(state: object) -> str:
     """Return 32 hexadecimal digits that depend on every tensor and number of a nested state."""
+    import torch
     from torch import Tensor
     from torch.utils import _pytree as pytree
 
@@ -46,7 +47,12 @@ def digest_of(state: object) -> str:
         digest.update(repr(path).encode("utf-8", "surrogatepass"))
         if isinstance(leaf, Tensor):
             digest.update(f"{leaf.dtype}{tuple(leaf.shape)}".encode())
-            digest.update(_bytes(leaf.detach()))
+            dense = leaf.detach()
+            if dense.layout is not torch.strided:
+                dense = dense.to_sparse_coo().coalesce()
+                digest.update(_bytes(dense.indices()))
+                dense = dense.values()
+            digest.update(_bytes(dense))
         else:
             digest.update(repr(leaf).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

@@ -12,6 +12,7 @@ from landscape.errors import CheckpointError, UnsafeError
 
 LARGEST_BYTES = 100_000_000
 INDEX = "*.index.json"
+PICKLED = "*.bin.index.json"
 PREFERRED = "*.safetensors.index.json"  # beside the index of a pickled copy
 
 
@@ -31,9 +32,13 @@ class Index:
 
 
 def indices_in(folder: Path) -> list[Path]:
-    """Return the indices in a folder; those of safetensors alone where there are any."""
+    """Return the indices in a folder; those of safetensors alone where there are any.
+
+    That of pickled shards is none: they are not read, and a whole file may stand beside them.
+    """
     found = sorted(file for file in folder.glob(INDEX) if file.is_file())
-    return [file for file in found if file.match(PREFERRED)] or found
+    preferred = [file for file in found if file.match(PREFERRED)]
+    return preferred or [file for file in found if not file.match(PICKLED)]
 
 
 def is_index(path: Path, head: bytes) -> bool:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from landscape.errors import CheckpointError, UnsafeError
-from landscape.subject.files.checkpoint import Checkpoint
+from landscape.subject.files.checkpoint import Checkpoint, name_of
 from landscape.subject.files.names import match_names
 from tests.subject.files.containers import (
     WAYS,
@@ -257,3 +257,10 @@ def test_environment_cannot_turn_safety_off(tmp_path, monkeypatch):
     path = saved({"model": prefixed(""), "x": os.getcwd}, tmp_path / "a.pt")
     with pytest.raises(UnsafeError):
         Checkpoint.read(path)
+
+
+def test_a_folder_has_its_name_by_whatever_dots(tmp_path, monkeypatch):
+    (tmp_path / "run" / "inside").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "run" / "inside")
+    names = [name_of(Path(path)) for path in (".", "..", "../inside", "final.pt")]
+    assert names == ["inside", "run", "inside", "final.pt"]

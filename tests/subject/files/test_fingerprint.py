@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from landscape.subject.files.checkpoint import Checkpoint
-from landscape.subject.files.fingerprint import file_sha256, fingerprint
+from landscape.subject.files.fingerprint import digest_of, file_sha256, fingerprint
 from tests.subject.files.containers import network, prefixed
 
 BASE = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
@@ -84,3 +84,15 @@ def test_of_model_is_a_copy():
 def test_file_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_sha256(tmp_path / "a") == hashlib.sha256(b"abc").hexdigest()
+
+
+def test_a_state_is_told_apart_by_its_tensors_sparse_ones_too():
+    def state(value: float, at: int) -> dict[str, object]:
+        sparse = torch.sparse_coo_tensor(
+            [[at]], torch.tensor([[value, 1.0]]), (4, 2), check_invariants=True
+        )
+        return {"state": {0: {"momentum_buffer": sparse, "step": 3}}, "groups": [{"lr": 0.1}]}
+
+    assert digest_of(state(1.0, 2)) == digest_of(state(1.0, 2))
+    digests = {digest_of(state(value, at)) for value in (1.0, 2.0) for at in (0, 2)}
+    assert len(digests) == 4

@@ -166,8 +166,8 @@ def test_pickled_shards_are_not_run(folder):
     torch.save(prefixed(""), folder / "pytorch_model.bin")
     (folder / INDEX).unlink()
     index = write_index(folder, {"3.bias": "pytorch_model.bin"}, "pytorch_model.bin.index.json")
-    for given in (folder, index):
-        assert "'pytorch_model.bin' is torch zip, not safetensors" in refused(given).what
+    assert "'pytorch_model.bin' is torch zip, not safetensors" in refused(index).what
+    assert refused(folder).hint == f"pass one file: {folder / 'pytorch_model.bin'}"
 
 
 def test_which_index_is_read(folder):
