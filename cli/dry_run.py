@@ -82,6 +82,7 @@ def _told(question: Diagnostic[Any], subject: Subject, files: list[str]) -> dict
     question.depends()  # refused here when a file that a setting names cannot be used
     if subject.model is not None and subject.batches is not None:
         _ = subject.count  # refused here when network, data and loss do not fit together
+        _ = subject.held_out
     found = subject.provenance()
     return {
         "schema": "landscape/dry-run/1",

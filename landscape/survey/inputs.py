@@ -47,7 +47,7 @@ def examined(subject: Subject, train: str = "") -> Examined:
     except NumericalError as error:
         return Examined(subject.without_data(), lost=error, not_finite=error)
     try:
-        _ = subject.count
+        _ = subject.count, subject.held_out
     except NumericalError as error:
         return Examined(subject, not_finite=error)
     return Examined(subject)

@@ -168,6 +168,7 @@ DATA = f"--model {NETWORKS}:mlp --data {NETWORKS}:"
         (f"report final.pt {DATA}label_12", 3, "label 12"),
         (f"report final.pt {DATA}wide_inputs", 3, "could not be called"),
         (f"report final.pt {SUBJECT} --loss mse", 3, "mse"),
+        (f"report final.pt {SUBJECT} --held-out {NETWORKS}:empty_batch", 3, "0 samples"),
         (f"report final.pt {SUBJECT} --train {NETWORKS}:number", 3, "number"),
         (f"report final.pt {SUBJECT} --train absent.py:train", 3, "absent.py"),
         (f"spectrum final.pt {DATA}label_12", 3, "label 12"),
@@ -195,6 +196,8 @@ def test_a_dry_run_refuses_what_is_not_finite(command):
     assert outcome.code == 5
     assert "first at [0, 5]" in outcome.stderr
     assert run(f"report final.pt {DATA}nan_inputs --dry-run").code == 5
+    held_out = f"--held-out {NETWORKS}:nan_inputs"
+    assert run(f"report final.pt {SUBJECT} {held_out} --dry-run").code == 5
 
 
 @pytest.mark.parametrize("command", ["report", "weights"])

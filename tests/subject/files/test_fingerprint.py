@@ -89,7 +89,7 @@ def test_file_sha256(tmp_path):
 def test_a_state_is_told_apart_by_its_tensors_sparse_ones_too():
     def state(value: float, at: int) -> dict[str, object]:
         sparse = torch.sparse_coo_tensor(
-            [[at]], torch.tensor([[value, 1.0]]), (4, 2), check_invariants=True
+            torch.tensor([[at]]), torch.tensor([[value, 1.0]]), (4, 2), check_invariants=True
         )
         return {"state": {0: {"momentum_buffer": sparse, "step": 3}}, "groups": [{"lr": 0.1}]}
 
