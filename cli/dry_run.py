@@ -12,7 +12,8 @@ import click
 from landscape.errors import SettingError
 
 from .configured import settled
-from .output import check_open, print_table, taken
+from .output import check_open, taken
+from .tables import print_table
 from .terminal import plain
 
 if TYPE_CHECKING:

@@ -99,3 +99,8 @@ def verdict(difference: Estimate, direction: Direction | None) -> Word:
     if direction is None:
         return "different"
     return "better" if (difference.value < 0) == (direction == "lower") else "worse"
+
+
+def shown(difference: Estimate) -> Estimate | None:
+    """Return a difference for a table: nothing where bounds leave it open."""
+    return None if math.isnan(difference.value) else difference

@@ -11,7 +11,8 @@ import click
 from ..configured import command_line
 from ..documents import read_answer
 from ..failures import Failed
-from ..output import check_file, print_table
+from ..output import check_file
+from ..tables import print_table
 from ..terminal import plain
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from ..configuration import Configuration, configurations
 from ..configured import COMMON, Configured, Settled, tables_of_commands
 from ..naming import check_names
 from ..options import path_or
-from ..output import print_table
+from ..tables import print_table
 from ..terminal import plain
 
 NONE = "no configuration file holds here: landscape.toml, or [tool.landscape] in pyproject.toml"

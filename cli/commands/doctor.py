@@ -13,8 +13,9 @@ from ..attach import described, subject_parameters, tell_notes
 from ..configured import Configured, settled
 from ..failures import Failed
 from ..options import budget_option
-from ..output import print_table, verbosity_parameters
+from ..output import verbosity_parameters
 from ..progress import shown
+from ..tables import print_table
 from ..terminal import plain
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..output import print_table
+from ..tables import print_table
 from ..terminal import plain
 
 if TYPE_CHECKING:

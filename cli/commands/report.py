@@ -22,7 +22,6 @@ from ..options import budget_option, path_or, preset_option, tell_spent
 from ..output import (
     check_folder,
     forget,
-    print_table,
     speaks,
     tell,
     unsettled,
@@ -30,6 +29,7 @@ from ..output import (
     verbosity_parameters,
 )
 from ..progress import shown
+from ..tables import print_table
 from ..terminal import plain
 
 if TYPE_CHECKING:

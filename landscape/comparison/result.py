@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from landscape.answer import Finding, Result, Table
 from landscape.comparison.likeness import Unlike
 from landscape.comparison.numbers import Changed, Contrast
+from landscape.difference import shown
 from landscape.estimate import Estimate
 from landscape.figures.contrast import ContrastInk, draw_contrasts
 
@@ -123,10 +123,13 @@ class Comparison(Result):
 
     def tables(self) -> tuple[Table, ...]:
         """Return the numbers, gravest first; of layers only those that are told apart."""
-        shown = [
+        listed = [
             one for word in WORDS for one in self.having(word) if word in APART or not one.listed
         ]
-        rows = tuple((one.path, one.a, one.b, _told(one), one.verdict, one.reason) for one in shown)
+        rows = tuple(
+            (one.path, one.a, one.b, shown(one.difference), one.verdict, one.reason)
+            for one in listed
+        )
         made = [Table("Numbers", ("number", "A", "B", "B − A", "B is", "why undecided"), rows)]
         if self.changed:
             plain = tuple((one.path, _cell(one.a), _cell(one.b)) for one in self.changed)
@@ -183,11 +186,6 @@ class Comparison(Result):
 def _some(names: tuple[str, ...]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _told(one: Contrast) -> Estimate | None:
-    """Return the difference, or nothing where bounds leave it open."""
-    return None if math.isnan(one.difference.value) else one.difference
 
 
 def _scale(one: Contrast) -> float:

@@ -52,19 +52,21 @@ def number(value: float | None, digits: int = 4) -> str:
         return "0"
     text = f"{value:.{digits - 1}e}"
     exponent = int(text.partition("e")[2])
-    if -4 < exponent < max(digits, 5):
-        return f"{value:,.{max(digits - 1 - exponent, 0)}f}".replace("-", "−")
+    if (places := _places(exponent, digits)) is not None:
+        return f"{value:,.{places}f}".replace("-", "−")
     return power(text.partition("e")[0].replace("-", "−"), exponent)
+
+
+def _places(exponent: int, digits: int) -> int | None:
+    """Return the decimal places of a number of that exponent; None: it is told as a power."""
+    return max(digits - 1 - exponent, 0) if -4 < exponent < max(digits, 5) else None
 
 
 def _told(value: float, digits: int) -> float:
     """Return what `number` writes of a number that is not negative."""
-    if value == 0:
-        return 0.0
-    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
-    if -4 < exponent < max(digits, 5):
-        return float(f"{value:.{max(digits - 1 - exponent, 0)}f}")
-    return float(f"{value:.{digits - 1}e}")
+    text = f"{value:.{digits - 1}e}"
+    places = _places(int(text.partition("e")[2]), digits)
+    return float(text if places is None else f"{value:.{places}f}")
 
 
 def power(mantissa: str, exponent: int) -> str:

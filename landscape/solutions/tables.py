@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from landscape.answer import Finding, Table
-from landscape.estimate import Estimate
+from landscape.difference import shown
 
 if TYPE_CHECKING:
     from landscape.solutions.result import Beside, SolutionsResult
@@ -82,7 +81,7 @@ def tables_of(result: SolutionsResult) -> tuple[Table, ...]:
     ]
     names = _names(result)
     rows = tuple(
-        (one.name, names[one.number], _shown(one.difference), one.verdict, one.reason)
+        (one.name, names[one.number], shown(one.difference), one.verdict, one.reason)
         for one in result.beside
     )
     title = f"Beside {result.solutions[0].name}"
@@ -100,11 +99,6 @@ def _names(result: SolutionsResult) -> dict[str, str]:
     """Return what the numbers beside the first are called."""
     judged = {number: judged_name(result, number) for number in JUDGED}
     return {**dict(COLUMNS), "loss": "loss on the given data", **judged}
-
-
-def _shown(difference: Estimate) -> Estimate | None:
-    """Return a difference, or nothing where bounds leave it open."""
-    return None if math.isnan(difference.value) else difference
 
 
 def _table(
