@@ -1,46 +1,37 @@
 """The product engine: A V over a whole dataset, in the way that is fastest for this network.
 
-A = Σ_b A_b / count over micro-batches b. Every share A_b can be applied in several ways, all exact:
-
-- reverse: differentiate the gradient's graph, built anew in every pass;
-- cached: keep that graph;
-- forward: differentiate the gradient in forward mode, all vectors of a block at once;
-- linearize: record forward mode once and replay what depends on the vectors (`Tape`);
-- compiled: that recording, compiled by `torch.compile`;
-- differences: central differences in float64, exact only to their step. Never chosen by itself.
-
+A = Σ_b A_b / count over micro-batches b. Every share A_b can be applied in several ways (`ways`).
 None wins everywhere, so they are timed on the products that are asked for anyway: the cached graph
 first, which costs nothing to set up, and the recording as soon as what was spent would have paid
 for it. Small problems are not timed on the CPU, so that one question has one answer to the last
-bit. A way is used only if it agrees with a product of the gradient's graph.
+bit.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from landscape.errors import (
-    DataError,
-    ModelError,
-    NumericalError,
-    ResourceError,
-    out_of_memory,
-)
+from landscape.errors import ModelError, ResourceError, out_of_memory
 from landscape.linalg.memory import free_bytes
-from landscape.linalg.probes import spherical
 from landscape.operators.compiled import Compiler
-from landscape.operators.local import Local, Rows, one_by_one, vectorised
+from landscape.operators.kept import Kept
+from landscape.operators.local import Local
 from landscape.operators.memory import SHARE, KeptPages
 from landscape.operators.microbatches import LIVE, Grouping
-from landscape.operators.tape import Tape
 from landscape.operators.trials import Trials
+from landscape.operators.watch import Watch
+from landscape.operators.ways import (
+    MISSING,
+    RECOMPUTED,
+    DisagreementError,
+    compare,
+    first_product,
+)
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products
 from landscape.subject.network import first_line
@@ -50,10 +41,7 @@ from landscape.subject.undisturbed import differentiable_attention, exact_arithm
 RECORDING = 0.1  # seconds that recording one micro-batch may take
 UNTIMED = 2 * 2**20  # bytes of a forward pass over the data, below which no clock is asked
 IMPORTS = 1.0  # seconds more, if PyTorch has to load what its forward mode needs
-AGREEMENT = {torch.float32: 2e-3, torch.float64: 1e-8}  # relative, of a way with the reference
-DIFFERENCE = 1e-5  # relative step of central differences: kinks want it small
 AUTO = ("cached", "linearize")
-MISSING = (RuntimeError, DataError, ModelError)  # what PyTorch raises for a missing mode
 
 
 class Engine:
@@ -86,7 +74,7 @@ class Engine:
         self._device = device
         self.block = block
         self.micro_batches = micro_batches
-        self._kept = _Kept(int(SHARE * free_bytes(device)))
+        self._kept = Kept(int(SHARE * free_bytes(device)))
         self._trials: dict[int, Trials] = {}
         self._compiler = Compiler()
         self.agreement = 0.0
@@ -138,7 +126,7 @@ class Engine:
     def _pass(self, rows: Tensor) -> Tensor:
         total = torch.zeros_like(rows)
         chunks = list(_chunks(len(rows), self.block))
-        watches = {part.stop - part.start: _Watch(self._device) for part in chunks}
+        watches = {part.stop - part.start: Watch(self._device) for part in chunks}
         for place, batch in enumerate(self.micro_batches):
             for part in chunks:
                 size = part.stop - part.start
@@ -190,7 +178,7 @@ class Engine:
         if self.product == "auto" and "forward" not in trial.reasons:
             trial.add("forward")
             return
-        if isinstance(error, _DisagreementError):
+        if isinstance(error, DisagreementError):
             raise error
         raise ModelError(
             "the derivative of this network that is needed does not exist in PyTorch",
@@ -208,64 +196,17 @@ class Engine:
             self._kept.drop("cached")  # the recordings take its memory over; it can be had again
         with self.subject.undisturbed(0), differentiable_attention():
             local = self._exact(batch) if way == "differences" else self._local(batch)
-            function, found, size = self._first(way if room else _RECOMPUTED[way], local, rows)
+            chosen = way if room else RECOMPUTED[way]
+            function, found, size = first_product(chosen, local, rows, self._compiler)
             if place == 0 and way in ("linearize", "forward", "compiled"):
-                self._compare(way, local, rows, found, function)
+                difference = compare(way, local, rows, found, function)
+                self.agreement = max(self.agreement, difference)
         if function is not None:
             self._kept.put(place, way, len(rows), function, size or self._guess(batch))
         return found
 
-    def _first(self, way: str, local: Local, rows: Tensor) -> tuple[Rows | None, Tensor, int]:
-        """Return what can be kept of a way, its product with rows, and the memory it takes."""
-        if way in ("reverse", "cached"):
-            function = local.graph()
-            return (function if way == "cached" else None), function(rows), 0
-        if way == "differences":
-            products = [local.difference(row.double(), DIFFERENCE)[0] for row in rows]
-            return None, torch.stack(products).to(rows.dtype), 0
-        if way == "forward":
-            try:
-                return None, vectorised(local)(rows), 0
-            except MISSING:
-                return None, one_by_one(local)(rows), 0
-        tape, found = Tape.record(vectorised(local), rows)
-        if way == "linearize" or not len(tape):
-            return tape, found, tape.constant_bytes
-        function = self._compiler(tape)
-        return function, function(rows), tape.constant_bytes
-
     def _guess(self, batch: Batch) -> int:
         return int(LIVE * self.micro_batches.bytes_per_sample * batch.samples)
-
-    def _compare(
-        self, way: str, local: Local, rows: Tensor, found: Tensor, function: Rows | None
-    ) -> None:
-        """Hold the first row of a product against the reference.
-
-        What is kept is held against it at a random vector, which it was not set up with.
-
-        Raises:
-            NumericalError: They differ.
-        """
-        if function is not None:
-            generator = torch.Generator().manual_seed(0)
-            probe = spherical(1, rows.shape[1], like=rows, generator=generator)
-            rows = torch.cat([probe, rows[1:]])
-            found = function(rows)
-        try:
-            expected = local.graph()(rows[:1])
-        except MISSING:
-            expected = one_by_one(local)(rows[:1])
-        scale = float(torch.linalg.vector_norm(expected, dtype=torch.float64))
-        error = float(torch.linalg.vector_norm(found[:1] - expected, dtype=torch.float64))
-        relative = error / scale if scale else error
-        if not relative <= AGREEMENT[rows.dtype]:
-            raise _DisagreementError(
-                f"the way {way} differs from the reference product by {relative:.2g}",
-                where="product engine",
-                hint="use --product auto, reverse or cached",
-            )
-        self.agreement = max(self.agreement, relative)
 
     def _shrink(self, told: str) -> None:
         """Let go of what is kept, and halve the micro-batches or the block.
@@ -298,90 +239,6 @@ class Engine:
             f"{free_bytes(self._device) / 2**20:,.1f} MiB are free: {told}",
             hint=f"study fewer parameters (--params), give {smaller}, or use another device",
         )
-
-
-_RECOMPUTED = {  # what a way is when nothing can be kept
-    "cached": "reverse",
-    "linearize": "forward",
-    "compiled": "forward",
-    "reverse": "reverse",
-    "forward": "forward",
-    "differences": "differences",
-}
-
-
-class _DisagreementError(NumericalError, RuntimeError):
-    """A way that does not agree with the reference."""
-
-
-@dataclass
-class _Kept:
-    """Linearisations that are kept, and the memory they take."""
-
-    limit: int
-    used: int = 0
-    functions: dict[tuple[int, str, int], tuple[Rows, int]] = field(default_factory=dict)
-    sizes: dict[tuple[str, int], int] = field(default_factory=dict)
-
-    def get(self, place: int, way: str, size: int) -> Rows | None:
-        found = self.functions.get((place, way, _class(way, size)))
-        return found[0] if found is not None else None
-
-    def room(self, way: str, size: int, guess: int) -> bool:
-        return self.used + self.sizes.get((way, size), guess) <= self.limit
-
-    def put(self, place: int, way: str, size: int, function: Rows, held: int) -> None:
-        self.sizes[way, size] = held
-        if self.used + held <= self.limit:
-            self.functions[place, way, _class(way, size)] = function, held
-            self.used += held
-
-    def drop_others(self, size: int, best: str) -> None:
-        """Let go of recordings for a block size that is computed in another way."""
-        self._drop([key for key in self.functions if key[2] == size and key[1] != best])
-
-    def drop(self, way: str) -> None:
-        """Let go of everything of a way."""
-        self._drop([key for key in self.functions if key[1] == way])
-
-    def _drop(self, keys: list[tuple[int, str, int]]) -> None:
-        for key in keys:
-            self.used -= self.functions.pop(key)[1]
-
-    def clear(self) -> None:
-        self.functions.clear()
-        self.used = 0
-
-
-def _class(way: str, size: int) -> int:
-    """Return the block size that something kept is for; a graph serves every size."""
-    return 0 if way == "cached" else size
-
-
-class _Watch:
-    """Adds up the time of what is worth timing."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.seconds = 0.0
-        self.laps = 0
-
-    def running(self, *, on: bool) -> _Watch:
-        self._on = on
-        return self
-
-    def __enter__(self) -> None:
-        self._began = self._now() if self._on else 0.0
-
-    def __exit__(self, *exception: object) -> None:
-        if self._on:
-            self.seconds += self._now() - self._began
-            self.laps += 1
-
-    def _now(self) -> float:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        return time.perf_counter()
 
 
 def _chunks(count: int, block: int) -> Iterator[slice]:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from landscape.errors import DataError, out_of_memory
 from landscape.operators.curvature import CurvatureOperator
-from landscape.operators.engine import DIFFERENCE
 from landscape.operators.local import one_by_one
+from landscape.operators.ways import DIFFERENCE
 from landscape.spectra.curvature import Curvature
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products

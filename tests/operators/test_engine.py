@@ -11,10 +11,12 @@ from torch.utils.data import DataLoader, TensorDataset
 from landscape.errors import NumericalError, ResourceError
 from landscape.linalg.eigenpairs import eigenpairs
 from landscape.operators import engine as engine_module
+from landscape.operators import ways
 from landscape.operators.curvature import CurvatureOperator
 from landscape.operators.fisher import FisherOperator
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
+from landscape.operators.tape import Tape
 from landscape.subject import batches as batches_module
 from landscape.subject.subject import Subject
 from tests.cases import (
@@ -110,7 +112,7 @@ def doubled(local):
 
 @pytest.mark.usefixtures("eager")
 def test_a_wrong_way_is_left_out_of_auto(monkeypatch):
-    monkeypatch.setattr(engine_module, "vectorised", doubled)
+    monkeypatch.setattr(ways, "vectorised", doubled)
     hessian, exact = HessianOperator(CASES["mlp"]().subject(dtype="float64")), dense_hessian("mlp")
     for seed in range(5):
         block = rows(len(exact), 2, seed)
@@ -133,7 +135,7 @@ def test_small_problems_are_computed_in_one_way_whatever_the_clock_says(monkeypa
 
 @pytest.mark.parametrize("way", ["linearize", "forward"])
 def test_a_wrong_way_that_is_asked_for_is_an_error(way, monkeypatch):
-    monkeypatch.setattr(engine_module, "vectorised", doubled)
+    monkeypatch.setattr(ways, "vectorised", doubled)
     hessian = HessianOperator(CASES["mlp"]().subject(dtype="float64"), product=way)
     with pytest.raises(NumericalError, match="differs from the reference product by 1"):
         hessian.matmat(rows(hessian.shape[0], 2))
@@ -141,8 +143,8 @@ def test_a_wrong_way_that_is_asked_for_is_an_error(way, monkeypatch):
 
 def test_a_recording_that_replays_something_else_is_an_error(monkeypatch):
     """The function may be right at the rows that it was recorded with, and the replay wrong."""
-    right = engine_module.Tape.__call__
-    monkeypatch.setattr(engine_module.Tape, "__call__", lambda tape, x: 1.5 * right(tape, x))
+    right = Tape.__call__
+    monkeypatch.setattr(Tape, "__call__", lambda tape, x: 1.5 * right(tape, x))
     hessian = HessianOperator(CASES["mlp"]().subject(dtype="float64"), product="linearize")
     with pytest.raises(NumericalError, match="differs from the reference product"):
         hessian.matmat(rows(hessian.shape[0], 2))
