@@ -16,7 +16,7 @@ from landscape.doctor.verdict import Verdict, counted
 from landscape.errors import NumericalError
 from landscape.subject.faithful import refuse_unfaithful
 from landscape.subject.files.wording import listed
-from landscape.subject.losses import logits_of
+from landscape.subject.outputs import logits_of
 
 SHOWN = 4  # names in a line
 UNITS = {"ce": "label", "mse": "element", "bce": "element", "hf": "label", "custom": "item"}

@@ -13,14 +13,8 @@ from torch.nn import functional as F
 
 from landscape.operators.bend import hessian_bend
 from landscape.subject.batch import Batch
-from landscape.subject.losses import (
-    IGNORED,
-    BinaryCrossEntropy,
-    CrossEntropy,
-    MeanSquaredError,
-    class_axis,
-    logits_of,
-)
+from landscape.subject.losses import IGNORED, BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+from landscape.subject.outputs import class_axis, logits_of
 from landscape.subject.subject import Subject
 from landscape.tangent.calling import counted_outputs
 

@@ -19,8 +19,8 @@ from landscape.subject.losses import (
     CrossEntropy,
     Loss,
     MeanSquaredError,
-    class_axis,
 )
+from landscape.subject.outputs import class_axis
 
 
 def hessian_bend(loss: Loss, targets: Tensor) -> Bend:

@@ -14,7 +14,7 @@ from landscape.linalg.probes import spherical
 from landscape.operators.local import LocalHessian
 from landscape.operators.misfit import LIMITS, misfit
 from landscape.subject.batch import Batch
-from landscape.subject.losses import logits_of
+from landscape.subject.outputs import logits_of
 
 if TYPE_CHECKING:
     from landscape.operators.curvature import CurvatureOperator

@@ -22,8 +22,8 @@ from landscape.subject.losses import (
     CrossEntropy,
     Loss,
     MeanSquaredError,
-    class_axis,
 )
+from landscape.subject.outputs import class_axis
 from landscape.subject.subject import Subject
 from landscape.subject.undisturbed import differentiable_attention
 

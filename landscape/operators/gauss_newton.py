@@ -12,7 +12,7 @@ from landscape.operators.bend import hessian_bend
 from landscape.operators.curvature import CurvatureOperator
 from landscape.operators.local import LocalSquare
 from landscape.subject.batch import Batch
-from landscape.subject.losses import logits_of
+from landscape.subject.outputs import logits_of
 from landscape.subject.subject import Subject
 
 

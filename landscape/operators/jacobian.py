@@ -16,7 +16,7 @@ from landscape.operators.local import transposed_products
 from landscape.subject.activations import observing
 from landscape.subject.batch import Batch
 from landscape.subject.cost import count_products
-from landscape.subject.losses import logits_of
+from landscape.subject.outputs import logits_of
 from landscape.subject.point import Point
 from landscape.subject.subject import Subject
 

@@ -18,9 +18,8 @@ from landscape.subject.losses import (
     CrossEntropy,
     Loss,
     MeanSquaredError,
-    class_axis,
-    logits_of,
 )
+from landscape.subject.outputs import class_axis, logits_of
 from landscape.subject.per_sample import are_classes
 from landscape.subject.subject import Subject
 

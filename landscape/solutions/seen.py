@@ -13,7 +13,8 @@ from torch import Tensor
 
 from landscape import progress
 from landscape.subject.batch import Batch
-from landscape.subject.losses import IGNORED, BinaryCrossEntropy, class_axis, logits_of
+from landscape.subject.losses import IGNORED, BinaryCrossEntropy
+from landscape.subject.outputs import class_axis, logits_of
 from landscape.subject.per_sample import are_classes, per_sample
 from landscape.subject.point import Point
 from landscape.subject.subject import Subject

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from landscape.subject.losses import logits_of
+from landscape.subject.outputs import logits_of
 from landscape.subject.subject import Subject
 
 CLEAR_GAP = 1.5  # ratio of neighbours from which on a gap in the top eigenvalues is called clear

@@ -11,8 +11,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from landscape.errors import ModelError, SettingError, SpecError
+from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.files.checkpoint import Checkpoint
-from landscape.subject.losses import BUILT_IN, CustomLoss, Loss
+from landscape.subject.losses import BUILT_IN, Loss
 from landscape.subject.spec.attribute import load_attribute
 from landscape.subject.spec.data import DataSource, load_data
 from landscape.subject.spec.grammar import parse_spec

@@ -11,8 +11,9 @@ import torch
 from landscape import progress
 from landscape.errors import DataError, NumericalError
 from landscape.subject.batch import Batch
+from landscape.subject.choosing import without_targets
 from landscape.subject.faithful import refuse_unfaithful
-from landscape.subject.losses import Loss, without_targets
+from landscape.subject.losses import Loss
 from landscape.subject.network import Network
 from landscape.subject.point import Point
 from landscape.subject.undisturbed import seeded

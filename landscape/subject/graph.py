@@ -19,8 +19,10 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from landscape.errors import ModelError, out_of_memory
+from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.inlining import inlined
-from landscape.subject.losses import CustomLoss, Loss, logits_of
+from landscape.subject.losses import Loss
+from landscape.subject.outputs import logits_of
 from landscape.subject.undisturbed import differentiable_attention, undisturbed
 
 WRAPPED = "model."

@@ -10,17 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from landscape.errors import DataError, ModelError
+from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.losses import (
     IGNORED,
     BinaryCrossEntropy,
     CrossEntropy,
-    CustomLoss,
     Loss,
     MeanSquaredError,
     ModelLoss,
-    class_axis,
-    logits_of,
 )
+from landscape.subject.outputs import class_axis, logits_of
 
 AGREEMENT = 1e-3  # relative, of the samples' sum with the model's own loss
 

@@ -19,12 +19,13 @@ from landscape.errors import InputError, NumericalError, SettingError
 from landscape.subject.attach import attach_checkpoints, attach_data, attach_loss, attach_model
 from landscape.subject.batch import Batch
 from landscape.subject.batches import Batches, dealt
+from landscape.subject.choosing import choose_loss
 from landscape.subject.counting import Counted, count_items, counted
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
 from landscape.subject.files.checkpoint import Checkpoint, refuse_integers
 from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.files.names import match_names
-from landscape.subject.losses import Loss, ModelLoss, choose_loss
+from landscape.subject.losses import Loss, ModelLoss
 from landscape.subject.memory import returned_kind
 from landscape.subject.mode import DEPENDENT, Mode, check_mode, one_batch, put_in_train_mode
 from landscape.subject.network import Network

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from landscape.errors import DataError
 from landscape.subject.batch import Batch
-from landscape.subject.losses import logits_of
+from landscape.subject.outputs import logits_of
 from landscape.subject.subject import Subject
 
 IMAGE = 4  # axes: samples, channels, height, width

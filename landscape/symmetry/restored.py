@@ -15,8 +15,8 @@ from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 from landscape.errors import SettingError
 from landscape.subject.activations import Side, by_channel, channel_axis, watching
 from landscape.subject.batch import Batch
-from landscape.subject.losses import logits_of
 from landscape.subject.moments import ROUNDING, Moments
+from landscape.subject.outputs import logits_of
 from landscape.subject.point import Point
 from landscape.subject.subject import Subject
 from landscape.symmetry.folding import Affine

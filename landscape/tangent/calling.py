@@ -12,7 +12,8 @@ from torch.func import functional_call
 from landscape.errors import DataError
 from landscape.subject.batch import Batch
 from landscape.subject.graph import read_by
-from landscape.subject.losses import IGNORED, CrossEntropy, Loss, class_axis
+from landscape.subject.losses import IGNORED, CrossEntropy, Loss
+from landscape.subject.outputs import class_axis
 from landscape.subject.subject import Subject
 
 

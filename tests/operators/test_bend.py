@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.func import grad, hessian
 
 from landscape.operators.bend import hessian_bend, outer_bend
+from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.losses import (
     IGNORED,
     BinaryCrossEntropy,
     CrossEntropy,
-    CustomLoss,
     Loss,
     MeanSquaredError,
 )

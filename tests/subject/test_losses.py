@@ -9,16 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.errors import DataError, ModelError
+from landscape.subject.choosing import choose_loss
+from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
-    CustomLoss,
     Loss,
     MeanSquaredError,
     ModelLoss,
-    choose_loss,
-    logits_of,
 )
+from landscape.subject.outputs import logits_of
 from landscape.subject.subject import Subject
 from tests.cases import CASES, labels, log_cosh, mean_log_cosh, normal, reference
 

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from landscape.errors import ModelError
+from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
-    CustomLoss,
     Loss,
     MeanSquaredError,
     ModelLoss,
