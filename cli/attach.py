@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _LOSSES = ("auto", "ce", "mse", "bce", "hf")
 _READING = ("state_key", "ema", "trust_pickle")
-_STUDIED = ("model", "data", "loss", "params", "mask", "device", "dtype", "max_samples")
+_STUDIED = (
+    "model", "data", "loss", "params", "mask", "device", "dtype", "max_samples", "allow_download"
+)  # fmt: skip
 _PRODUCTS = ("auto", "reverse", "cached", "linearize", "forward", "compiled", "differences")
 _COMPUTING = ("learning_rate", "batch_size", "product", "mode")
 
@@ -33,9 +35,7 @@ def subject_parameters(needs: Needs | Sketch | None = None) -> list[click.Parame
             out. Data may be given wherever a model is.
     """
     parameters: list[click.Parameter] = [
-        click.Argument(
-            ["checkpoints"], type=click.Path(), nargs=-1, required=True, metavar="CKPT..."
-        )
+        click.Argument(["checkpoints"], type=click.Path(), nargs=-1, metavar="CKPT...")
     ]
     if needs is None or needs.model:
         parameters += _model_options()
@@ -58,13 +58,35 @@ def described(values: dict[str, Any]) -> dict[str, Any]:
     given |= {key: value for key, value in asked.items() if value not in (None, "auto")}
     if (held_out := values.pop("held_out", None)) is not None:
         given["data"] = {"train": given["data"], "held_out": held_out}
-    return {**given, "checkpoints": values.pop("checkpoints"), "seed": values.get("seed", 0)}
+    checkpoints = values.pop("checkpoints")
+    _check_weights(checkpoints, given.get("model"))
+    return {**given, "checkpoints": checkpoints, "seed": values.get("seed", 0)}
+
+
+def _check_weights(checkpoints: Sequence[str], model: str | None) -> None:
+    """Refuse to study a network as its factory makes it, unless the spec names its weights."""
+    if checkpoints:
+        return
+    from landscape.subject.spec.models import brings_weights
+
+    if model is None or not brings_weights(model):
+        ctx = click.get_current_context()
+        raise click.MissingParameter(ctx=ctx, param=ctx.command.params[0])
 
 
 def tell_notes(provenance: Mapping[str, Any]) -> None:
     """Print what was chosen and mapped on the way."""
     for note in provenance["notes"]:
         click.echo(f"note: {plain(note)}", err=True)
+
+
+def allow_download_option() -> click.Option:
+    """Return the option without which nothing is fetched."""
+    return click.Option(
+        ["--allow-download"],
+        is_flag=True,
+        help="let torchvision: fetch data that are missing, and weights=DEFAULT; nothing else does",
+    )
 
 
 class _LearningRate(click.FloatRange):
@@ -169,6 +191,7 @@ def _data_options() -> list[click.Parameter]:
             show_default=True,
             help="how curvature products are computed; auto takes the fastest",
         ),
+        allow_download_option(),
     ]
 
 

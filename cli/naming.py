@@ -10,7 +10,9 @@ from landscape.errors import SettingError
 from .catalogue import command_names
 from .configuration import Configuration, Entry, Table, place_of
 
-SAID_ONLY = {"config", "debug", "dry_run", "force", "json", "trust_pickle", "verbose"}
+SAID_ONLY = {
+    "allow_download", "config", "debug", "dry_run", "force", "json", "trust_pickle", "verbose"
+}  # fmt: skip
 _WHY = "keys are the long names of options; common ones stand above all tables"
 
 

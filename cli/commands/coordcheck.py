@@ -25,7 +25,7 @@ from landscape.coordinates.settings import (
 )
 from landscape.errors import SettingError
 
-from ..attach import tell_notes
+from ..attach import allow_download_option, tell_notes
 from ..configured import Configured, settled
 from ..output import check_folder, deliver, output_parameters, tell_cost, verbose
 from ..progress import shown
@@ -62,9 +62,10 @@ def run(**values: Any) -> None:
     as_json, strict, _ = values.pop("as_json"), values.pop("strict"), values.pop("debug")
     check_folder(output, FILES, force=force)
     model, data, loss = (values.pop(name) for name in ("model", "data", "loss"))
+    allowed = values.pop("allow_download")
     question = Coordcheck(**values)
     with shown(quiet=quiet):
-        result = question.run(model, data, loss)
+        result = question.run(model, data, loss, allow_download=allowed)
     result = replace(result, provenance={**result.provenance, **settled().provenance()})
     if not quiet:
         tell_notes(result.provenance)
@@ -168,6 +169,7 @@ command = Configured(
             show_default=True,
             help="precision; auto: as the factory makes the network",
         ),
+        allow_download_option(),
         *output_parameters(),
     ],
 )

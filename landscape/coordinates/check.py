@@ -39,6 +39,7 @@ from landscape.coordinates.tables import message_of
 from landscape.coordinates.trace import Trace, followed
 from landscape.errors import SettingError
 from landscape.estimate import Status
+from landscape.subject.attach import attach_data
 from landscape.subject.batch import Batch
 from landscape.subject.cost import measuring
 from landscape.subject.losses import Loss
@@ -113,6 +114,8 @@ class Coordcheck:
         model: str | Callable[..., nn.Module],
         data: object,
         loss: Loss | str | Callable[[Any, Any], Tensor] = "auto",
+        *,
+        allow_download: bool = False,
     ) -> CoordcheckResult:
         """Return the exponents and whether they pass.
 
@@ -122,6 +125,7 @@ class Coordcheck:
                 which is seeded for it.
             data: What `Subject` takes.
             loss: What `Subject` takes.
+            allow_download: Whether torchvision may fetch data that are missing.
 
         Raises:
             ModelError: Networks of different width cannot be compared, or one fails.
@@ -135,7 +139,7 @@ class Coordcheck:
         optimizer = optimizer_of(self.optimizer, self.learning_rate)
         with undisturbed(None, self.seed):
             parameters = check_family(family, self.widths, self.seed)
-            subject = self._subject(family, data, loss)
+            subject = self._subject(family, attach_data(data, allow_download=allow_download), loss)
             batch = _checked_batch(subject, self.samples)
             with measuring(subject.device) as meter:
                 traces = self._traces(family, optimizer, subject, batch)

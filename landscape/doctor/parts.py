@@ -71,7 +71,7 @@ class Parts:
     @cached_property
     def named(self) -> tuple[nn.Module, str]:
         """Return the user's module and what to call it."""
-        return attach_model(self._given["model"])
+        return attach_model(self._given["model"], allow_download=self._downloads)
 
     @cached_property
     def network(self) -> Network:
@@ -82,7 +82,8 @@ class Parts:
     def source(self) -> tuple[DataSource | None, Loss | None]:
         """Return where the data come from, and the loss; None: to be chosen."""
         loss = attach_loss(self._given.get("loss", "auto"))
-        return attach_data(self._given.get("data")), loss
+        data = attach_data(self._given.get("data"), allow_download=self._downloads)
+        return data, loss
 
     @cached_property
     def subject(self) -> Subject:
@@ -112,6 +113,10 @@ class Parts:
         if batches is None:
             raise SettingError("no data were given", where="doctor", hint=DATA)
         return next(iter(batches.on(self.subject.device, self.subject.dtype)))
+
+    @property
+    def _downloads(self) -> bool:
+        return bool(self._given.get("allow_download"))
 
     def provenance(self) -> dict[str, Any]:
         """Return what the examination rests on, as far as it could be attached."""

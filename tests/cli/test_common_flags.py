@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.datasets import FakeData
 
 import landscape as ls
 from landscape_cli.catalogue import load_command
@@ -18,7 +19,10 @@ COMMANDS = {
     "gradients": f"gradients final.pt {SUBJECT} {BRIEF}",
 }
 STUDIED = {"model", "params", "mask", "device", "dtype"}
-DATA = {"data", "held-out", "loss", "max-samples", "learning-rate", "batch-size", "mode", "product"}
+DATA = {
+    "data", "held-out", "loss", "max-samples", "learning-rate", "batch-size", "mode", "product",
+    "allow-download",
+}  # fmt: skip
 COMMON = {
     "seed", "config", "state-key", "ema", "no-ema", "trust-pickle", "strict", "force", "json",
     "output", "quiet", "verbose", "debug", "dry-run",
@@ -176,6 +180,58 @@ def test_trust_pickle_is_the_only_way(folder, command):
     (folder / "landscape.toml").unlink()
     trusted = done(f"{command.replace('final.pt', 'module.pt')} --trust-pickle --json").document
     assert trusted["provenance"]["checkpoints"][0]["trusted_pickle"]
+
+
+class OnTheNet(FakeData):
+    """Twelve small images that are not on the disk unless they are fetched."""
+
+    def __init__(self, root, download=False, transform=None):
+        there = Path(root) / "fetched"
+        if download:
+            there.touch()
+        if not there.exists():
+            raise RuntimeError("Dataset not found")
+        super().__init__(size=12, image_size=(1, 8, 8), transform=transform)
+
+
+@pytest.mark.parametrize(
+    "asked", ["gradients final.pt --dry-run", "doctor final.pt", "report final.pt --dry-run"]
+)
+def test_nothing_is_fetched_unasked(folder, monkeypatch, asked):
+    monkeypatch.setattr("torchvision.datasets.MNIST", OnTheNet)
+    asked = f"{asked} --model {NETWORKS}:mlp --data torchvision:MNIST,root=."
+    refused = run(asked)
+    assert refused.code == 3
+    assert "--allow-download" in " ".join((refused.stdout + refused.stderr).split())
+    (folder / "landscape.toml").write_text("allow_download = true\n")
+    assert run(asked).code == 2
+    (folder / "landscape.toml").unlink()
+    assert not (folder / "fetched").exists()
+    done(f"{asked} --allow-download")
+    assert (folder / "fetched").exists()
+
+
+def test_the_provenance_tells_whether_the_network_was_allowed():
+    weights = f"gradients final.pt {SUBJECT} {BRIEF} --json"
+    assert not done(weights).document["provenance"]["allow_download"]
+    assert done(f"{weights} --allow-download").document["provenance"]["allow_download"]
+
+
+def test_weights_of_their_own_need_no_checkpoint(monkeypatch):
+    from torchvision.models import _api, squeezenet1_1
+
+    state = {name: t * 0 for name, t in squeezenet1_1().state_dict().items()}
+    monkeypatch.setattr(_api, "load_state_dict_from_url", lambda *_, **__: state)
+    data = "--data random:shape=3x32x32,classes=1000,samples=2 --dry-run --json"
+    outcome = run(f"gradients --model torchvision:squeezenet1_1,weights=DEFAULT {data}")
+    assert outcome.code == 3
+    assert "--allow-download" in outcome.stderr
+    told = done(
+        f"gradients --model torchvision:squeezenet1_1,weights=DEFAULT {data} --allow-download"
+    )
+    assert told.document["parameters"] == sum(t.numel() for t in state.values())
+    without = run(f"gradients --model torchvision:squeezenet1_1 {data} --allow-download")
+    assert (without.code, "Missing argument 'CKPT...'" in without.stderr) == (2, True)
 
 
 def test_crosscheck_is_a_second_opinion():

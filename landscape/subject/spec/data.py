@@ -31,12 +31,13 @@ _BUILT_IN: Mapping[str, Callable[..., DataSource]] = {
 _PARTS = {"train", "held_out"}
 
 
-def load_data(text: str) -> DataSource:
+def load_data(text: str, *, allow_download: bool = False) -> DataSource:
     """Return the data that a spec string names.
 
     Args:
         text: `pkg.mod:factory`, `path/file.py:factory`, `sklearn:digits`, `npz:file.npz`,
             `random:shape=3x32x32` or `torchvision:CIFAR10,root=...`, with options.
+        allow_download: Whether torchvision may fetch files that are missing.
 
     Raises:
         SpecError: The string does not follow the grammar, or an option has a wrong value.
@@ -47,6 +48,8 @@ def load_data(text: str) -> DataSource:
         return _made_by_factory(spec)
     if spec.scheme in _BUILT_IN:
         load = partial(_BUILT_IN[spec.scheme], spec)
+        if spec.scheme == "torchvision":
+            load = partial(torchvision_data, spec, allow_download=allow_download)
         made = call_factory(load, spec.options, text=spec.text, error=DataError)
         return cast(DataSource, made)
     scheme = DATA_SCHEMES[spec.scheme]

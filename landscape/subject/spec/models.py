@@ -13,17 +13,18 @@ from landscape.subject.spec.grammar import Spec, parse_spec
 from landscape.subject.spec.schemes import MODEL_SCHEMES, reserved
 from landscape.subject.spec.source import source_of
 
-__all__ = ["MODEL_SCHEMES", "load_model"]
+__all__ = ["MODEL_SCHEMES", "brings_weights", "load_model"]
 
 _WEIGHTS = {"weights", "weights_backbone"}
 _LEGACY_WEIGHTS = {"pretrained", "pretrained_backbone"}
 
 
-def load_model(text: str) -> nn.Module:
+def load_model(text: str, *, allow_download: bool = False) -> nn.Module:
     """Return the network that a spec string names; its weights are whatever it was made with.
 
     Args:
         text: `pkg.mod:factory`, `path/file.py:factory` or `torchvision:resnet18`, with options.
+        allow_download: Whether torchvision may fetch the weights that `weights=DEFAULT` names.
 
     Raises:
         SpecError: The string does not follow the grammar.
@@ -33,12 +34,18 @@ def load_model(text: str) -> nn.Module:
     if spec.scheme in ("python", "file"):
         return _checked(build(spec, error=ModelError), spec)
     if spec.scheme == "torchvision":
-        return _checked(_torchvision(spec), spec)
+        return _checked(_torchvision(spec, allow_download=allow_download), spec)
     scheme = MODEL_SCHEMES[spec.scheme]
     raise reserved(spec.scheme, scheme, rest=spec.rest, text=spec.text, error=ModelError)
 
 
-def _torchvision(spec: Spec) -> object:
+def brings_weights(text: str) -> bool:
+    """Return whether a spec string names weights, so that no checkpoint is needed."""
+    spec = parse_spec(text, schemes=MODEL_SCHEMES, what="model")
+    return spec.scheme == "torchvision" and bool(spec.options.get("weights"))
+
+
+def _torchvision(spec: Spec, *, allow_download: bool) -> object:
     if not spec.rest:
         raise SpecError(
             "torchvision: names no architecture",
@@ -56,22 +63,35 @@ def _torchvision(spec: Spec) -> object:
             hint="torchvision.models.list_models() lists them all",
         )
     builder = models.get_model_builder(spec.rest)
+    _check_weights(spec, allow_download=allow_download)
     absent = _WEIGHTS & {*inspect.signature(builder).parameters}
-    options = _offline(spec) | dict.fromkeys(absent)
-    return call_factory(builder, options, text=spec.text, error=ModelError)
-
-
-def _offline(spec: Spec) -> dict[str, object]:
-    """Return the options, none of which may fetch weights: those come from the checkpoint."""
-    fetching = [key for key in _WEIGHTS | _LEGACY_WEIGHTS if spec.options.get(key)]
-    if fetching:
-        raise ModelError(
-            f"torchvision: takes no {', '.join(sorted(fetching))}",
-            where=f"'{spec.text}'",
-            why="the weights come from the checkpoint; landscape downloads nothing",
-            hint="save the weights into a checkpoint once, and give the architecture alone",
+    given = {key: value for key, value in spec.options.items() if value or key not in absent}
+    try:
+        return call_factory(
+            builder, dict.fromkeys(absent) | given, text=spec.text, error=ModelError
         )
-    return spec.options
+    except ModelError as failure:
+        if isinstance(failure.__cause__, OSError):
+            raise ModelError(
+                f"the weights of {spec.rest} could not be fetched",
+                where=f"'{spec.text}'",
+                why=str(failure.__cause__),
+                hint="check the network, or give a checkpoint and the architecture alone",
+            ) from failure
+        raise
+
+
+def _check_weights(spec: Spec, *, allow_download: bool) -> None:
+    """Refuse options that fetch weights where nothing may be fetched."""
+    kinds = _LEGACY_WEIGHTS if allow_download else _WEIGHTS | _LEGACY_WEIGHTS
+    if fetching := sorted(key for key in kinds if spec.options.get(key)):
+        raise ModelError(
+            f"torchvision: takes no {', '.join(fetching)}",
+            where=f"'{spec.text}'",
+            why="the weights come from the checkpoint; nothing is downloaded unasked",
+            hint="save the weights into a checkpoint once and give the architecture alone, or "
+            "write weights=DEFAULT with --allow-download",
+        )
 
 
 def _checked(made: object, spec: Spec) -> nn.Module:

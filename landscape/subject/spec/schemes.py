@@ -32,7 +32,7 @@ _FACTORIES: Mapping[str, Scheme] = {
 MODEL_SCHEMES: Mapping[str, Scheme] = {
     "torchvision": Scheme(
         example="torchvision:resnet18,num_classes=10",
-        line="an architecture of torchvision, without its weights",
+        line="an architecture of torchvision; its weights=DEFAULT with --allow-download",
     ),
     "timm": Scheme(
         example="timm:vit_tiny_patch16_224",
@@ -63,7 +63,7 @@ DATA_SCHEMES: Mapping[str, Scheme] = {
     "npz": Scheme(example="npz:file.npz,x=images,y=labels", line="arrays of a NumPy file"),
     "torchvision": Scheme(
         example="torchvision:CIFAR10,root=data,split=test",
-        line="a data set of torchvision that lies on this disk",
+        line="a data set of torchvision: on this disk, or fetched with --allow-download",
     ),
     "random": Scheme(
         example="random:shape=3x32x32,classes=10",

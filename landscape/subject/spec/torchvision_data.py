@@ -1,9 +1,11 @@
-"""Data sets of torchvision that lie on this disk: `torchvision:CIFAR10,root=data`."""
+"""Data sets of torchvision: `torchvision:CIFAR10,root=data`."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -17,18 +19,21 @@ from landscape.subject.spec.schemes import DATA_SCHEMES
 _INSTALL = "pip install torchvision"
 
 
-def torchvision_data(spec: Spec, *, batch_size: int = 256, **options: object) -> DataSource:
+def torchvision_data(
+    spec: Spec, *, allow_download: bool = False, batch_size: int = 256, **options: object
+) -> DataSource:
     """Return a data set of torchvision as tensors in [0, 1], in its own order.
 
     Args:
         spec: Its rest is the name of the class.
+        allow_download: Whether torchvision may fetch files that are missing.
         batch_size: Samples in a batch.
         options: The arguments of the class: `root`, `split`; `split=train|test` also where the
             class itself asks for `train=True|False`.
 
     Raises:
         SpecError: An option has a value that it cannot have.
-        DataError: torchvision, the name or the files are missing. Nothing is ever downloaded.
+        DataError: torchvision, the name or the files are missing, or they cannot be fetched.
     """
     check_named(spec, named=True, example=DATA_SCHEMES["torchvision"].example)
     check_count(spec, "batch_size", batch_size)
@@ -37,12 +42,12 @@ def torchvision_data(spec: Spec, *, batch_size: int = 256, **options: object) ->
         "download",
         options.get("download"),
         valid=not options.get("download"),
-        expected="False: landscape downloads nothing",
+        expected="nothing here: --allow-download lets torchvision fetch what is missing",
     )
     kind = _class_named(spec)
     transforms = require("torchvision.transforms", install=_INSTALL, error=DataError)
     arguments = _arguments(spec, kind, options) | {"transform": transforms.ToTensor()}
-    dataset = _made(spec, kind, arguments)
+    dataset = _made(spec, kind, arguments, allow_download=allow_download)
     return DataSource(
         source=DataLoader(dataset, batch_size=batch_size),
         synthetic=spec.rest == "FakeData",
@@ -64,19 +69,26 @@ def _class_named(spec: Spec) -> type:
     )
 
 
-def _made(spec: Spec, kind: type, arguments: dict[str, object]) -> Any:
+def _made(spec: Spec, kind: type, arguments: dict[str, object], *, allow_download: bool) -> Any:
+    """Return the data set; files that are missing are fetched where that is allowed."""
+    fetches = "download" in inspect.signature(kind).parameters
     try:
         return call_factory(kind, arguments, text=spec.text, error=DataError)
     except DataError as failure:
-        if isinstance(failure.__cause__, RuntimeError | OSError):
-            raise DataError(
-                f"torchvision finds no {spec.rest}",
-                where=f"root={arguments.get('root')}",
-                why=str(failure.__cause__),
-                hint="landscape downloads nothing: fetch the files once by "
-                f"torchvision.datasets.{spec.rest}(root, download=True)",
-            ) from failure
-        raise
+        if not isinstance(failure.__cause__, RuntimeError | OSError):
+            raise
+        if fetches and allow_download and not arguments.get("download"):
+            with redirect_stdout(sys.stderr):  # stdout is for answers
+                more = {**arguments, "download": True}
+                return _made(spec, kind, more, allow_download=True)
+        unasked = "landscape downloads nothing unasked: --allow-download lets torchvision fetch it"
+        asked = "check the network and the root, or put the files there by hand"
+        raise DataError(
+            f"torchvision finds no {spec.rest}",
+            where=f"root={arguments.get('root')}",
+            why=str(failure.__cause__),
+            hint=unasked if fetches and not allow_download else asked,
+        ) from failure
 
 
 def _arguments(spec: Spec, kind: type, options: dict[str, object]) -> dict[str, object]:

@@ -1,4 +1,7 @@
+import math
 import sys
+import urllib.error
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -302,7 +305,8 @@ def test_torchvision_refusals(tmp_path, monkeypatch):
     assert "needs root" in refused("torchvision:CIFAR10").what
     absent = refused(f"torchvision:CIFAR10,root={tmp_path},split=test")
     assert "finds no CIFAR10" in absent.what
-    assert "landscape downloads nothing" in absent.hint
+    assert "landscape downloads nothing unasked" in absent.hint
+    assert "--allow-download" in absent.hint
     assert "takes no year" in refused(f"torchvision:CIFAR10,root={tmp_path},year=1").what
     assert not list(tmp_path.iterdir())
     for options in ("split=dev", "download=True", "batch_size=x"):
@@ -311,6 +315,46 @@ def test_torchvision_refusals(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
     monkeypatch.delitem(sys.modules, "torchvision.datasets", raising=False)
     assert refused("torchvision:CIFAR10").hint == "pip install torchvision"
+
+
+def test_torchvision_fetches_where_that_is_allowed(tmp_path, monkeypatch, capsys):
+    from torchvision.datasets import mnist
+
+    asked = []
+
+    def fetch(url, download_root, **_):
+        asked.append(url)
+        print("extracting")  # as some versions of torchvision do
+        name, images = Path(url).stem, "images" in url
+        sizes = [2, 28, 28] if images else [2]
+        head = [2048 + len(sizes), *sizes]
+        body = bytes(math.prod(sizes))
+        content = b"".join(one.to_bytes(4, "big") for one in head) + body
+        (Path(download_root) / name).write_bytes(content)
+
+    monkeypatch.setattr(mnist, "download_and_extract_archive", fetch)
+    text = f"torchvision:MNIST,root={tmp_path},split=test"
+    assert "finds no MNIST" in refused(text).what
+    assert not asked
+    assert load_data(text, allow_download=True).description == "torchvision MNIST: 2 samples"
+    assert len(asked) == 4
+    load_data(text, allow_download=True)
+    load_data(text)
+    assert len(asked) == 4
+    assert capsys.readouterr().out == ""
+
+
+def test_torchvision_data_that_cannot_be_fetched(tmp_path, monkeypatch):
+    from torchvision.datasets import cifar
+
+    def refuse(*_, **__):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(cifar, "download_and_extract_archive", refuse)
+    with pytest.raises(DataError, match="finds no CIFAR10") as caught:
+        load_data(f"torchvision:CIFAR10,root={tmp_path}", allow_download=True)
+    assert "no route to host" in caught.value.why
+    assert "network" in caught.value.hint
 
 
 def test_the_training_split_of_torchvision(tmp_path, monkeypatch):

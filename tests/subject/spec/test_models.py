@@ -1,11 +1,13 @@
 import socket
 import sys
+import urllib.error
 
 import pytest
+import torch
 from torch import nn
 
 from landscape.errors import ModelError, SpecError
-from landscape.subject.spec.models import MODEL_SCHEMES, load_model
+from landscape.subject.spec.models import MODEL_SCHEMES, brings_weights, load_model
 from landscape.subject.spec.source import source_of
 
 
@@ -106,10 +108,48 @@ def test_an_option_that_the_architecture_refuses():
 
 
 @pytest.mark.parametrize("option", ["weights=DEFAULT", "pretrained=True", "weights_backbone=x"])
-def test_weights_are_never_fetched(option):
+def test_weights_are_not_fetched_unasked(option):
     failure = refused(f"torchvision:resnet18,{option}")
     assert "takes no" in failure.what
     assert "checkpoint" in failure.why
+    assert "--allow-download" in failure.hint
+
+
+def test_weights_are_fetched_where_that_is_allowed(monkeypatch):
+    from torchvision.models import _api, squeezenet1_1
+
+    asked = []
+
+    def fetched(url, **_):
+        asked.append(url)
+        return {name: torch.full_like(t, 0.5) for name, t in squeezenet1_1().state_dict().items()}
+
+    monkeypatch.setattr(_api, "load_state_dict_from_url", fetched)
+    model = load_model("torchvision:squeezenet1_1,weights=DEFAULT", allow_download=True)
+    assert all((weight == 0.5).all() for weight in model.parameters())
+    assert len(asked) == 1
+    load_model("torchvision:squeezenet1_1,weights=None", allow_download=True)
+    assert len(asked) == 1
+    with pytest.raises(ModelError, match="takes no pretrained"):
+        load_model("torchvision:squeezenet1_1,pretrained=True", allow_download=True)
+
+
+def test_weights_that_cannot_be_fetched(monkeypatch):
+    from torchvision.models import _api
+
+    def refuse(*_, **__):
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setattr(_api, "load_state_dict_from_url", refuse)
+    with pytest.raises(ModelError, match="could not be fetched") as caught:
+        load_model("torchvision:squeezenet1_1,weights=DEFAULT", allow_download=True)
+    assert "no route to host" in caught.value.why
+
+
+def test_which_specs_bring_weights():
+    assert brings_weights("torchvision:resnet18,weights=DEFAULT")
+    for text in ("torchvision:resnet18", "torchvision:resnet18,weights=None", "nets.py:build"):
+        assert not brings_weights(text)
 
 
 def test_without_torchvision(monkeypatch):
