@@ -1,4 +1,4 @@
-"""The surroundings of a computation: versions, devices and precision flags."""
+"""What numbers rest on: versions, devices and precision flags, files, data and parameters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from landscape.subject.batches import Batches
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.mode import Mode
+from landscape.subject.network import Network
 from landscape.subject.spec.source import source_of
 
 MODES: Mapping[Mode, str] = {
@@ -57,4 +59,26 @@ def described_checkpoints(prints: Sequence[tuple[Checkpoint, str]]) -> dict[str,
     return {
         "checkpoints": files,
         "weights_fingerprint": files[-1]["weights_fingerprint"] if files else None,
+    }
+
+
+def described_data(batches: Batches | None, held_out: Batches | None) -> dict[str, Any]:
+    """Return what tells the data from others."""
+    return {
+        "batches_hash": batches.hash if batches is not None else None,
+        "held_out_samples": held_out.samples if held_out is not None else None,
+        "held_out_hash": held_out.hash if held_out is not None else None,
+    }
+
+
+def described_network(
+    network: Network | None, dtype: torch.dtype | None, mode: Mode
+) -> dict[str, Any]:
+    """Return what is studied of a network, in which precision, and what is switched for it."""
+    return {
+        "parameters": network.counts() if network is not None else None,
+        "params": network.parameters.select if network is not None else None,
+        "mask": network.pruned.described if network is not None and network.pruned else None,
+        "dtype": str(dtype).removeprefix("torch.") if dtype is not None else None,
+        "switches": [MODES[mode], *SWITCHES] if network is not None else [],
     }

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -15,26 +13,30 @@ import torch
 from torch import Tensor, nn
 
 from landscape import budget
-from landscape.errors import InputError, NumericalError, SettingError
-from landscape.subject.attach import attach_checkpoints, attach_data, attach_loss, attach_model
+from landscape.errors import NumericalError, SettingError
+from landscape.subject.attach import (
+    attach_checkpoints,
+    attach_data,
+    attach_loss,
+    attach_model,
+    check_learning_rate,
+)
 from landscape.subject.batch import Batch
-from landscape.subject.batches import Batches, dealt
+from landscape.subject.batches import Batches
 from landscape.subject.choosing import choose_loss
-from landscape.subject.counting import Counted, count_items, counted
+from landscape.subject.counting import Counted
 from landscape.subject.device import choose_device, choose_dtype, working_dtype
-from landscape.subject.files.checkpoint import Checkpoint, refuse_integers
-from landscape.subject.files.fingerprint import fingerprint
-from landscape.subject.files.names import match_names
+from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.losses import Loss, ModelLoss
 from landscape.subject.memory import returned_kind
 from landscape.subject.mode import DEPENDENT, Mode, check_mode, one_batch, put_in_train_mode
 from landscape.subject.network import Network
 from landscape.subject.parameters import Parameters
-from landscape.subject.point import Point, check_finite
+from landscape.subject.point import Point
 from landscape.subject.provenance import (
-    MODES,
-    SWITCHES,
     described_checkpoints,
+    described_data,
+    described_network,
     described_sources,
     environment,
 )
@@ -42,13 +44,13 @@ from landscape.subject.pruned import MaskLike
 from landscape.subject.random_layers import refuse_dropout
 from landscape.subject.ranks import RankedMemory, Ranks
 from landscape.subject.series import in_order
+from landscape.subject.sums import count_all, divisible, part_of, summed_gradient, summed_loss
 from landscape.subject.undisturbed import undisturbed
+from landscape.subject.weights import Weights
 
 T = TypeVar("T")
 
 Product = Literal["auto", "reverse", "cached", "linearize", "forward", "compiled", "differences"]
-
-AGREEMENT = 1e-4  # relative, of the loss over pieces of batches with that over the batches
 
 
 class Subject:
@@ -78,8 +80,6 @@ class Subject:
             group that the program has set up. `Ranks()` stays alone.
         mode: `eval`: BatchNorm uses the running statistics of the checkpoint. `train`: those of one
             fixed batch, which is all that is studied; no buffer changes, random layers are refused.
-        allow_download: Whether torchvision may fetch what a spec string names: data that are
-            missing, and the weights of `weights=DEFAULT`. Nothing else uses the network.
         reading: `state_key`, `ema`, `trust_pickle`, as `Checkpoint.read` takes them.
 
     Raises:
@@ -106,7 +106,6 @@ class Subject:
         batch_size: int | None = None,
         ranks: Ranks | None = None,
         mode: Mode = "eval",
-        allow_download: bool = False,
         **reading: Any,
     ) -> None:
         self.ranks = ranks or Ranks.current()
@@ -117,15 +116,14 @@ class Subject:
         self.checkpoints = in_order(given)
         self._network, self._model_name = None, None
         if model is not None:
-            module, self._model_name = attach_model(model, allow_download=allow_download)
+            module, self._model_name = attach_model(model)
             self._network = Network(module, params, mask)
             if self.mode == "train":
                 refuse_dropout(self._network.model)
                 _ = self._network.digest  # of the modules before they are told to train
             self.checkpoints = self.checkpoints or (Checkpoint.of_model(self._network.model),)
         self._loss = attach_loss(loss)
-        self._data = attach_data(data, allow_download=allow_download)
-        self.allow_download = allow_download
+        self._data = attach_data(data)
         self._batching = (max_samples, seed)
         self.learning_rate = check_learning_rate(learning_rate)
         self.product: Product = product
@@ -134,11 +132,13 @@ class Subject:
         self._notes: dict[str, None] = {}
         if given and self.checkpoints != given:
             self.note("checkpoints are taken in the order of training, not as given")
-        self._mappings = {id(one): self._map(one) for one in self.checkpoints}
         if mask is not None:
-            self._prune()
+            _ = self.network  # which a mask is of
+        self._weights = Weights(self._network, self.checkpoints)
+        self.checkpoints = self._weights.checkpoints
+        for text in self._weights.notes:
+            self.note(text)
         self._points: dict[int, Point] = {}
-        self._prints: dict[int, str] = {}
 
     def __repr__(self) -> str:
         labels = [one.label for one in self.checkpoints]
@@ -231,13 +231,15 @@ class Subject:
             NumericalError: A weight is NaN or infinite.
         """
         if id(checkpoint) not in self._points:
-            self._points[id(checkpoint)] = self._place(checkpoint)
+            tensors = self._weights.placed
+            point = self.network.point(tensors(checkpoint, self.device, self._dtype))
+            self._points[id(checkpoint)] = point
         return self._points[id(checkpoint)]
 
     @property
     def dtype(self) -> torch.dtype:
         """Return the precision of every product."""
-        return self._dtype or working_dtype(self._found(self.checkpoint).values())
+        return self._dtype or working_dtype(self._weights.of(self.checkpoint).values())
 
     @property
     def synthetic(self) -> bool:
@@ -248,31 +250,25 @@ class Subject:
         """Return the same subject with one checkpoint only; everything else is shared."""
         if self._network is not None and self.batches is not None:
             _ = self.criterion  # read and chosen once, for every checkpoint
-        one = object.__new__(Subject)
-        one.__dict__.update(self.__dict__)
-        one.checkpoints = (checkpoint,)
-        one._points = {}
-        one._notes = dict(self._notes)
-        return one
+        return self._with(checkpoints=(checkpoint,), _points={}, _notes=dict(self._notes))
 
     def without_data(self) -> Subject:
         """Return the same subject without its data; everything else is shared."""
-        one = object.__new__(Subject)
-        unread = {key: value for key, value in self.__dict__.items() if key != "batches"}
-        one.__dict__.update({**unread, "_data": None})
+        one = self._with(_data=None)
+        one.__dict__.pop("batches", None)
         return one
 
     def in_precision(self, dtype: torch.dtype) -> Subject:
         """Return the same subject computed in another precision; everything else is shared."""
-        one = object.__new__(Subject)
-        one.__dict__.update({**self.__dict__, "_dtype": dtype, "_points": {}})
-        return one
+        return self._with(_dtype=dtype, _points={})
 
     def narrowed(self, kept: Tensor) -> Subject:
         """Return the same subject with some of its coordinates, by their increasing positions."""
+        return self._with(_network=self.network.narrowed(kept), _points={})
+
+    def _with(self, **changed: Any) -> Subject:
         one = object.__new__(Subject)
-        network = self.network.narrowed(kept)
-        one.__dict__.update({**self.__dict__, "_network": network, "_points": {}})
+        one.__dict__.update({**self.__dict__, **changed})
         return one
 
     # --- pure functions of a point ---------------------------------------------------------
@@ -292,23 +288,12 @@ class Subject:
     def loss(self, point: Point) -> float:
         """Return the mean loss over what counts. Cost: one forward pass over the data."""
         batches = self.share(self.device_batches())
-        return self._summed(point, batches, "the loss") / self.count
+        return summed_loss(self, point, batches, "the loss") / self.count
 
     def gradient(self, point: Point) -> Tensor:  # (n,)
         """Return the gradient of the mean loss. Cost: one forward and backward pass."""
         batches = self.share(self.device_batches())
-
-        def own() -> Tensor:
-            theta = point.theta.detach().requires_grad_()
-            total = torch.zeros_like(point.theta)
-            with self.undisturbed(0):
-                for batch in batches:
-                    loss = self.objective(point, batch)(theta)
-                    if loss.requires_grad:
-                        total += torch.autograd.grad(loss, theta)[0]
-            return total
-
-        return self.ranks.total(own, "the gradient", at=point.theta) / self.count
+        return summed_gradient(self, point, batches) / self.count
 
     @property
     def count(self) -> int:
@@ -321,19 +306,7 @@ class Subject:
 
         The pass that counts also verifies that network, targets and loss fit together.
         """
-        self._agree()
-        batches, point = self._on_device(), self.point
-        number = len(self._needed())
-        numbered = enumerate(batches)
-
-        def own() -> tuple[float, float]:
-            dealt = islice(numbered, self.ranks.rank, None, self.ranks.size)
-            with self.undisturbed(0):
-                found = count_items(self.network, self.criterion, point, dealt, total=number)
-            return found.items, found.total
-
-        items, total = self.ranks.totals(own, "the count", at=point.theta)
-        return counted(int(items), total)
+        return count_all(self, self._needed())
 
     def share(self, batches: Iterable[Batch]) -> Iterable[Batch]:
         """Return the part of some batches that this rank sums over; all of them on one rank.
@@ -342,7 +315,7 @@ class Subject:
         """
         if self.ranks.size == 1:
             return batches
-        part = self._dealt(batches, by_sample=self._divisible)
+        part = part_of(self.ranks, batches, by_sample=self._divisible)
         return list(part) if isinstance(batches, list) else part
 
     def device_batches(self) -> Iterable[Batch]:
@@ -387,11 +360,7 @@ class Subject:
 
     def weights_fingerprint(self, checkpoint: Checkpoint) -> str:
         """Return a hash of the weights that ignores container, prefixes and tied copies."""
-        if id(checkpoint) not in self._prints:
-            found = self._found(checkpoint)
-            value = fingerprint(found) if found else checkpoint.fingerprint
-            self._prints[id(checkpoint)] = value
-        return self._prints[id(checkpoint)]
+        return self._weights.fingerprint(checkpoint)
 
     @contextmanager
     def undisturbed(self, seed: int) -> Iterator[None]:
@@ -432,7 +401,6 @@ class Subject:
             "product": self.product,
             "batch_size": self.batch_size,
             "mode": self.mode,
-            "allow_download": self.allow_download,
             **described_checkpoints(
                 [(one, self.weights_fingerprint(one)) for one in self.checkpoints]
             ),
@@ -440,15 +408,9 @@ class Subject:
             "data": self._data.description if self._data is not None else None,
             "sources": described_sources(model=self.model, data=self._data),
             "synthetic": self.synthetic,
-            "batches_hash": self.batches.hash if self.batches is not None else None,
-            "held_out_samples": self.held_out.samples if self.held_out is not None else None,
-            "held_out_hash": self.held_out.hash if self.held_out is not None else None,
+            **described_data(self.batches, self.held_out),
             "loss": self._loss_name(),
-            "parameters": network.counts() if network is not None else None,
-            "params": network.parameters.select if network is not None else None,
-            "mask": network.pruned.described if network is not None and network.pruned else None,
-            "dtype": str(self.dtype).removeprefix("torch.") if network is not None else None,
-            "switches": [MODES[self.mode], *SWITCHES] if network is not None else [],
+            **described_network(network, self.dtype if network is not None else None, self.mode),
             "notes": [*(note for c in self.checkpoints for note in c.notes), *self._notes],
         }
 
@@ -462,46 +424,13 @@ class Subject:
         except NumericalError:
             return None
 
-    def _summed(self, point: Point, batches: Iterable[Batch], what: str) -> float:
-        """Return the summed loss over batches that are this rank's part."""
-
-        def own() -> list[float]:
-            with self.undisturbed(0), torch.no_grad():
-                losses = (float(self.objective(point, b)(point.theta)) for b in batches)
-                return [math.fsum(losses)]
-
-        return self.ranks.totals(own, what, at=point.theta)[0]
-
-    def _dealt(self, batches: Iterable[Batch], *, by_sample: bool) -> Iterable[Batch]:
-        return dealt(batches, rank=self.ranks.rank, size=self.ranks.size, by_sample=by_sample)
-
     @cached_property
     def _divisible(self) -> bool:
-        """Return whether ranks may cut batches: the loss over the pieces is the whole loss.
-
-        Cost: one forward pass over the data, shared by the ranks.
-        """
-        whole = self.counted.total
-        pieces = self._dealt(self.device_batches(), by_sample=True)
-        try:
-            total = self._summed(self.point, pieces, "the loss over pieces of batches")
-        except InputError:  # on every rank: a piece does not fit the network
-            total = math.nan
-        divisible = abs(total - whole) <= AGREEMENT * max(abs(total), abs(whole))
-        if not divisible:
+        """Return whether ranks may cut batches; where not, say so."""
+        found = divisible(self)
+        if not found:
             self.note("ranks take whole batches: the loss is not a sum over samples")
-        return divisible
-
-    def _agree(self) -> None:
-        """Refuse ranks that were given different weights or data.
-
-        Raises:
-            DataError: They differ.
-        """
-        prints = [self.weights_fingerprint(one) for one in self.checkpoints]
-        self.ranks.agree("weights", prints, hint="load a checkpoint, or seed the factory")
-        hint = "give every rank all samples in the same order, without a DistributedSampler"
-        self.ranks.agree("data", self._needed().hash, hint=hint)
+        return found
 
     def _loss_name(self) -> str | None:
         known = self._loss or self.__dict__.get("criterion")
@@ -518,47 +447,3 @@ class Subject:
 
     def _on_device(self) -> Iterable[Batch]:
         return self._needed().on(self.device, self.dtype)
-
-    def _map(self, checkpoint: Checkpoint) -> Mapping[str, str]:
-        if self._network is None:
-            return {}
-        where = checkpoint.path or checkpoint.label
-        match = match_names(
-            {name: tuple(t.shape) for name, t in checkpoint.tensors.items()},
-            self._network.saved_shapes(),
-            required=self._network.parameter_names,
-            aliases=self._network.aliases,
-            where=where,
-        )
-        for text in match.notes:
-            self.note(text)
-        mapping = match.mapping
-        weights = {n: checkpoint.tensors[mapping[n]] for n in self._network.parameter_names}
-        refuse_integers(weights, self._network.own, where)
-        return {name: mapping[name] for name in self._network.own if name in mapping}
-
-    def _prune(self) -> None:
-        """Set what a mask of pruning takes out to zero in every checkpoint, and say so."""
-        pruned = self.network.pruned
-        if pruned is None:
-            return
-        mappings = [self._mappings[id(one)] for one in self.checkpoints]
-        found = [pruned.pruned(*pair) for pair in zip(self.checkpoints, mappings, strict=True)]
-        self.checkpoints = tuple(one for one, _ in found)
-        self._mappings = {id(one): m for one, m in zip(self.checkpoints, mappings, strict=True)}
-        for _, note in found:
-            self.note(note)
-
-    def _found(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
-        mapping = self._mappings[id(checkpoint)]
-        return {name: checkpoint.tensors[mapping[name]] for name in sorted(mapping)}
-
-    def _place(self, checkpoint: Checkpoint) -> Point:
-        found = self._found(checkpoint)
-        check_finite(found, where=checkpoint.path or checkpoint.label)
-        dtype = self._dtype or working_dtype(found.values())
-        values = {
-            name: tensor.detach().to(self.device, dtype if tensor.is_floating_point() else None)
-            for name, tensor in {**self.network.own, **found}.items()
-        }
-        return self.network.point(values)
