@@ -80,6 +80,8 @@ class Subject:
             group that the program has set up. `Ranks()` stays alone.
         mode: `eval`: BatchNorm uses the running statistics of the checkpoint. `train`: those of one
             fixed batch, which is all that is studied; no buffer changes, random layers are refused.
+        allow_download: Whether torchvision may fetch what a spec string names: data that are
+            missing, and the weights of `weights=DEFAULT`. Nothing else uses the network.
         reading: `state_key`, `ema`, `trust_pickle`, as `Checkpoint.read` takes them.
 
     Raises:
@@ -106,6 +108,7 @@ class Subject:
         batch_size: int | None = None,
         ranks: Ranks | None = None,
         mode: Mode = "eval",
+        allow_download: bool = False,
         **reading: Any,
     ) -> None:
         self.ranks = ranks or Ranks.current()
@@ -116,14 +119,15 @@ class Subject:
         self.checkpoints = in_order(given)
         self._network, self._model_name = None, None
         if model is not None:
-            module, self._model_name = attach_model(model)
+            module, self._model_name = attach_model(model, allow_download=allow_download)
             self._network = Network(module, params, mask)
             if self.mode == "train":
                 refuse_dropout(self._network.model)
                 _ = self._network.digest  # of the modules before they are told to train
             self.checkpoints = self.checkpoints or (Checkpoint.of_model(self._network.model),)
         self._loss = attach_loss(loss)
-        self._data = attach_data(data)
+        self._data = attach_data(data, allow_download=allow_download)
+        self.allow_download = allow_download
         self._batching = (max_samples, seed)
         self.learning_rate = check_learning_rate(learning_rate)
         self.product: Product = product
@@ -401,6 +405,7 @@ class Subject:
             "product": self.product,
             "batch_size": self.batch_size,
             "mode": self.mode,
+            "allow_download": self.allow_download,
             **described_checkpoints(
                 [(one, self.weights_fingerprint(one)) for one in self.checkpoints]
             ),
