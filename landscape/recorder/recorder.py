@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from landscape.answer import Finding
 from landscape.base import Diagnostic
-from landscape.errors import InputError, OutputError, SettingError
+from landscape.errors import OutputError, SettingError
 from landscape.recorder.answer import TrackResult
 from landscape.recorder.beginning import Beginning, weights_at_the_end
 from landscape.recorder.cadence import Cadence
 from landscape.recorder.hooks import Hooks
-from landscape.recorder.journal import SCHEMA, Journal
+from landscape.recorder.journal import Journal
 from landscape.recorder.log import Log, read_log
 from landscape.recorder.network import inner_optimizer, watched
+from landscape.recorder.opening import header, opening
 from landscape.recorder.overhead import Meter, Overhead
+from landscape.recorder.processes import averaged, place, rank
 from landscape.recorder.reading import track
 from landscape.recorder.schedule import Schedule
-from landscape.recorder.verdict import counted
-from landscape.subject.provenance import environment
 
 L = TypeVar("L", Tensor, float)
 
@@ -112,10 +109,10 @@ class Recorder:
             "schedule": {repr(question): steps for question, steps in (schedule or {}).items()},
         }
         self._asked_step, self._quiet = step, quiet
-        self._path, self._active = _place(log)
+        self._path, self._active = place(log)
         self._meter = Meter(self._watched.tensors[0].device.type)
         self._schedule = Schedule(
-            schedule if schedule and _rank() == 0 else {},
+            schedule if schedule and rank() == 0 else {},
             model=model,
             optimizer=self._optimizer,
             data=data,
@@ -128,7 +125,6 @@ class Recorder:
         self._journal: Journal | None = None
         self._beginning: Beginning | None = None
         self._first = 0  # step
-        self._ended: dict[str, Any] | None = None  # the record that the log ends with
 
     # --- attaching -------------------------------------------------------------------------
 
@@ -147,17 +143,19 @@ class Recorder:
         """Begin to record; for loops that a `with` does not fit around."""
         if self._hooks is not None or not self._active:
             return self
-        first = self._first = self._first_step()
+        begun = opening(self._path, self._watched, self._asked_step)
+        self._say(begun.told)
+        first = self._first = begun.step
         self._journal = Journal(self._path)
-        self._journal.write([self._header(first)])
-        self._beginning = Beginning(self._watched, self._optimizer, self._ended)
+        self._journal.write([header(self._watched, self._optimizer, self._settings, first)])
+        self._beginning = Beginning(self._watched, self._optimizer, begun.end)
         self._hooks = Hooks(
             self._watched,
             self._optimizer,
             scaler=self._scaler,
             cadence=self._cadence,
             step=first,
-            ranks=_averaged(self._watched.model),
+            ranks=averaged(self._watched.model),
             meter=self._meter,
             after_step=self._after_step,
             beginning=self._beginning,
@@ -242,7 +240,7 @@ class Recorder:
         return [{"kind": "anew", "step": self._first}]
 
     def _say(self, text: str) -> None:
-        if not self._quiet:
+        if text and not self._quiet:
             sys.stderr.write(f"landscape: {text}\n")
 
     def _write(self, records: list[dict[str, Any]]) -> None:
@@ -252,58 +250,6 @@ class Recorder:
                 self._journal.write(records)
         except OutputError as error:
             sys.stderr.write(f"landscape: {error.what}: {error.why}; the run goes on without it\n")
-
-    def _first_step(self) -> int:
-        """Return the number of the first step; a log that is there must be of this network.
-
-        With which record it ends, where its run is over, is kept.
-
-        Raises:
-            OutputError: It is of another one.
-        """
-        if self._path is None or not self._path.exists() or not self._path.stat().st_size:
-            return self._asked_step or 0
-        try:
-            log = read_log(self._path)
-        except InputError:
-            if not _only_begun(self._path):
-                raise
-            return self._asked_step or 0  # the run before was killed as it wrote its first line
-        if [one["name"] for one in log.header["layers"]] != [o.name for o in self._watched.layers]:
-            raise OutputError(
-                "the log is that of another network",
-                where=str(self._path),
-                why="its layers have other names",
-                hint="give another log=, or remove the file",
-            )
-        steps = [one["step"] for one in log.of("step")]
-        if self._asked_step is None:
-            self._ended = log.records[-1] if log.ended else None
-            return max(steps, default=-1) + 1
-        if steps and self._asked_step <= min(steps):
-            self._say(
-                f"{self._path} holds {counted(len(steps), 'step')}, {min(steps)} to {max(steps)}; "
-                f"this run begins at step {self._asked_step} and replaces them"
-            )
-        return self._asked_step
-
-    def _header(self, first: int) -> dict[str, Any]:
-        one = self._watched
-        return {
-            "schema": SCHEMA,
-            "kind": "header",
-            "step": first,
-            "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "layers": [{**vars(layer), "shape": list(layer.shape)} for layer in one.layers],
-            "frozen": list(one.frozen),
-            "modules": list(one.modules),
-            "unseen": one.unseen,
-            "optimizer": _described(self._optimizer),
-            "settings": self._settings,
-            "ranks": _averaged(one.model),
-            "rank": _rank(),
-            "environment": environment(one.tensors[0].device),
-        }
 
     def _tell(self, cost: Overhead) -> None:
         lines = [f"landscape: {cost.sentence}"]
@@ -325,51 +271,3 @@ def _check(holds: bool, name: str, bounds: str, given: object) -> None:
             where=f"Recorder.{name}",
             hint="see help(landscape.Recorder)",
         )
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-
-
-def _place(log: str | Path | None) -> tuple[Path | None, bool]:
-    """Return the log of this process, and whether it records at all."""
-    rank = _rank()
-    if log is not None and "{rank}" in str(log):
-        return Path(str(log).replace("{rank}", str(rank))), True
-    return (Path(log) if log is not None else None), rank == 0
-
-
-def _only_begun(path: Path) -> bool:
-    """Return whether a file begins as a log does."""
-    start = f'{{"schema":"{SCHEMA}"'.encode()
-    with path.open("rb") as stream:
-        first = stream.readline()
-    return first[: len(start)] == start[: len(first.rstrip(b"\n"))]
-
-
-def _averaged(model: nn.Module) -> int:
-    """Return how many processes a gradient is the mean of; 0 where that cannot be seen."""
-    inner: Any = model
-    while inner is not None and not isinstance(inner, DistributedDataParallel):
-        inner = getattr(inner, "_orig_mod", None)
-    if inner is not None:
-        return dist.get_world_size(inner.process_group)
-    alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
-    return int(alone)
-
-
-def _described(optimizer: Optimizer) -> dict[str, Any]:
-    """Return the optimizer's name and the settings of its groups."""
-    plain = (bool, int, float, str)
-    return {
-        "name": type(optimizer).__name__,
-        "groups": [
-            {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in group.items()
-                if isinstance(value, plain)
-                or (isinstance(value, tuple) and all(isinstance(v, plain) for v in value))
-            }
-            for group in optimizer.param_groups
-        ],
-    }
