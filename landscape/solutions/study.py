@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from landscape import budget, progress
 from landscape.budget import BudgetError
 from landscape.connectivity.judging import Data, Judge
 from landscape.connectivity.result import PathAnswer
-from landscape.difference import Direction, difference, doubts, verdict
+from landscape.difference import difference
 from landscape.errors import InputError
 from landscape.estimate import Estimate
 from landscape.paths.curves import Line
@@ -24,8 +22,10 @@ from landscape.paths.route import Route
 from landscape.signals.noise import noise_scale
 from landscape.signals.sample_gradients import sample_gradients
 from landscape.signals.samples import Samples, UnavailableError, some_samples
+from landscape.solutions.beside import beside
+from landscape.solutions.lengths import cosine, length
 from landscape.solutions.likeness import cka
-from landscape.solutions.quality import mean, median, paired
+from landscape.solutions.quality import mean, median
 from landscape.solutions.result import Alike, Beside, LeftOut, Solution
 from landscape.solutions.seen import Seen, look
 from landscape.solutions.sharpness import Sharpness, sharpness
@@ -37,11 +37,6 @@ from landscape.subject.subject import Subject
 GIVEN, HELD_OUT = "the given data", "held-out data"
 LEAST_SAMPLES = 3  # between which there is a noise scale
 ROWS = 512  # samples whose outputs are compared
-ROUNDING = 1e-5  # relative, of exact numbers from float32 products
-
-# which way is better; of the others neither: flat, far and certain are not good in themselves
-BETTER: dict[str, Direction] = {"judged_loss": "lower", "judged_error": "lower"}
-NUMBERS = ("loss", "sharpness", "trace", "margin", "noise_scale", "norm")  # beside those
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,19 +120,7 @@ class Study:
 
     def beside(self, solutions: Sequence[Solution]) -> tuple[Beside, ...]:
         """Return each network but the first beside it, number by number."""
-        found = []
-        first, *others = solutions
-        for place, other in enumerate(others, start=1):
-            names = first.name, other.name
-            found += [_beside(names[1], *one) for one in self._judged(place)]
-            for number in NUMBERS:
-                a, b = getattr(first, number), getattr(other, number)
-                if number == "loss" and self._held_out is None:  # it judges
-                    continue
-                if a is not None and b is not None:
-                    apart = difference(a, b, rounding=ROUNDING)
-                    found.append(_beside(names[1], number, apart, doubts(a, b, names)))
-        return tuple(found)
+        return beside(solutions, self._judging, self.judged_on, given=self._held_out is None)
 
     @property
     def left_out(self) -> tuple[LeftOut, ...]:
@@ -178,8 +161,8 @@ class Study:
             trace=bend.trace if bend is not None else None,
             margin=self._margin(number),
             noise_scale=self._noise(subject),
-            norm=_length(theta),
-            from_initial=_length(theta - self._start) if self._start is not None else None,
+            norm=length(theta),
+            from_initial=length(theta - self._start) if self._start is not None else None,
         )
 
     def _curvature(self, subject: Subject) -> Sharpness | None:
@@ -232,8 +215,8 @@ class Study:
         return Alike(
             a=self._names[i],
             b=self._names[j],
-            distance=_length(first - other),
-            cosine=_cosine(first, other, self._start),
+            distance=length(first - other),
+            cosine=cosine(first, other, self._start),
             disagreement=mean(apart[number], seen.weights, "labels predicted")
             if apart is not None
             else None,
@@ -262,20 +245,6 @@ class Study:
             self._left_out["barriers"] = self.cut = error.what
             return None, error.what
         return answer, answer.reason
-
-    # --- each beside the first ---------------------------------------------------------------
-
-    def _judged(self, number: int) -> list[tuple[str, Estimate]]:
-        """Return loss and error on what judges less those of the first, sample by sample."""
-        seen = self._judging
-        told = self.judged_on
-        found = [
-            ("judged_loss", paired(seen.losses[0], seen.losses[number], seen.weights, told)),
-        ]
-        if seen.errors is not None:
-            one = paired(seen.errors[0], seen.errors[number], seen.weights, told)
-            found.append(("judged_error", one))
-        return found
 
     # --- shared ------------------------------------------------------------------------------
 
@@ -318,15 +287,6 @@ class Study:
         return look(self._subject, self._points, data, samples=batches.samples, rows=ROWS)
 
 
-def _beside(name: str, number: str, apart: Estimate, why: str = "") -> Beside:
-    better = BETTER.get(number)
-    word = verdict(apart, better)
-    reason = (why or apart.reason or "") if word == "undecided" else ""
-    return Beside(
-        name=name, number=number, difference=apart, better=better, verdict=word, reason=reason
-    )
-
-
 def _quality(seen: Seen, number: int) -> tuple[Estimate, Estimate | None]:
     """Return loss and error with the doubt of the samples."""
     loss = mean(seen.losses[number], seen.weights, HELD_OUT)
@@ -342,27 +302,3 @@ def _gap(outer: Estimate | None, inner: Estimate | None) -> Estimate | None:
 
 def _mean(values: np.ndarray, weights: np.ndarray) -> float:
     return float((values * weights).sum() / weights.sum())
-
-
-def _length(vector: Tensor) -> Estimate:
-    value = float(torch.linalg.vector_norm(vector, dtype=torch.float64))
-    return Estimate.exact(value, "float64 accumulation")
-
-
-def _cosine(a: Tensor, b: Tensor, start: Tensor | None) -> Estimate:
-    """Return the cosine of the angle between two networks, seen from the start if it is known."""
-    if start is not None:
-        a, b = a - start, b - start
-    lengths = _length(a).value * _length(b).value
-    value = float(a.double() @ b.double()) / lengths if lengths > 0 else math.nan
-    told = "of the ways from the initial weights" if start is not None else "of the weights"
-    if not math.isfinite(value):
-        return Estimate(
-            value=value,
-            kind="exact",
-            interval=(value, value),
-            level=1.0,
-            method=told,
-            reason="a network is where it began" if start is not None else "weights are zero",
-        )
-    return Estimate.exact(value, told)
