@@ -7,16 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from torch import Tensor
 
 from landscape import budget
-from landscape.budget import BudgetError
 from landscape.estimate import Estimate
-from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.normalisation import normalised, uses_running_statistics
 from landscape.subject.subject import Subject
 from landscape.surfaces.affordable import affordable_points
-from landscape.surfaces.curvature import Check, Products, checks, exactly, products
+from landscape.surfaces.checked import Checked, checked, products_along
+from landscape.surfaces.curvature import Products, exactly
 from landscape.surfaces.directions import (
     Directions,
     eigenvectors,
@@ -36,9 +34,6 @@ from landscape.surfaces.samples import Samples
 CENTRED = ("random", "eigenvectors", "gradient")  # about a checkpoint, not through several
 CEILING = 10.0  # times what knows nothing: above it the figure clips
 SKIPPED = "not asked for"
-Checked = tuple[tuple[Check, ...], str]  # the curvature, computed twice; why it is not everywhere
-SHARE = 1.0  # of the passes that a surface takes: what its checks may take before the last one
-FREE = 20_000  # samples passed through the network, up to which checks are made all the same
 SEARCHED = 4.0  # one part in so many of a budget is for the search of eigenvectors
 
 
@@ -147,7 +142,7 @@ class Study:
         made = eigenvectors if plan.kind == "eigenvectors" else gradient_directions
         with budget.shared(SEARCHED):
             directions = made(last, plane=plan.plane, seed=plan.seed)
-        return directions, _products(exactly(last), directions.vectors)
+        return directions, products_along(exactly(last), directions.vectors)
 
     def _axes(self, last: Subject, seen: Products | None) -> list[np.ndarray]:
         plan = self.plan
@@ -254,25 +249,10 @@ class Study:
         *,
         points: int,
     ) -> Checked:
-        """Return the curvature along directions, computed twice, or why it is not.
-
-        On the samples of the surface: along the first direction, and along each other while that
-        has taken no more passes over them than the surface, or passed 20,000 samples.
-        """
         if not self.plan.check:
             return (), SKIPPED
-        try:
-            budget.require("the curvature was checked")
-            alone = self._evaluator(own).samples.alone()
-            exact, units = exactly(alone), directions.units
-            used = alone.batches.samples if alone.batches is not None else 1
-            most = max(SHARE * points, FREE / used)
-            if seen is None or alone is not own:
-                seen = _products(exact, units)
-            found = checks(exact, units, directions.names, checkpoint=name, seen=seen, most=most)
-        except BudgetError as error:
-            return (), error.what
-        return found, ""
+        samples = self._evaluator(own).samples
+        return checked(own, samples, directions, name, seen, points=points)
 
     def _answer(
         self,
@@ -329,18 +309,6 @@ class Study:
         ceiling = CEILING * max(finite, default=np.inf)
         highest = max(float(np.nanmax(one.loss, initial=-np.inf)) for one in sheets)
         return ceiling if highest > ceiling else np.nan
-
-
-def _products(exact: Subject, units: Sequence[Tensor]) -> Products:
-    def direction_products(subject: Subject, *, directions: str) -> Products:
-        del directions  # part of the key
-        return products(subject, units)
-
-    return exact.once(direction_products, directions=_digest(units))
-
-
-def _digest(vectors: Sequence[Tensor]) -> str:
-    return " ".join(fingerprint({"vector": one}) for one in vectors)
 
 
 def _estimate(values: np.ndarray, method: str) -> Estimate:  # (4,)

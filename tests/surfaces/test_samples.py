@@ -11,7 +11,7 @@ from torch import nn
 
 from landscape.diagnostics.surface import Surface
 from landscape.subject.subject import Subject
-from landscape.surfaces import studied
+from landscape.surfaces import checked
 from landscape.surfaces.curvature import loss_difference, slope_differences
 from landscape.surfaces.samples import Samples
 
@@ -62,7 +62,7 @@ def test_the_curvature_is_that_of_the_samples():
 
 def test_checks_take_no_more_than_the_surface(monkeypatch: pytest.MonkeyPatch):
     """Passes are counted; the last direction that is begun is finished."""
-    monkeypatch.setattr(studied, "FREE", 0)
+    monkeypatch.setattr(checked, "FREE", 0)
     passes, largest = 0, 0
     loss, gradient = Subject.loss, Subject.gradient
 
