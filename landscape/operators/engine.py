@@ -106,7 +106,7 @@ class Engine:
         """
         total = self.subject.ranks.total(lambda: self._own(rows), "products", at=rows)
         count_products(len(rows))
-        return total / self.subject.count
+        return total.div_(self.subject.count)
 
     def _own(self, rows: Tensor) -> Tensor:
         """Return what the samples of this rank add to the sum."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tests.benchmarks.accuracy import PRODUCT, ROUNDED, judged
-from tests.benchmarks.clock import Peak, alternated, seconds_of
+from tests.benchmarks.clock import Peak, in_series, seconds_of
 from tests.benchmarks.contenders import contender
 from tests.benchmarks.contenders.contract import Contender, UnableError
 from tests.benchmarks.problems import Problem, build
@@ -110,8 +110,8 @@ class Worker:
         return reply
 
     def round(self, *, seconds: float) -> Reply:
-        """Time the gradient, the single product and the block product in turn."""
-        return alternated(self._calls, seconds=seconds, device=self.device)
+        """Time the gradient, the single product and the block product, one after another."""
+        return in_series(self._calls, seconds=seconds, device=self.device)
 
     def efforts(self, *, task: str) -> Reply:
         """Return the contender's settings for a task, the cheapest first; none: not offered."""
