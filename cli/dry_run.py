@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from landscape.errors import SettingError
-
 from .configured import settled
 from .output import check_open, taken
 from .tables import print_table
@@ -40,15 +38,9 @@ def plan(
     """Read data and weights, and print what a question would be asked of, and what it would write.
 
     Raises:
-        SettingError: The subject lacks what the question needs.
         LandscapeError: What is given cannot be used: as the question itself would find.
     """
-    if (missing := question.needs.missing(subject)) is not None:
-        raise SettingError(
-            f"{question.name} cannot be answered: {missing[0]}",
-            where="--dry-run",
-            hint=f"give {missing[1]}",
-        )
+    question.check(subject)
     told = _told(question, subject, [str(output / name) for name in names] if output else [])
     tell_taken(output, () if force else names)
     if as_json:
@@ -80,10 +72,6 @@ def _told(question: Diagnostic[Any], subject: Subject, files: list[str]) -> dict
     from landscape.survey import check_weights
 
     check_weights(subject)
-    question.depends()  # refused here when a file that a setting names cannot be used
-    if subject.model is not None and subject.batches is not None:
-        _ = subject.count  # refused here when network, data and loss do not fit together
-        _ = subject.held_out
     found = subject.provenance()
     return {
         "schema": "landscape/dry-run/1",

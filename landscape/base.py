@@ -77,7 +77,8 @@ class Needs:
 
     `checkpoints` is the smallest and largest number (None: no limit); `each` says that they are
     studied one by one, as a series, rather than together; `independent`, that samples must not
-    depend on one another, as those of train mode may.
+    depend on one another, as those of train mode may; `shape`, that of the data the shape of the
+    inputs will do, which is found by trial where there are none.
     """
 
     model: bool = True
@@ -85,13 +86,18 @@ class Needs:
     checkpoints: tuple[int, int | None] = (1, None)
     each: bool = True
     independent: bool = False
+    shape: bool = False
 
     def missing(self, subject: Subject) -> tuple[str, str] | None:
         """Return (what is missing, which flag unlocks it), or None when nothing is."""
         if self.model and subject.model is None:
-            return "no model was given", "--model" + (" and --data" if self.data else "")
+            data = self.data and not self.shape
+            return "no model was given", "--model" + (" and --data" if data else "")
         if self.data and subject.batches is None:
-            return "no data were given", "--data"
+            if not self.shape:
+                return "no data were given", "--data"
+            if isinstance(misfit := subject.network.trial, str):
+                return f"no data were given, and no inputs that were tried fit: {misfit}", "--data"
         if self.independent and subject.mode == "train":
             return DEPENDENT, "--mode eval"
         least, most = self.checkpoints
@@ -118,9 +124,10 @@ class Followed(Generic[R]):
 class Diagnostic(ABC, Generic[R]):
     """A frozen question about a subject.
 
-    A subclass declares annotated settings and `measure`; `run` checks what the question needs,
-    guards the subject, and seals the answer with settings, seed, cost and provenance. One that
-    gains from the checkpoint before in a series sets `follows` and overrides `follow`.
+    A subclass declares annotated settings and `measure`, and refuses beforehand in `refuse` what
+    they cannot be asked of; `run` checks that, guards the subject, and seals the answer with
+    settings, seed, cost and provenance. One that gains from the checkpoint before in a series sets
+    `follows` and overrides `follow`.
     """
 
     name: ClassVar[str]
@@ -182,27 +189,30 @@ class Diagnostic(ABC, Generic[R]):
         """Return what an answer depends on beside the subject: the settings."""
         return vars(self)
 
-    def run(self, subject: Subject) -> R:
-        """Answer the question, leaving the subject as it was.
+    def check(self, subject: Subject) -> None:
+        """Refuse, before anything is computed, what cannot be asked of a subject.
 
-        With `needs.each`, every checkpoint is studied by itself, and `series` holds the answers; a
-        budget is shared equally among those to come.
+        What the question needs, that weights are finite and fit data and loss, and what `refuse`
+        says of each checkpoint, or of all together. `run`, a dry run and the plan of a report ask
+        this alike.
 
         Raises:
-            SettingError: The subject lacks what the question needs.
+            LandscapeError: It cannot be asked.
+
+        Cost: one forward pass over the data.
         """
         if not isinstance(subject, Subject):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise SettingError(
                 f"{self.name} is asked of a Subject, not of {type(subject).__name__}",
                 where=f"{type(self).__name__}.run",
-                hint="give a Subject: ls.Subject(model, loss, data)",
+                why="a Subject binds network, data, loss and checkpoints together", hint="give a Subject: ls.Subject(model, loss, data)",
             )
         if (missing := self.needs.missing(subject)) is not None:
             example = EXAMPLE if missing[1].startswith(("--model", "--data")) else ""
             raise SettingError(
                 f"{self.name} cannot be answered: {missing[0]}",
                 where=f"{type(self).__name__}.run",
-                hint=f"give {missing[1]}{example}",
+                why="it needs what is missing, and cannot do without it", hint=f"give {missing[1]}{example}",
             )
         if subject.ranks.size > 1 and budget.timed():
             raise SettingError(
@@ -211,6 +221,34 @@ class Diagnostic(ABC, Generic[R]):
                 why="they would stop at different steps",
                 hint="give it in products: --budget 500hvp",
             )
+        with subject.ranks.together(self.name):
+            _ = subject.batches, subject.held_out
+            if self.needs.data and subject.batches is not None:
+                _ = subject.count
+            if self.needs.model:
+                for checkpoint in subject.checkpoints:
+                    _ = subject.at(checkpoint).point
+            for one in map(subject.at, subject.checkpoints) if self.needs.each else (subject,):
+                self.refuse(one)
+
+    def refuse(self, subject: Subject) -> None:
+        """Refuse what these settings cannot be asked of this subject; for what is known at once.
+
+        Args:
+            subject: As `measure` has it: with one checkpoint where each is studied by itself.
+        """
+        del subject
+
+    def run(self, subject: Subject) -> R:
+        """Answer the question, leaving the subject as it was.
+
+        With `needs.each`, every checkpoint is studied by itself, and `series` holds the answers; a
+        budget is shared equally among those to come.
+
+        Raises:
+            LandscapeError: It cannot be asked of this subject, as `check` says.
+        """
+        self.check(subject)
         with subject.ranks.together(self.name):
             return self._answered(subject)
 
@@ -225,6 +263,8 @@ class Diagnostic(ABC, Generic[R]):
                 step = self._remembered(subject.at(checkpoint), left, place=(number, count))
             answers.append(step.answer)
             left = step.left
+        whole = subject.provenance()
+        told = [note for answer in answers for note in answer.provenance["notes"]]
         status = worst(*(answer.status for answer in answers))
         gravest = next(answer for answer in answers if answer.status is status)
         return replace(
@@ -233,7 +273,7 @@ class Diagnostic(ABC, Generic[R]):
             status=status,
             message=gravest.message if status.settled else _of_each(answers),
             cost=Cost.total([answer.cost for answer in answers]),
-            provenance=subject.provenance(),
+            provenance={**whole, "notes": [*dict.fromkeys([*whole["notes"], *told])]},
         )
 
     def fitted(self, subject: Subject) -> Self:

@@ -26,6 +26,8 @@ from typing import (
 
 import numpy as np
 
+from landscape.errors import OutputError
+
 T = TypeVar("T")
 Schema = dict[str, Any]
 
@@ -140,6 +142,21 @@ def to_text(document: Any) -> str:
     """Return a JSON document as text; what UTF-8 cannot hold, as in some file names, is escaped."""
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def require_folder(path: Path, what: str) -> None:
+    """Refuse a place to write to whose folder is not there.
+
+    Raises:
+        OutputError: It is not.
+    """
+    if not path.absolute().parent.is_dir():
+        raise OutputError(
+            f"{what} cannot be written",
+            where=str(path),
+            why="there is no such folder",
+            hint="make the folder first",
+        )
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -22,6 +22,7 @@ from landscape.connectivity.pairing import Pairing, Plan
 from landscape.connectivity.result import ConnectResult, Group, Pair, status_of
 from landscape.errors import ModelError
 from landscape.subject.subject import Subject
+from landscape.symmetry.override import read
 
 GIVEN, HELD_OUT = "the given data", "held-out data"
 PAIR, FEW = 2, 3  # checkpoints of one pair, and up to which a report asks for more than the line
@@ -100,6 +101,12 @@ class Connect(Diagnostic[ConnectResult]):
             return vars(self)
         return {**vars(self), "file": hashlib.sha256(path.read_bytes()).hexdigest()}
 
+    def refuse(self, subject: Subject) -> None:
+        """Refuse an override file that cannot be read."""
+        del subject
+        if self.override:
+            read(self.override)
+
     def measure(self, subject: Subject) -> ConnectResult:
         """Return the verdict on every pair of checkpoints."""
         plan = self._plan()
@@ -111,7 +118,6 @@ class Connect(Diagnostic[ConnectResult]):
             error=self.error_tolerance,
             seed=self.seed,
         )
-        _ = subject.count  # verifies that network, data and loss fit together
         aligner = cache(partial(self._aligner, subject))
         pairing = Pairing(subject=subject, judge=judge, plan=plan, aligner=aligner)
         names = distinct(subject.checkpoints)

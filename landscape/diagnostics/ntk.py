@@ -10,6 +10,7 @@ import numpy as np
 
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Needs, Option, Question
+from landscape.encode import require_folder
 from landscape.errors import OutputError, SettingError
 from landscape.estimate import Status, worst
 from landscape.kernels.affordable import affordable_samples
@@ -70,10 +71,24 @@ class Ntk(Diagnostic[NtkResult]):
         str, Option("npz file that the kernel is written to; {checkpoint} is its name")
     ] = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind == "products" and (self.plan or self.kernel_file):
+            raise SettingError(
+                "--kind products forms no kernel, so there is none to plan or to write",
+                where="tangent kernel",
+                why="it multiplies by the kernel, and holds no entry of it", hint="leave --plan and --kernel-file out, or choose another kind",
+            )
+
     def expected(self, subject: Subject) -> str:
         """Return the size of the kernel."""
         times = f" at each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
         return f"a kernel of at most {self.samples:,} samples{times}"
+
+    def refuse(self, subject: Subject) -> None:
+        """Refuse a file for the kernel in a folder that is not there."""
+        if self.kernel_file:
+            require_folder(self._place(subject), "the kernel")
 
     def measure(self, subject: Subject) -> NtkResult:
         """Return the answer at the subject's checkpoint."""
@@ -86,8 +101,6 @@ class Ntk(Diagnostic[NtkResult]):
             subject: With one checkpoint.
             before: Both kernels (2, n, n).
         """
-        subject.refuse_dependent("a tangent kernel")
-        _ = subject.count  # verifies that network, data and loss fit together
         asked = Asked(
             kind=self.kind,
             samples=self.samples,
@@ -98,12 +111,6 @@ class Ntk(Diagnostic[NtkResult]):
             top=self.top,
             memory_bytes=int(self.max_memory * 2**30) or None,
         )
-        if self.kind == "products" and (self.plan or self.kernel_file):
-            raise SettingError(
-                "--kind products forms no kernel, so there is none to plan or to write",
-                where="tangent kernel",
-                hint="leave --plan and --kernel-file out, or choose another kind",
-            )
         if self.plan:
             return Followed(planned(subject, asked))
         ends = (before[0], before[1]) if before is not None else None
@@ -120,11 +127,14 @@ class Ntk(Diagnostic[NtkResult]):
         fits = 2 * found.kernel.nbytes <= HANDED_ON_LIMIT and first.shape == found.kernel.shape
         return Followed(answer, np.stack([first, found.kernel]) if fits else None)
 
+    def _place(self, subject: Subject) -> Path:
+        name = subject.checkpoint.label.replace("/", "_")
+        return Path(self.kernel_file.replace("{checkpoint}", name))
+
     def _written(self, subject: Subject, kernel: np.ndarray) -> str | None:
         if not self.kernel_file:
             return None
-        name = subject.checkpoint.label.replace("/", "_")
-        path = Path(self.kernel_file.replace("{checkpoint}", name))
+        path = self._place(subject)
         try:
             with path.open("wb") as file:
                 np.savez(file, kernel=kernel)

@@ -64,21 +64,21 @@ class Solutions(Diagnostic[SolutionsResult]):
         """Return the question without barriers where a series makes many pairs."""
         return replace(self, barriers=self.barriers and len(subject.checkpoints) <= FEW)
 
-    def measure(self, subject: Subject) -> SolutionsResult:
-        """Return the networks side by side.
-
-        Raises:
-            SettingError: Only one network is left beside the initial one.
-        """
-        names = distinct(subject.checkpoints)
-        first = 1 if self.initial else 0
-        if len(names) - first < 2:
+    def refuse(self, subject: Subject) -> None:
+        """Refuse a single network beside the initial one."""
+        count = len(subject.checkpoints)
+        if self.initial and count - 1 < 2:
             raise SettingError(
                 "one network beside the initial one cannot be compared",
                 where="initial",
-                why=f"{len(names)} checkpoints are given, and the first is the initial one",
+                why=f"{count} checkpoints are given, and the first is the initial one",
                 hint="give a further checkpoint",
             )
+
+    def measure(self, subject: Subject) -> SolutionsResult:
+        """Return the networks side by side."""
+        names = distinct(subject.checkpoints)
+        first = 1 if self.initial else 0
         study = Study(
             subject,
             subject.checkpoints[first:],

@@ -28,7 +28,7 @@ from landscape.operators.extremes import hand_on
 from landscape.spectra.answering import SHARP, Found, answer_of
 from landscape.spectra.comparison import Comparison, compare
 from landscape.spectra.curvature import Curvature
-from landscape.spectra.dynamics import NONE, OPTIMIZER, PRECONDITIONED, dynamics_of
+from landscape.spectra.dynamics import NONE, OPTIMIZER, PRECONDITIONED, Dynamics, dynamics_of
 from landscape.spectra.ends import Ends, eigenvalues
 from landscape.spectra.heterogeneity import (
     Heterogeneity,
@@ -113,6 +113,13 @@ class Spectrum(Diagnostic[SpectrumResult]):
             return vars(self)
         return {**vars(self), "file": hashlib.sha256(path.read_bytes()).hexdigest()}
 
+    def refuse(self, subject: Subject) -> None:
+        """Refuse more pairs than parameters, and a matrix or preconditioner that cannot be had."""
+        curvature = self._curvature(dynamics_of(subject, self.precondition))
+        for kind in (self.operator, *(("gauss-newton",) if self.compare else ())):
+            _ = replace(curvature, kind=kind).of(subject)
+        refuse_more_than(subject.parameters.size, self.top, self.bottom)
+
     def measure(self, subject: Subject) -> SpectrumResult:
         """Return the spectrum at the subject's checkpoint."""
         return self.follow(subject, None).answer
@@ -120,13 +127,7 @@ class Spectrum(Diagnostic[SpectrumResult]):
     def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[SpectrumResult]:
         """Return the spectrum, its search begun at the eigenvectors of the checkpoint before."""
         dynamics = dynamics_of(subject, self.precondition)
-        refuse_more_than(subject.parameters.size, self.top, self.bottom)
-        curvature = Curvature(
-            kind=self.operator,
-            weight_decay=self.weight_decay,
-            preconditioner=dynamics.preconditioner,
-            seed=self.seed,
-        )
+        curvature = self._curvature(dynamics)
         operator = curvature.of(subject)
         start = _on(operator, before)
         layers = layer_slices(subject)
@@ -168,6 +169,14 @@ class Spectrum(Diagnostic[SpectrumResult]):
             crosscheck=opinion,
         )
         return Followed(answer, _left(pairs))
+
+    def _curvature(self, dynamics: Dynamics) -> Curvature:
+        return Curvature(
+            kind=self.operator,
+            weight_decay=self.weight_decay,
+            preconditioner=dynamics.preconditioner,
+            seed=self.seed,
+        )
 
     def _solved(
         self, operator: LinearOperator, start: Tensor | None

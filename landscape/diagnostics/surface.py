@@ -13,6 +13,7 @@ from landscape.errors import SettingError
 from landscape.estimate import Status
 from landscape.subject.subject import Subject
 from landscape.surfaces.plan import Plan, Statistics
+from landscape.surfaces.planes import refuse_unplaced
 from landscape.surfaces.result import SurfaceResult
 from landscape.surfaces.studied import Study
 
@@ -116,9 +117,12 @@ class Surface(Diagnostic[SurfaceResult]):
             return self.statistics
         return "kept" if self.directions in ("eigenvectors", "gradient") else "recomputed"
 
+    def refuse(self, subject: Subject) -> None:
+        """Refuse checkpoints through which no such line or plane leads."""
+        refuse_unplaced(subject, self.directions, dimensions=self.dimensions)
+
     def measure(self, subject: Subject) -> SurfaceResult:
         """Return the surfaces of a subject's checkpoints."""
-        _ = subject.count  # verifies that network, data and loss fit together
         plan = Plan(
             kind=self.directions,
             dimensions=self.dimensions,

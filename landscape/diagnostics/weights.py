@@ -161,12 +161,15 @@ class Weights(Diagnostic[WeightsResult]):
     weight: ClassVar[float] = 0.25
     needs: ClassVar[Needs] = Needs(model=False, data=False, each=False)
 
+    def refuse(self, subject: Subject) -> None:
+        """Refuse weights that are packed into integers."""
+        for one in subject.checkpoints:
+            refuse_packed(one.tensors, one.path or one.label)
+
     def measure(self, subject: Subject) -> WeightsResult:
         """Return the weights of the last checkpoint. Needs no model and no data."""
         last = subject.checkpoint
         several = len(subject.checkpoints) > 1
-        for one in subject.checkpoints:
-            refuse_packed(one.tensors, one.path or one.label)
         reference = _numbers(subject.checkpoints[0]) if several else {}
         numbers = _numbers(last)
         buffers = _buffers(subject, numbers)

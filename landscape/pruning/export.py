@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from landscape.encode import write_atomically
+from landscape.encode import require_folder, write_atomically
 from landscape.errors import OutputError
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
@@ -31,12 +31,7 @@ def check_export(path: str | Path) -> Path:
             why="the suffix decides the format",
             hint=f"give a name that ends in one of {', '.join(SUFFIXES)}",
         )
-    if not path.absolute().parent.is_dir():
-        raise OutputError(
-            "there is no folder for the checkpoint",
-            where=str(path),
-            hint="make the folder first",
-        )
+    require_folder(path, "the checkpoint")
     return path
 
 

@@ -84,7 +84,7 @@ def find_mask(
     weights = prunable(subject, dense=dense)
     names = tuple(one.name for one in weights)
     shapes = [one.shape for one in weights]
-    _check(subject, method, rounds)
+    check_method(subject, method, rounds)
     tensors = subject.network.tensors(subject.point)
     mask, found = dense_mask({name: tensors[name] for name in names}), scores.Scores()
     with progress.task(f"{method} scores", rounds) as task:
@@ -116,12 +116,17 @@ def _scored(
     return _AT_A_POINT[method](subject, tensors, names)
 
 
-def _check(subject: Subject, method: Method, rounds: int) -> None:
+def check_method(subject: Subject, method: Method, rounds: int) -> None:
+    """Refuse a score that cannot be had.
+
+    Raises:
+        SettingError: There are no data, one checkpoint, or rounds for nothing.
+    """
     if method in _OF_A_PAIR and len(subject.checkpoints) < 2:
         raise SettingError(
             f"{method} compares two checkpoints, and one is given",
             where="method",
-            hint="give the checkpoint before training first, and the one after it last",
+            why="its scores are of what training has changed", hint="give the checkpoint before training first, and the one after it last",
         )
     if rounds > 1 and method not in _IN_ROUNDS:
         raise SettingError(

@@ -14,11 +14,11 @@ from landscape.paths.plane import Plane
 from landscape.paths.route import Route
 from landscape.subject.subject import Subject
 from landscape.surfaces.frame import Frame
-from landscape.surfaces.trajectory import components
+from landscape.surfaces.trajectory import components, refuse_too_few
 
 MARGIN = 0.25  # of the extent of the points, on each side
 TRACED = 51  # points of a curve on its plane
-THREE = 3
+TWO, THREE = 2, 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,9 +42,28 @@ class Placed:
     explained: np.ndarray | None
 
 
+def refuse_unplaced(subject: Subject, kind: str, *, dimensions: int) -> None:
+    """Refuse checkpoints through which a line or plane of a kind cannot lead; others pass.
+
+    Raises:
+        SettingError: There are too few or too many, or three lie on a line.
+        InputError: They differ in something that no direction moves.
+    """
+    count = len(subject.checkpoints)
+    if kind == "trajectory":
+        refuse_too_few(subject, dimensions)
+    elif kind == "checkpoints" and count != THREE:
+        raise _wrong_number(subject, kind, "three checkpoints")
+    elif kind == "curve" and count != TWO:
+        raise _wrong_number(subject, kind, "two checkpoints")
+    if kind in ("trajectory", "checkpoints", "curve"):
+        _refuse_differing(subject)
+    if kind == "checkpoints":
+        _three(subject)
+
+
 def run_plane(subject: Subject, *, dimensions: int, points: int, span: float) -> Placed:
     """Return the line or plane of a run's principal components, through its last checkpoint."""
-    _refuse_differing(subject)
     found = components(subject, count=dimensions)
     axes = [_window(column, points, span) for column in found.positions.T]
     frame = Frame(
@@ -65,16 +84,8 @@ def run_plane(subject: Subject, *, dimensions: int, points: int, span: float) ->
 
 
 def three_plane(subject: Subject, names: Sequence[str], *, points: int, span: float) -> Placed:
-    """Return the plane through three checkpoints; the first two lie on the first axis.
-
-    Raises:
-        SettingError: There are not three, or they lie on a line.
-    """
-    if len(subject.checkpoints) != THREE:
-        raise _wrong_number(subject, "checkpoints", "three checkpoints")
-    _refuse_differing(subject)
-    a, b, c = (subject.point_of(one).theta for one in subject.checkpoints)
-    plane = Plane(a, b, c)
+    """Return the plane through three checkpoints; the first two lie on the first axis."""
+    plane = _three(subject)
     axes = (f"from {names[0]} to {names[1]}", f"towards {names[2]}")
     return _spanned(subject, plane, axes, np.array(plane.positions), points, span)
 
@@ -94,12 +105,8 @@ def curve_plane(
     The fit is that of `connect` with one bend, and is shared with it.
 
     Raises:
-        SettingError: There are not two.
         ModelError: The curve is straight, so that there is no plane.
     """
-    if len(subject.checkpoints) != 2:
-        raise _wrong_number(subject, "curve", "two checkpoints")
-    _refuse_differing(subject)
     a, b = (subject.point_of(one) for one in subject.checkpoints)
     own = subject.at(subject.checkpoint)
     curve = fitted_curve(own, a, b, bends=1, steps=steps, learning_rate=learning_rate, seed=seed)
@@ -116,6 +123,11 @@ def curve_plane(
     traced = [plane.position(curve.at(float(t))) for t in np.linspace(0, 1, TRACED)]
     axes = (f"from {names[0]} to {names[1]}", "towards the bend")
     return _spanned(subject, plane, axes, ends, points, span, path=np.array(traced))
+
+
+def _three(subject: Subject) -> Plane:
+    a, b, c = (subject.point_of(one).theta for one in subject.checkpoints)
+    return Plane(a, b, c)
 
 
 def _spanned(
@@ -168,5 +180,5 @@ def _wrong_number(subject: Subject, asked: str, needed: str) -> SettingError:
     return SettingError(
         f"{needed} are needed, {len(subject.checkpoints)} given",
         where=f"--directions {asked}",
-        hint=f"name {needed}",
+        why="these directions lead from one checkpoint to another", hint=f"name {needed}",
     )

@@ -38,6 +38,21 @@ class Components:
     distance: np.ndarray
 
 
+def refuse_too_few(subject: Subject, count: int) -> None:
+    """Refuse a run that cannot span so many directions.
+
+    Raises:
+        SettingError: It has too few checkpoints.
+    """
+    if len(subject.checkpoints) <= count:
+        raise SettingError(
+            f"{count + 1} checkpoints are needed, {len(subject.checkpoints)} given",
+            where="--directions trajectory",
+            why="the run is seen from its last checkpoint",
+            hint="name more checkpoints of the run",
+        )
+
+
 def components(subject: Subject, *, count: int) -> Components:
     """Return the principal components of a run, about its last checkpoint.
 
@@ -55,13 +70,7 @@ def components(subject: Subject, *, count: int) -> Components:
 
     Source: Li et al. 2018, arXiv 1712.09913, §7. Differs from the source: no mean is subtracted.
     """
-    if len(subject.checkpoints) <= count:
-        raise SettingError(
-            f"{count + 1} checkpoints are needed, {len(subject.checkpoints)} given",
-            where="--directions trajectory",
-            why="the run is seen from its last checkpoint",
-            hint="name more checkpoints of the run",
-        )
+    refuse_too_few(subject, count)
     run = _Run(subject)
     square = run.gram()
     values, vectors = np.linalg.eigh(square)

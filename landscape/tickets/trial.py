@@ -13,7 +13,7 @@ from landscape.pruning.mask import Mask, dense_mask
 from landscape.tickets.arms import DENSE, TICKET, start_of
 from landscape.tickets.data import Judged
 from landscape.tickets.imp import check
-from landscape.tickets.paths import Paths, refuse_broken, told
+from landscape.tickets.paths import Paths, paths, refuse_broken, told
 from landscape.tickets.training import Trainer
 
 
@@ -51,6 +51,21 @@ class Terms:
     step: int
 
 
+def refuse_unfit(trainer: Trainer, tickets: Mapping[str, Mask], step: int) -> None:
+    """Refuse what cannot be tried. Cost: two forward and backward passes of two samples a ticket.
+
+    Raises:
+        SettingError: A ticket leaves no path, or training cannot begin at the step.
+        ModelError: A mask does not fit the network.
+    """
+    check(trainer, step)
+    subject = trainer.subject
+    given = subject.network.tensors(subject.point)
+    for name, mask in tickets.items():
+        mask.check(given)
+        refuse_broken(paths(subject, mask), mask, name)
+
+
 def trials(
     trainer: Trainer, tickets: Mapping[str, Mask], terms: Terms
 ) -> tuple[dict[str, dict[str, ArmRuns]], ArmRuns]:
@@ -72,12 +87,11 @@ def trials(
 
     Cost: seeds · (1 + tickets · (1 + controls)) training runs, and one more to rewind to a step.
     """
-    check(trainer, terms.step)
+    refuse_unfit(trainer, tickets, terms.step)
     subject = trainer.subject
     given = subject.network.tensors(subject.point)
     for name, mask in tickets.items():
-        mask.check(given)
-        refuse_broken(told(subject, mask, name), mask, name)
+        told(subject, mask, name)
     begin = _rewound(trainer, given, next(iter(tickets.values())), terms)
     arms = (TICKET, *terms.controls)
     total = terms.seeds * (1 + len(tickets) * len(arms))

@@ -41,11 +41,14 @@ class TicketsCompare(Diagnostic[TicketsCompareResult]):
     needs: ClassVar[Needs] = Needs(model=False, data=False, checkpoints=(2, None), each=False)
     surveyed: ClassVar[bool] = False
 
+    def refuse(self, subject: Subject) -> None:
+        """Refuse masks of different networks."""
+        _on_common_ground(_masks_of(subject))
+
     def measure(self, subject: Subject) -> TicketsCompareResult:
         """Return the overlap of every pair of masks."""
         names = distinct(subject.checkpoints)
-        given = [_mask_of(one) for one in subject.checkpoints]
-        masks, left_out = _on_common_ground(dict(zip(names, given, strict=True)))
+        masks, left_out = _on_common_ground(_masks_of(subject))
         pairs = list[MaskPair]()
         count = len(names) * (len(names) - 1) // 2
         with progress.task("overlaps", count) as task:
@@ -58,6 +61,11 @@ class TicketsCompare(Diagnostic[TicketsCompareResult]):
             left_out=left_out,
             pairs=tuple(pairs),
         )
+
+
+def _masks_of(subject: Subject) -> dict[str, Mask]:
+    given = [_mask_of(one) for one in subject.checkpoints]
+    return dict(zip(distinct(subject.checkpoints), given, strict=True))
 
 
 def _mask_of(checkpoint: Checkpoint) -> Mask:

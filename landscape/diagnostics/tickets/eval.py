@@ -17,7 +17,8 @@ from landscape.errors import InputError, SettingError
 from landscape.estimate import Status
 from landscape.pruning.files import load
 from landscape.pruning.mask import Mask
-from landscape.pruning.methods import Method, find_mask
+from landscape.pruning.methods import Method, check_method, find_mask
+from landscape.pruning.prunable import prunable
 from landscape.subject.files.mask import is_mask
 from landscape.subject.subject import Subject
 from landscape.tickets import options as of
@@ -26,7 +27,7 @@ from landscape.tickets.imp import Plan, search
 from landscape.tickets.judgement import EvalResult
 from landscape.tickets.judging import Bench
 from landscape.tickets.trainers import depends_on, trainer_of
-from landscape.tickets.trial import Terms, trials
+from landscape.tickets.trial import Terms, refuse_unfit, trials
 from landscape.training.plain import Recipe
 
 FLOW_ROUNDS = 100  # of the synaptic flow, as in its source
@@ -110,9 +111,19 @@ class TicketsEval(Diagnostic[EvalResult]):
         del subject
         return f"{self._runs} training runs"
 
+    def refuse(self, subject: Subject) -> None:
+        """Refuse files that hold no mask of this network, and training that cannot be had."""
+        controls_of(self.controls)
+        trainer = trainer_of(subject, self.train, self._recipe())
+        refuse_unfit(trainer, self._masks(), self.rewind_step)
+        if not self.mask:
+            prunable(subject)
+            if self.method != "imp":
+                check_method(subject, self.method, rounds=1)
+
     def measure(self, subject: Subject) -> EvalResult:
         """Return the verdict on the masks of the files, or on those of the method."""
-        if masks := {path.stem: load(path) for path in self._paths()}:
+        if masks := self._masks():
             return self.judge(subject, masks)
         if self.method != "imp":
             return self.judge(subject, self._scored(subject, self.method))
@@ -204,6 +215,10 @@ class TicketsEval(Diagnostic[EvalResult]):
         subject.note(f"the mask judged is made by {method}, {found.total:,} weights kept")
         return {method: Mask(kept=found.kept, provenance={"method": method})}
 
+    def _masks(self) -> dict[str, Mask]:
+        """Return the masks of the files, by name."""
+        return {path.stem: load(path) for path in self._paths()}
+
     def _paths(self) -> list[Path]:
         """Return the files of the masks.
 
@@ -227,7 +242,7 @@ class TicketsEval(Diagnostic[EvalResult]):
                 raise InputError(
                     f"there is no file '{path}'",
                     where="mask",
-                    hint="give a file that landscape tickets wrote",
+                    why="a mask is read from a file", hint="give a file that landscape tickets wrote",
                 )
         return found
 

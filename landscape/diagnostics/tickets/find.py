@@ -17,10 +17,11 @@ from landscape.encode import write_atomically
 from landscape.estimate import Status
 from landscape.pruning.files import save
 from landscape.pruning.mask import Mask
+from landscape.pruning.prunable import prunable
 from landscape.subject.subject import Subject
 from landscape.tickets import options as of
 from landscape.tickets.found import FindResult, level_answer
-from landscape.tickets.imp import Level, Plan, search
+from landscape.tickets.imp import Level, Plan, check, search
 from landscape.tickets.trainers import depends_on, trainer_of, training_of
 from landscape.training.plain import Recipe
 
@@ -72,6 +73,11 @@ class TicketsFind(Diagnostic[FindResult]):
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and what is in the file of the training function."""
         return {**vars(self), **depends_on(self.train)}
+
+    def refuse(self, subject: Subject) -> None:
+        """Refuse training that cannot be had, and globs that leave nothing to prune."""
+        check(trainer_of(subject, self.train, self._recipe()), self.rewind_step)
+        prunable(subject, dense=self.dense)
 
     def measure(self, subject: Subject) -> FindResult:
         """Return the levels of a search."""

@@ -20,7 +20,7 @@ from landscape.pruning.export import check_export, export
 from landscape.pruning.files import save
 from landscape.pruning.live import Life, life
 from landscape.pruning.mask import Mask
-from landscape.pruning.methods import Allocation, Found, Method, find_mask
+from landscape.pruning.methods import Allocation, Found, Method, check_method, find_mask
 from landscape.pruning.prunable import prunable
 from landscape.subject.subject import Subject
 from landscape.tickets.scored import ScoredLayer, TicketsScoreResult
@@ -87,6 +87,13 @@ class TicketsScore(Diagnostic[TicketsScoreResult]):
     def depends(self) -> Mapping[str, Any]:
         """Return the settings that the numbers depend on."""
         return {key: value for key, value in vars(self).items() if key != "export"}
+
+    def refuse(self, subject: Subject) -> None:
+        """Refuse a score that cannot be had, and data that do not fit."""
+        check_method(subject, self.method, self.rounds)
+        prunable(subject, dense=self.dense)
+        if subject.batches is not None:
+            _ = subject.count
 
     def measure(self, subject: Subject) -> TicketsScoreResult:
         """Return what the mask keeps. Cost: that of the scores, and two passes of two samples."""
