@@ -16,9 +16,9 @@ from tests.benchmarks.results import AnswerRow, ProductRow, Results, Timing
 CAPTION = (
     "× gradient: seconds of one product (of a block: per vector) over those of one eager "
     "autograd.grad of the same data with the default attention kernel, timed in the same process "
-    "and turn; median over turns [least, most]. Set-up: construction + what the warm-up took beyond "
-    "steady calls. Memory: peak above the problem itself (resident on the CPU, allocated on CUDA). "
-    "Error: relative, against float64."
+    "and turn; median over turns [least, most]. Set-up: construction + what the warm-up took "
+    "beyond steady calls. Memory: peak above the problem itself (resident on the CPU, allocated on "
+    "CUDA). Error: relative, against float64."
 )
 
 
