@@ -32,13 +32,14 @@ SUBJECT = (
     "product",
     "batch_size",
     "mode",
+    "allow_download",
 )
 
 
-def attach_model(model: nn.Module | str) -> tuple[nn.Module, str]:
+def attach_model(model: nn.Module | str, *, allow_download: bool = False) -> tuple[nn.Module, str]:
     """Return a module and what to call it in a report."""
     if isinstance(model, str):
-        return load_model(model), model
+        return load_model(model, allow_download=allow_download), model
     if isinstance(model, nn.Module):
         return model, type(model).__name__
     raise ModelError(
@@ -48,18 +49,18 @@ def attach_model(model: nn.Module | str) -> tuple[nn.Module, str]:
     )
 
 
-def attach_data(data: object) -> DataSource | None:
+def attach_data(data: object, *, allow_download: bool = False) -> DataSource | None:
     """Return where the data come from; None when there are none."""
     if data is None or isinstance(data, DataSource):
         return data
     if isinstance(data, str):
-        return load_data(data)
+        return load_data(data, allow_download=allow_download)
     parts = data if isinstance(data, Mapping) and "train" in data else {"train": data}
     held_out = parts.get("held_out")
     if isinstance(held_out, str):
-        held_out = load_data(held_out).source
+        held_out = load_data(held_out, allow_download=allow_download).source
     if isinstance(parts["train"], str):
-        known = load_data(parts["train"])
+        known = load_data(parts["train"], allow_download=allow_download)
         return replace(known, held_out=known.held_out if held_out is None else held_out)
     return DataSource(
         source=parts["train"],
