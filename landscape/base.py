@@ -33,6 +33,7 @@ from landscape.estimate import worst
 from landscape.subject.cost import measuring
 from landscape.subject.mode import DEPENDENT
 from landscape.subject.subject import Subject
+from landscape.work import Work
 
 Question = Literal["convergence", "speed", "quality", "weights"]
 HANDED_ON_LIMIT = 256 * 2**20  # bytes that one checkpoint of a series may leave to the next
@@ -205,14 +206,16 @@ class Diagnostic(ABC, Generic[R]):
             raise SettingError(
                 f"{self.name} is asked of a Subject, not of {type(subject).__name__}",
                 where=f"{type(self).__name__}.run",
-                why="a Subject binds network, data, loss and checkpoints together", hint="give a Subject: ls.Subject(model, loss, data)",
+                why="a Subject binds network, data, loss and checkpoints together",
+                hint="give a Subject: ls.Subject(model, loss, data)",
             )
         if (missing := self.needs.missing(subject)) is not None:
             example = EXAMPLE if missing[1].startswith(("--model", "--data")) else ""
             raise SettingError(
                 f"{self.name} cannot be answered: {missing[0]}",
                 where=f"{type(self).__name__}.run",
-                why="it needs what is missing, and cannot do without it", hint=f"give {missing[1]}{example}",
+                why="it needs what is missing, and cannot do without it",
+                hint=f"give {missing[1]}{example}",
             )
         if subject.ranks.size > 1 and budget.timed():
             raise SettingError(
@@ -289,6 +292,11 @@ class Diagnostic(ABC, Generic[R]):
         """Return in a few words what the answer will cost, where that is known before."""
         del subject
         return ""
+
+    def work(self, subject: Subject) -> Work | None:
+        """Return about what the answer takes at all checkpoints; None where that is not known."""
+        del subject
+        return None
 
     def _remembered(
         self,

@@ -32,7 +32,7 @@ ASKED = [kind for kind in ls.DIAGNOSTICS if kind.surveyed and kind.name != TRAIN
 ORDER = [kind.name for kind in ASKED]
 SINGLE = [kind for kind in ASKED if kind.needs.checkpoints[0] < 2]
 ALONE = [kind.name for kind in SINGLE]  # what can be asked of one checkpoint
-DATALESS = [kind.name for kind in SINGLE if not kind.needs.data]
+DATALESS = [kind.name for kind in SINGLE if kind.needs.shape or not kind.needs.data]
 FAST = {name: QUICK[name] for name in QUICK if name in ORDER}
 
 
@@ -107,6 +107,9 @@ def test_a_checkpoint_alone(tmp_path):
 def test_a_checkpoint_and_a_model(tmp_path):
     report = ls.report(saved(tmp_path), model=mlp())
     assert [section.name for section in report.sections] == DATALESS
+    assert report.badges == ("OK",)
+    assert any("found by trial" in note for note in report.provenance["notes"])
+    assert any("found by trial" in one.sentence for one in report.findings)
     unlock = {one.section: one.unlock for one in report.skipped}
     assert unlock.pop(TRAINED) == "--data and --train"
     assert set(unlock.values()) == {"--data"}

@@ -15,7 +15,7 @@ LOOSE = 100.0  # ratio of the bracket from which on the upper side says little
 
 def findings_of(result: LipschitzResult) -> tuple[Finding, ...]:
     """Return the findings, gravest first."""
-    made = (_refused(result), _loose(result))
+    made = (_refused(result), _loose(result), _tried(result))
     return tuple(one for one in made if one is not None)
 
 
@@ -30,13 +30,14 @@ def _refused(result: LipschitzResult) -> Finding | None:
             severity="notable",
             sentence=f"There is no global Lipschitz bound because of {name}{several}.",
             evidence=f"Reason: {reason}.",
-            advice="The bound given holds on the ball of the data's radius only.",
+            advice="The bound given holds on the ball alone.",
         )
     return Finding(
         severity="warning",
         sentence=f"There is no upper Lipschitz bound because of {name}{several}.",
         evidence=f"Reason: {reason}.",
-        advice="The attained lower side stands; ask for --domain ball where a ball would do.",
+        advice="The attained lower side stands; ask for --domain ball where a ball would do"
+        f"{', with its --radius' if result.inputs else ''}.",
     )
 
 
@@ -53,4 +54,17 @@ def _loose(result: LipschitzResult) -> Finding | None:
         evidence=f"A pair attains {network.lower.value:.3g}; {network.upper.value:.3g} is proved."
         + told,
         advice="Bounds composed layer by layer are loose; compare networks by both sides.",
+    )
+
+
+def _tried(result: LipschitzResult) -> Finding | None:
+    if not result.inputs:
+        return None
+    what, _, more = result.inputs.partition("; ")
+    fit, _, advice = more.rpartition("; ")
+    return Finding(
+        severity="notable",
+        sentence=f"No data told the shape of the inputs: {what}.",
+        evidence=f"{fit[:1].upper()}{fit[1:]}.",
+        advice=f"{advice}.",
     )

@@ -11,15 +11,28 @@ from landscape.estimate import Estimate, Status, worst
 from landscape.lipschitz.attained import Attained
 from landscape.lipschitz.network import LayerNorm, NetworkBound
 from landscape.subject.subject import Subject
+from landscape.subject.trial import Trial
 
 FLOAT = "in float64 with a margin for rounding, for the network in exact arithmetic"
+RADIUS = "On a ball there is one: give --radius, or --data, whose longest sample sets it."
 AGREED = 1e-9  # relative difference of both sides that counts as none
 
 
 def answer_of(
-    subject: Subject, bound: NetworkBound, chains: Certificates, reached: Attained | str
+    subject: Subject,
+    bound: NetworkBound,
+    chains: Certificates,
+    reached: Attained | str,
+    trial: Trial | None = None,
 ) -> LipschitzResult:
     """Return the answer.
+
+    Args:
+        subject: What was studied.
+        bound: What is proved.
+        chains: What proves it of feed-forward parts.
+        reached: What is attained; why not, where nothing is.
+        trial: The inputs that stood in for data; None where there were some.
 
     Raises:
         RuntimeError: A pair attains more than is proved, which is a defect of the proof.
@@ -29,11 +42,13 @@ def answer_of(
         raise RuntimeError(f"a pair attains {lower}, above the proved bound {bound.upper}")
     network = NetworkBracket(
         upper=_upper(bound, lower),
-        lower=_lower(reached, bound.upper),
+        lower=_lower(reached, bound.upper, of_data=trial is None),
         ratio=bound.upper / lower if math.isfinite(bound.upper) and lower > 0 else None,
     )
     refused = bound.refused or bound.unbounded
     status, message = _status(bound, chains, reached)
+    if trial is not None and trial.tokens is None and any(one.local for one in bound.refused):
+        message += f" {RADIUS}"
     return LipschitzResult(
         status=status,
         message=message,
@@ -46,8 +61,9 @@ def answer_of(
         refused=tuple(one.told for one in refused),
         reasons=tuple(one.reason for one in refused),
         chains=tuple(_chains(bound, chains)),
-        at_data=_at_data(reached),
+        at_data=_at_data(reached) if trial is None else None,
         verified=chains.verified,
+        inputs=trial.told if trial is not None else "",
     )
 
 
@@ -91,7 +107,7 @@ def _upper(bound: NetworkBound, lower: float) -> Estimate:
     )
 
 
-def _lower(reached: Attained | str, upper: float) -> Estimate:
+def _lower(reached: Attained | str, upper: float, *, of_data: bool) -> Estimate:
     if isinstance(reached, str):
         return _missing("lower_bound", math.nan, reached, "none")
     return Estimate(
@@ -99,7 +115,7 @@ def _lower(reached: Attained | str, upper: float) -> Estimate:
         kind="lower_bound",
         interval=(reached.value, max(upper, reached.value)),
         level=1.0,
-        samples=reached.samples,
+        samples=reached.samples if of_data else 1,
         method="attained: a pair of inputs, evaluated in float64 less its rounding",
     )
 

@@ -64,6 +64,7 @@ class LipschitzResult(Result):
     chains: tuple[ChainBracket, ...]
     at_data: Estimate | None  # the steepest Jacobian at a sample
     verified: bool  # whether the chains were proved from a file alone
+    inputs: str = ""  # how their shape was found, where no data told it
 
     def summary(self) -> str:
         """Return the bracket in one or two lines."""

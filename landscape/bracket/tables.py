@@ -23,9 +23,11 @@ def summary_of(result: LipschitzResult) -> str:
         told += f"{lower}, {network.upper}{ratio}"
     else:
         told += f"{lower}; no upper bound: {network.upper.reason}"
+    more = [result.inputs]
     if result.refused and math.isfinite(network.upper.value):
-        told += f"\n(no bound everywhere: {listed(result.refused)})"
-    return told
+        more.insert(0, f"no bound everywhere: {listed(result.refused)}")
+    beside = "; ".join(one for one in more if one)
+    return f"{told}\n({beside})" if beside else told
 
 
 def where(result: LipschitzResult) -> str:
@@ -43,9 +45,10 @@ def listed(names: tuple[str, ...]) -> str:
 
 def caption_of(result: LipschitzResult) -> str:
     """Return method and cost of the figure."""
+    inputs = f"{result.inputs[:1].upper()}{result.inputs[1:]}. " if result.inputs else ""
     return (
         f"ℓ₂ Lipschitz constant of one sample's outputs in its inputs, {where(result)}, eval mode: "
-        "attained by a pair of inputs (left), proved over the graph (right). "
+        f"attained by a pair of inputs (left), proved over the graph (right). {inputs}"
         f"{result.cost.seconds:.1f} s, seed {result.seed}."
     )
 
@@ -113,6 +116,8 @@ def trust_of(result: LipschitzResult) -> tuple[tuple[str, str], ...]:
         rows.append(("Lipschitz, from above", result.network.upper.method))
     else:
         rows.append(("Lipschitz, from above", f"refused: {result.network.upper.reason}"))
+    if result.inputs:
+        rows.append(("inputs", result.inputs))
     if result.verified:
         rows.append(("certificates", "proved again from the file and the network's weights"))
     return tuple(rows)

@@ -18,20 +18,30 @@ from landscape.bracket.certificates import Certificates
 from landscape.bracket.handed import Handed
 from landscape.bracket.judging import answer_of
 from landscape.bracket.result import LipschitzResult
+from landscape.encode import require_folder
 from landscape.errors import NumericalError, SettingError
 from landscape.lipschitz.attained import Attained, attained
+from landscape.lipschitz.certificate import read
 from landscape.lipschitz.network import NetworkBound, network_bound
 from landscape.subject.subject import Subject
+from landscape.subject.trial import Trial
+from landscape.work import Work
+
+CLIMB = 10  # forward and backward passes at a sample, and for each step of a climb
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lipschitz(Diagnostic[LipschitzResult]):
-    """Lipschitz constant of the network: proved from above, attained from below, and by layer."""
+    """Lipschitz constant of the network: proved from above, attained from below, and by layer.
+
+    Without data, the shape of the inputs is found by trial from the network's layers: the bracket
+    is then over all inputs of that shape, or on a ball of the radius given.
+    """
 
     name: ClassVar[str] = "lipschitz"
     result: ClassVar[type[Result]] = LipschitzResult
     question: ClassVar[Question] = "convergence"
-    needs: ClassVar[Needs] = Needs(independent=True)
+    needs: ClassVar[Needs] = Needs(independent=True, shape=True)
     follows: ClassVar[bool] = True
     presets: ClassVar = {
         "quick": {"seconds": 3.0, "starts": 4, "steps": 40, "pair_seconds": 5.0},
@@ -58,6 +68,16 @@ class Lipschitz(Diagnostic[LipschitzResult]):
         str, Option("file of certificates to prove again instead of searching; empty: none")
     ] = ""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.verify and self.certificate:
+            raise SettingError(
+                "certificates are either written or verified",
+                where="lipschitz --certificate, --verify",
+                why="what is verified is there already, and what is written is new",
+                hint="give one of both",
+            )
+
     def expected(self, subject: Subject) -> str:
         """Return how long the searches may take at each checkpoint."""
         times = f" for each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
@@ -66,6 +86,13 @@ class Lipschitz(Diagnostic[LipschitzResult]):
             f"for a pair{times}"
         )
 
+    def work(self, subject: Subject) -> Work:
+        """Return what the climbs to the attaining pair take, and the certificate at most."""
+        samples = subject.batches.samples if subject.batches else self.starts
+        climbs = CLIMB * (1 + self.steps * min(self.starts, samples) / samples)
+        each = Work(gradients=climbs, limit=self.seconds + self.pair_seconds)
+        return each.times(len(subject.checkpoints))
+
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and whether files are to be written or read."""
         path = Path(self.verify)
@@ -73,22 +100,37 @@ class Lipschitz(Diagnostic[LipschitzResult]):
             return vars(self)
         return {**vars(self), "file": hashlib.sha256(path.read_bytes()).hexdigest()}
 
+    def refuse(self, subject: Subject) -> None:
+        """Refuse files that cannot be read or written, and the ball of data that are not there."""
+        trial = _trial(subject)
+        if trial is not None and trial.tokens is None and self.domain == "ball" and not self.radius:
+            raise SettingError(
+                "the radius of the ball is not known",
+                where="Lipschitz.domain",
+                why="it is that of the longest sample, and no data were given",
+                hint="give --radius, or --data",
+            )
+        if self.verify:
+            read(Path(self.verify))
+        for name, what in ((self.certificate, "the certificates"), (self.witness, "the pair")):
+            if name:
+                require_folder(Path(name), what)
+
     def measure(self, subject: Subject) -> LipschitzResult:
         """Return the bracket at the subject's checkpoint."""
         return self.follow(subject, None).answer
 
     def follow(self, subject: Subject, before: np.ndarray | None) -> Followed[LipschitzResult]:
         """Return the bracket, its searches from above begun where the checkpoint before ended."""
-        subject.refuse_dependent("a Lipschitz constant")
-        self._require_files()
-        _ = subject.count  # verifies that network, data and loss fit together
+        trial = _trial(subject)
+        studied = subject if trial is None else subject.tried()
         generator = torch.Generator().manual_seed(self.seed)
         handed = Handed.unpacked(before)
         chains = Certificates(seconds=self.seconds, file=self.verify, starts=handed.certificates)
         bound = network_bound(
-            subject,
+            studied,
             subject.point,
-            domain=self.domain,
+            domain=self._domain(trial),
             radius=self.radius or None,
             certify=chains.certify,
             starts=handed.vectors,
@@ -96,11 +138,16 @@ class Lipschitz(Diagnostic[LipschitzResult]):
         )
         chains.require_all_used()
         own = torch.Generator().manual_seed(self.seed)  # whatever the bound has drawn
-        reached = self._attained(subject, bound, own)
+        reached = self._attained(studied, bound, own)
         self._write(subject, chains, reached)
-        answer = answer_of(subject, bound, chains, reached)
+        answer = answer_of(subject, bound, chains, reached, trial)
         left = Handed(certificates=chains.found, vectors=bound.vectors)
         return Followed(answer, left.packed)
+
+    def _domain(self, trial: Trial | None) -> Literal["auto", "global", "ball"]:
+        """Return where the bound is to hold: without data there is no ball but of a radius."""
+        unknown = trial is not None and trial.tokens is None and not self.radius
+        return "global" if unknown else self.domain
 
     def _attained(
         self, subject: Subject, bound: NetworkBound, generator: torch.Generator
@@ -122,17 +169,15 @@ class Lipschitz(Diagnostic[LipschitzResult]):
         except NumericalError as error:  # constant where the data lie: the upper side stands
             return error.what
 
-    def _require_files(self) -> None:
-        if self.verify and self.certificate:
-            raise SettingError(
-                "certificates are either written or verified",
-                where="lipschitz --certificate, --verify",
-                hint="give one of both",
-            )
-
     def _write(self, subject: Subject, chains: Certificates, reached: Attained | str) -> None:
         if self.certificate:
             chains.write(Path(self.certificate))
         if self.witness and isinstance(reached, Attained):
             fingerprint = subject.weights_fingerprint(subject.checkpoint)
             reached.witness.save(Path(self.witness), weights_fingerprint=fingerprint)
+
+
+def _trial(subject: Subject) -> Trial | None:
+    """Return the inputs that stand in for data; None where there are some."""
+    trial = subject.network.trial if subject.batches is None else None
+    return trial if isinstance(trial, Trial) else None

@@ -24,6 +24,7 @@ from landscape.subject.parameters import Parameters
 from landscape.subject.point import Point
 from landscape.subject.pruned import MaskLike, Pruned, attach_mask
 from landscape.subject.traces import user_position, user_traceback
+from landscape.subject.trial import Trial, inputs_of
 
 CHECKPOINTING = "activations are recomputed in the backward pass"
 
@@ -68,6 +69,11 @@ class Network:
         for name, tensor in self.model.named_parameters(remove_duplicate=False):
             names.setdefault(id(tensor), []).append(name)
         return {same[0]: set(same[1:]) for same in names.values()}
+
+    @cached_property
+    def trial(self) -> Trial | str:
+        """Return inputs that the network takes, found by trial; why not, where there are none."""
+        return inputs_of(self)
 
     @cached_property
     def digest(self) -> str:

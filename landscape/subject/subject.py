@@ -44,7 +44,9 @@ from landscape.subject.pruned import MaskLike
 from landscape.subject.random_layers import refuse_dropout
 from landscape.subject.ranks import RankedMemory, Ranks
 from landscape.subject.series import in_order
+from landscape.subject.spec.data import load_data
 from landscape.subject.sums import count_all, divisible, part_of, summed_gradient, summed_loss
+from landscape.subject.trial import unread
 from landscape.subject.undisturbed import undisturbed
 from landscape.subject.weights import Weights
 
@@ -171,7 +173,12 @@ class Subject:
             SettingError: No model was given.
         """
         if self._network is None:
-            raise SettingError("no model was given", where="Subject", hint="give --model")
+            raise SettingError(
+                "no model was given",
+                where="Subject",
+                why="weights alone say nothing of outputs and derivatives",
+                hint="give --model",
+            )
         return self._network
 
     @property
@@ -260,6 +267,26 @@ class Subject:
         """Return the same subject without its data; everything else is shared."""
         one = self._with(_data=None)
         one.__dict__.pop("batches", None)
+        return one
+
+    def tried(self) -> Subject:
+        """Return the same subject with inputs found by trial for data; everything else is shared.
+
+        For what depends on data by the shape of the inputs alone: no loss of theirs means anything.
+
+        Raises:
+            SettingError: None were found.
+        """
+        trial = self.network.trial
+        if isinstance(trial, str):
+            raise SettingError(
+                "no inputs were found by trial", where="Subject", why=trial, hint="give --data"
+            )
+        self.note(trial.told)
+        one = object.__new__(Subject)
+        known = ("batches", "criterion", "counted")
+        kept = {key: value for key, value in self.__dict__.items() if key not in known}
+        one.__dict__.update({**kept, "_data": load_data(trial.spec), "_loss": unread(self._loss)})
         return one
 
     def in_precision(self, dtype: torch.dtype) -> Subject:
@@ -447,7 +474,12 @@ class Subject:
 
     def _needed(self) -> Batches:
         if self.batches is None:
-            raise SettingError("no data were given", where="Subject", hint="give --data")
+            raise SettingError(
+                "no data were given",
+                where="Subject",
+                why="the loss is a mean over data",
+                hint="give --data",
+            )
         return self.batches
 
     def _on_device(self) -> Iterable[Batch]:

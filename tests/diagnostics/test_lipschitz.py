@@ -18,9 +18,20 @@ from landscape.errors import InputError, SettingError
 from landscape.estimate import Status
 from landscape.lipschitz import certified
 from landscape.lipschitz.witness import reevaluated
-from tests.cases import classified, normal, seeded
+from landscape.subject.network import Network
+from landscape.subject.trial import Trial
+from tests.cases import (
+    Residual,
+    Transformer,
+    classified,
+    cnn,
+    mlp,
+    normal,
+    seeded,
+    with_statistics,
+)
 from tests.lipschitz.exact import Relu, over_reached_regions
-from tests.lipschitz.networks import Encoder
+from tests.lipschitz.networks import Encoder, Mixer
 
 QUICK: dict[str, Any] = {"starts": 4, "steps": 30, "seconds": 5.0}
 
@@ -159,15 +170,94 @@ def test_token_ids_have_no_lower_side():
 
 
 def test_certificates_are_written_or_verified_not_both():
-    question = Lipschitz(certificate="a", verify="b", **QUICK)
     with pytest.raises(SettingError, match="either written or verified"):
-        question.run(subject_of(chain(3, 4, 2), regression(3, 2)))
+        Lipschitz(certificate="a", verify="b", **QUICK)
 
 
 def test_samples_of_train_mode_are_refused():
     subject = subject_of(chain(3, 4, 2), regression(3, 2), mode="train")
     with pytest.raises(SettingError, match="depend"):
         Lipschitz(**QUICK).run(subject)
+
+
+# --- without data ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("build", "shape"), [(mlp, "5"), (cnn, "1x8x8"), (lambda: with_statistics(Residual()), None)]
+)
+def test_without_data_the_bracket_is_that_over_all_inputs_of_a_shape_found_by_trial(build, shape):
+    model = seeded(build, 0).eval()
+    trial = Network(model).trial
+    assert isinstance(trial, Trial)
+    spec = trial.spec if shape is None else f"random:shape={shape}"
+    quick = {"starts": 2, "steps": 3, "seconds": 5.0, "pair_seconds": 60.0}
+    given = Lipschitz(domain="global", **quick).run(
+        ls.Subject(model, squares, spec, device="cpu", max_samples=8)
+    )
+    found = Lipschitz(**quick).run(ls.Subject(model, device="cpu", max_samples=8))
+    assert both(found) == both(given)
+    assert found.layers == given.layers
+    assert found.domain == "global"
+    assert found.at_data is None, "no sample of the data was seen"
+    assert found.network.lower.samples == 1
+    assert found.cost.samples == 0
+    assert not found.provenance["synthetic"]
+    assert trial.told in found.provenance["notes"]
+    assert trial.told in found.summary()
+    assert ("inputs", trial.told) in found.trust()
+    disclosed = found.findings()[-1]
+    assert disclosed.severity == "notable"
+    assert disclosed.sentence.endswith("were found by trial.")
+    assert given.inputs == ""
+    assert LipschitzResult.from_json(found.to_json()).to_json() == found.to_json()
+
+
+def squares(outputs: Tensor, targets: Tensor) -> Tensor:
+    del targets
+    return outputs.flatten(1).square().sum(1)
+
+
+def test_without_data_attention_has_norms_of_layers_and_a_bound_on_a_ball_that_is_given():
+    model = seeded(Encoder, 0)
+    subject = ls.Subject(model, device="cpu")
+    result = Lipschitz(**QUICK).run(subject)
+    assert result.status is Status.SKIPPED
+    assert result.domain == "global"
+    assert result.refused[0].startswith("scaled_dot_product_attention")
+    assert "--radius" in result.message
+    assert "--data" in result.message
+    norms = {one.name: one.upper.value for one in result.layers}
+    assert norms["head"] == pytest.approx(norm_of(model.head.weight))
+    ball = Lipschitz(radius=2.0, **QUICK).run(subject)
+    assert (ball.domain, ball.radius) == ("ball", 2.0)
+    assert 0 < ball.network.lower.value <= ball.network.upper.value < math.inf
+    with pytest.raises(SettingError, match="radius of the ball is not known"):
+        Lipschitz(domain="ball").run(subject)
+
+
+def test_without_data_the_ball_of_token_ids_is_that_of_their_embeddings():
+    model = seeded(Transformer, 0)
+    found = Lipschitz(**QUICK).run(ls.Subject(model, device="cpu"))
+    data = "random:shape=4,tokens=7,classes=7"
+    given = Lipschitz(**QUICK).run(ls.Subject(model, squares, data, device="cpu"))
+    assert found.network.upper.value == given.network.upper.value < math.inf
+    assert (found.domain, found.radius) == ("ball", given.radius)
+    assert found.layers == given.layers
+
+
+def test_without_data_and_a_shape_that_fits_nothing_is_answered():
+    with pytest.raises(SettingError, match=r"no inputs that were tried fit: .*missing 2") as caught:
+        Lipschitz().run(ls.Subject(seeded(Mixer, 0), device="cpu"))
+    assert "--data" in caught.value.hint
+
+
+def test_a_series_without_data_says_how_its_inputs_were_found():
+    model = seeded(mlp, 0)
+    ends = [ls.Checkpoint.of_model(model, "a"), ls.Checkpoint.of_model(seeded(mlp, 1), "b")]
+    result = Lipschitz(**QUICK).run(ls.Subject(model, checkpoints=ends, device="cpu"))
+    notes = result.provenance["notes"]
+    assert sum("found by trial" in note for note in notes) == 1
 
 
 # --- files -------------------------------------------------------------------------------------
