@@ -150,8 +150,9 @@ def _parsed(path: Path) -> tuple[bytes, str, dict[str, Any]]:
     except OSError as error:
         near = difflib.get_close_matches(path.name, [one.name for one in path.parent.glob("*")], 1)
         raise InputError(
-            f"{path} cannot be read: {error.strerror}",
+            f"{path} cannot be read",
             where="--config",
+            why=error.strerror or str(error),
             hint=f"did you mean {path.with_name(near[0])}?" if near else "check the path",
         ) from error
     except (ValueError, RecursionError) as error:

@@ -27,21 +27,28 @@ def read_document(path: Path) -> dict[str, Any]:
             raise InputError(
                 f"{path} is larger than a report can be",
                 where=str(path),
+                why=f"it has more than {LARGEST_BYTES:,} bytes",
                 hint="give a report.json, or what --json printed",
             )
         document = json.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError as error:
-        from landscape.subject.files.sniff import did_you_mean
+        from landscape.subject.files.sniff import did_you_mean, why_missing
 
-        raise InputError("no such file", where=str(path), hint=did_you_mean(path)) from error
+        raise InputError(
+            "no such file", where=str(path), why=why_missing(path), hint=did_you_mean(path)
+        ) from error
     except OSError as error:
         raise InputError(
-            f"{path} cannot be read: {error.strerror}", where=str(path), hint="check the path"
+            f"{path} cannot be read",
+            where=str(path),
+            why=error.strerror or str(error),
+            hint="check the path",
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path} is not JSON: {error}",
             where=str(path),
+            why="documents are JSON, whole and in UTF-8",
             hint="give a file that --json or -o wrote",
         ) from error
     if not isinstance(document, dict) or not isinstance(document.get("schema"), str):

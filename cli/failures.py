@@ -1,4 +1,4 @@
-"""Every way a command can end badly: up to four lines on stderr, and an exit code."""
+"""Every way a command can end badly: four lines on stderr, and an exit code."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def report_failure(error: BaseException, arguments: Sequence[str]) -> int:
 
 
 def show_error(error: LandscapeError) -> None:
-    """Print an error in its lines: what, where, why, next; those that say nothing left out."""
+    """Print an error in its lines: what, where, why, next."""
     lines = [f"error[{error.code}]: {plain(error.what)}"]
     for title, text in (("where", error.where), ("why", error.why), ("next", error.hint)):
         if text:
@@ -87,7 +87,18 @@ def usage_error(error: click.ClickException) -> SettingError:
         hint = f"{parameter.opts[-1]}: {parameter.help}{default}; see `{command} --help`"
     if isinstance(error, click.NoSuchOption) and (told := _setting_elsewhere(error, command)):
         return told
-    return SettingError(error.format_message(), where=command, hint=hint)
+    what, why = _said(error)
+    return SettingError(what, where=command, why=why, hint=hint)
+
+
+def _said(error: click.ClickException) -> tuple[str, str]:
+    """Return what is wrong with the arguments, and why, from the words of click."""
+    told = error.format_message()
+    if isinstance(error, click.MissingParameter):
+        return told, "the command cannot begin without it"
+    if isinstance(error, click.BadParameter) and told.endswith(f": {error.message}"):
+        return told.removesuffix(f": {error.message}"), error.message
+    return told, "the command line is read as its help tells"
 
 
 def _setting_elsewhere(error: click.NoSuchOption, command: str) -> SettingError | None:
@@ -100,6 +111,7 @@ def _setting_elsewhere(error: click.NoSuchOption, command: str) -> SettingError 
         return SettingError(
             f"{said} is a setting of a section, not of the report",
             where=command,
+            why="a report asks several diagnostics, each with settings of its own",
             hint=f"write it into landscape.toml: {' or '.join(tables)}; see `landscape config`",
         )
     if not homes:
@@ -108,6 +120,7 @@ def _setting_elsewhere(error: click.NoSuchOption, command: str) -> SettingError 
     return SettingError(
         f"No such option {said!r}: it is a setting of {named}",
         where=command,
+        why=f"`{command}` asks something else",
         hint=f"ask that command, or see `{command} --help`",
     )
 

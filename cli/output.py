@@ -94,6 +94,7 @@ def check_folder(folder: Path | None, names: Iterable[str], *, force: bool) -> N
         raise OutputError(
             f"{folder} already holds {', '.join(there)}",
             where=str(folder),
+            why="answers are not written over unasked",
             hint="pass --force to write over it, or another -o DIR",
         )
     check_open(folder)
@@ -152,7 +153,10 @@ def check_file(path: Path, *, force: bool, makes_folder: bool = False) -> None:
     """
     if path.is_dir():
         raise OutputError(
-            f"{path} is a folder", where=str(path), hint="give the name of a file in it"
+            f"{path} is a folder",
+            where=str(path),
+            why="one file is written, and a folder has that name",
+            hint="give the name of a file in it",
         )
     if not makes_folder and not path.parent.exists():
         raise OutputError(

@@ -23,7 +23,9 @@ def converted(option: click.Option, entry: Entry, ctx: click.Context) -> Any:
         return _read(option, entry.value, entry, ctx)
     except click.ClickException as refused:
         error = usage_error(refused)
-        raise SettingError(error.what, where=entry.where, hint=error.hint) from refused
+        raise SettingError(
+            error.what, where=entry.where, why=error.why, hint=error.hint
+        ) from refused
     except LandscapeError as error:
         told = error.why or f"{entry.key} is a setting of {ctx.command_path}"
         raise SettingError(error.what, where=entry.where, why=told, hint=error.hint) from error

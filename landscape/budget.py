@@ -25,7 +25,8 @@ class BudgetError(ResourceError):
     """A budget does not last until there is something to tell."""
 
     def __init__(self, what: str) -> None:
-        super().__init__(what, where="--budget", hint="give a larger --budget")
+        why = "what was finished by then is no answer yet"
+        super().__init__(what, where="--budget", why=why, hint="give a larger --budget")
 
 
 @dataclass(frozen=True, kw_only=True)

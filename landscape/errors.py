@@ -13,8 +13,7 @@
     ├── NumericalError        exit 5   non-finite or unconverged numbers
     └── ResourceError         exit 6   memory, disk or time
 
-Each class has a searchable code; each error has four parts: what, where, why, next;
-where and why may be empty.
+Each class has a searchable code; each error has four parts: what, where, why, next.
 """
 
 from __future__ import annotations

@@ -39,7 +39,12 @@ def run(given: tuple[str, ...], **values: Any) -> None:
     """Compare documents, or the networks of checkpoints."""
     documents = [_is_document(Path(one)) for one in given if not one.startswith("-")]
     if not documents:
-        raise SettingError("nothing to compare was given", where="landscape compare", hint=_HINT)
+        raise SettingError(
+            "nothing to compare was given",
+            where="landscape compare",
+            why="documents or checkpoints are compared, two or more of them",
+            hint=_HINT,
+        )
     fail_on, anyway = values.pop("fail_on"), values.pop("anyway")
     if documents[0]:
         if len(given) != LEAST or not all(documents):

@@ -29,7 +29,10 @@ def run(answers: tuple[Path, ...], output: Path, labels: tuple[str, ...], *, for
         )
     if labels and len(labels) != len(results):
         raise SettingError(
-            f"{len(labels)} labels for {len(results)} answers", where="--label", hint="one for each"
+            f"{len(labels)} labels for {len(results)} answers",
+            where="--label",
+            why="every answer has a label of its own, or none has",
+            hint="one for each",
         )
     named = labels or tuple(str(getattr(one, "checkpoint", i + 1)) for i, one in enumerate(results))
     save(overlay(results, list(named) if len(results) > 1 else [None]), output)

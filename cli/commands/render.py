@@ -20,7 +20,10 @@ def run(document: Path, output: Path, *, force: bool) -> None:
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise OutputError(
-            f"{output} is not called .html", where="-o", hint="render writes a page: -o report.html"
+            f"{output} is not called .html",
+            where="-o",
+            why="the name of a file tells what is in it",
+            hint="render writes a page: -o report.html",
         )
     check_file(output, force=force)
     page = read_answer(document, lambda found: render_html(report_of(found).to_json()))

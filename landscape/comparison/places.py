@@ -54,7 +54,12 @@ def parse(text: str) -> Place:
         parts.append(EVERY if every else int(index) if index else name or quoted)
         at = match.end()
     if not parts:
-        raise SettingError("a place is empty", where="rules", hint="for example spectrum.trace")
+        raise SettingError(
+            "a place is empty",
+            where="rules",
+            why="a place names a number of the document, level by level",
+            hint="for example spectrum.trace",
+        )
     return tuple(parts)
 
 

@@ -60,13 +60,16 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(
-            f"{path} cannot be read: {why}", where=str(path), hint="check the path"
+            f"{path} cannot be read", where=str(path), why=why, hint="check the path"
         ) from error
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingError(
-            f"{path} is not TOML: {error}", where=str(path), hint=f"a rule is {EXAMPLE}"
+            f"{path} is not TOML: {error}",
+            where=str(path),
+            why="rules are written in TOML, one table or line to a number",
+            hint=f"a rule is {EXAMPLE}",
         ) from error
     return rules_of(document, where=str(path))
 
@@ -82,7 +85,12 @@ def rules_of(document: Mapping[str, Any], *, where: str = "rules") -> tuple[Rule
         SettingError: It holds no rule, or one that is none.
     """
     if not document:
-        raise SettingError(f"{where} holds no rule", where=where, hint=f"a rule is {EXAMPLE}")
+        raise SettingError(
+            f"{where} holds no rule",
+            where=where,
+            why="without a rule everything would pass",
+            hint=f"a rule is {EXAMPLE}",
+        )
     return tuple(
         _rule(path, key, wanted, where)
         for path, conditions in document.items()
@@ -132,6 +140,7 @@ def _rule(path: str, key: str, wanted: Any, where: str) -> Rule:
         raise SettingError(
             f"{key} of {path} must be {expected}, got {wanted!r}",
             where=where,
+            why="nothing can be held against another value",
             hint=f"a rule is {EXAMPLE}",
         )
     return Rule(path=path, place=parse(path), key=key, wanted=float(wanted) if number else wanted)

@@ -209,7 +209,12 @@ def _checked_batch(subject: Subject, samples: int) -> Batch:
     """Return the one batch, after network, targets and loss were found to fit."""
     batches = subject.batches
     if batches is None:
-        raise SettingError("no data were given", where="Coordcheck.run", hint="give --data")
+        raise SettingError(
+            "no data were given",
+            where="Coordcheck.run",
+            why="every network takes its steps on one batch of data",
+            hint="give --data",
+        )
     batch = next(regrouped(batches.on(subject.device, subject.dtype), samples))
     with subject.undisturbed(0), torch.no_grad():
         outputs = subject.outputs(subject.point, batch)
@@ -288,5 +293,6 @@ def _out_of_bounds(name: str, value: object, bounds: str) -> SettingError:
     return SettingError(
         f"Coordcheck.{name} must be {bounds}, got {value!r}",
         where=f"Coordcheck.{name}",
+        why="outside these bounds there are no exponents to judge",
         hint=f"the default is {getattr(Coordcheck, name)!r}",
     )

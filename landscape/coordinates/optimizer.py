@@ -62,6 +62,7 @@ class OptimizerFactory:
             raise InputError(
                 f"'{self.text}' returned {type(made).__name__}; expected torch.optim.Optimizer",
                 where=self.text,
+                why="it is asked for steps, as PyTorch's optimizers take them",
                 hint="return for example torch.optim.Adam(groups)",
             )
         held = {id(one) for group in made.param_groups for one in group["params"]}
@@ -69,6 +70,7 @@ class OptimizerFactory:
             raise InputError(
                 f"the optimizer of '{self.text}' holds no parameter of the network",
                 where=self.text,
+                why="its steps would not move the network",
                 hint="make it of the parameters of the network that is given",
             )
         return made

@@ -77,7 +77,8 @@ class Ntk(Diagnostic[NtkResult]):
             raise SettingError(
                 "--kind products forms no kernel, so there is none to plan or to write",
                 where="tangent kernel",
-                why="it multiplies by the kernel, and holds no entry of it", hint="leave --plan and --kernel-file out, or choose another kind",
+                why="it multiplies by the kernel, and holds no entry of it",
+                hint="leave --plan and --kernel-file out, or choose another kind",
             )
 
     def expected(self, subject: Subject) -> str:

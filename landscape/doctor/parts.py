@@ -111,7 +111,12 @@ class Parts:
         """Return the first batch on the device, in the model's precision."""
         batches = self.subject.batches
         if batches is None:
-            raise SettingError("no data were given", where="doctor", hint=DATA)
+            raise SettingError(
+                "no data were given",
+                where="doctor",
+                why="loss and curvature are functions of data",
+                hint=DATA,
+            )
         return next(iter(batches.on(self.subject.device, self.subject.dtype)))
 
     @property

@@ -65,12 +65,18 @@ def chosen_at(subject: Subject, data: Batches | None, most: int) -> tuple[list[B
         SettingError: There are no data, or no sample has a label.
     """
     if data is None:
-        raise SettingError("no data were given", where="tangent kernel", hint="give --data")
+        raise SettingError(
+            "no data were given",
+            where="tangent kernel",
+            why="the kernel is one of samples",
+            hint="give --data",
+        )
     picked = list(_picked(subject, data, min(most, data.samples)))
     if not picked:
         raise SettingError(
             "no sample that was chosen has a label",
             where="tangent kernel",
+            why="outputs whose target is ignored have no row in the kernel",
             hint="give data with labels, or more --samples",
         )
     return [batch for batch, _ in picked], np.concatenate([places for _, places in picked])

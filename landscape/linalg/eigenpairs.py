@@ -115,6 +115,7 @@ def refuse_more_than(size: int, top: int, bottom: int) -> None:
         raise SettingError(
             f"{max(top, bottom)} eigenpairs were asked for, but there are {size} parameters",
             where="top, bottom",
+            why="a matrix has as many eigenpairs as rows",
             hint=f"ask for at most {size}",
         )
 

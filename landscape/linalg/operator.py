@@ -65,7 +65,8 @@ class LinearOperator(ABC):
             raise SettingError(
                 f"the operator needs columns of length, dtype, device {expected}, got {got}",
                 where=type(self).__name__,
-                why="a product is computed where its operator lies, in its precision", hint="convert the block with .to(dtype=..., device=...)",
+                why="a product is computed where its operator lies, in its precision",
+                hint="convert the block with .to(dtype=..., device=...)",
             )
         products = self._products(block.T).T
         self.require_finite(products)
@@ -103,7 +104,8 @@ class LinearOperator(ABC):
             raise SettingError(
                 f"a dense matrix of {columns} columns was asked for, at most {limit} are allowed",
                 where=f"{type(self).__name__}.to_dense",
-                why="every column costs a product, and all are held at once", hint="use matvec, or raise `limit`",
+                why="every column costs a product, and all are held at once",
+                hint="use matvec, or raise `limit`",
             )
         return self.matmat(torch.eye(columns, dtype=self.dtype, device=self.device))
 
@@ -212,7 +214,8 @@ class _Sum(LinearOperator):
             raise SettingError(
                 f"operators of shapes {left.shape} and {right.shape} cannot be added",
                 where="LinearOperator",
-                why="a sum needs operands of one shape", hint="add operators over the same coordinates",
+                why="a sum needs operands of one shape",
+                hint="add operators over the same coordinates",
             )
         symmetric = left.symmetric and right.symmetric
         super().__init__(left.shape, dtype=left.dtype, device=left.device, symmetric=symmetric)

@@ -56,6 +56,7 @@ class Curve(ABC):
             raise SettingError(
                 f"t must lie in [0, 1], got {t:g}",
                 where=type(self).__name__,
+                why="a path ends at its ends",
                 hint="0 is the first end, 1 the last",
             )
         if t in (0, 1):

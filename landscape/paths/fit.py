@@ -61,7 +61,10 @@ def fit(
     """
     if not curve.bends:
         raise SettingError(
-            "a curve without bends cannot be fitted", where="fit", hint="give it one: bends=1"
+            "a curve without bends cannot be fitted",
+            where="fit",
+            why="a straight line has no point that could move",
+            hint="give it one: bends=1",
         )
     order, route = _minibatches(subject, generator), Route(subject.network, curve, a, b)
     bends = [nn.Parameter(bend.clone()) for bend in curve.bends]

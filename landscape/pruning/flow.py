@@ -85,6 +85,7 @@ def _flow(subject: Subject, weights: dict[str, Tensor], names: tuple[str, ...]) 
             raise ModelError(
                 "no weight that may be pruned reaches the output",
                 where="synaptic flow",
+                why="the flow is a product along paths, and every score would be zero",
                 hint="use magnitude or random masks for this network",
             )
         (slope,) = torch.autograd.grad(total, theta)

@@ -91,6 +91,7 @@ class Mask:
                 raise ModelError(
                     f"the mask of {name!r} has shape {got}, expected {expected}",
                     where="mask",
+                    why="a mask says of every number whether it is kept",
                     hint="give a mask that was made for this network",
                 )
 

@@ -126,7 +126,8 @@ def check_method(subject: Subject, method: Method, rounds: int) -> None:
         raise SettingError(
             f"{method} compares two checkpoints, and one is given",
             where="method",
-            why="its scores are of what training has changed", hint="give the checkpoint before training first, and the one after it last",
+            why="its scores are of what training has changed",
+            hint="give the checkpoint before training first, and the one after it last",
         )
     if rounds > 1 and method not in _IN_ROUNDS:
         raise SettingError(

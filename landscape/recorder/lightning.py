@@ -81,5 +81,6 @@ def _base() -> type[Any]:
     raise ModelError(
         "Lightning is not installed",
         where="landscape.recorder.lightning",
+        why="the callback is a class of Lightning",
         hint="pip install 'landscape[lightning]'",
     )

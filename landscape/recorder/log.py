@@ -14,7 +14,7 @@ from landscape.errors import InputError
 from landscape.progress import task
 from landscape.recorder.journal import SCHEMA
 from landscape.recorder.shape import ARRAYS, well_formed
-from landscape.subject.files.sniff import did_you_mean
+from landscape.subject.files.sniff import did_you_mean, why_missing
 
 Record = dict[str, Any]
 
@@ -111,12 +111,16 @@ class Follower:
                     self._take(chunk)
         except FileNotFoundError as error:
             raise InputError(
-                "no such file", where=str(self.path), hint=did_you_mean(self.path)
+                "no such file",
+                where=str(self.path),
+                why=why_missing(self.path),
+                hint=did_you_mean(self.path),
             ) from error
         except OSError as error:
             raise InputError(
-                f"{self.path} cannot be read: {error.strerror}",
+                f"{self.path} cannot be read",
                 where=str(self.path),
+                why=error.strerror or str(error),
                 hint="give a log that a Recorder writes: Recorder(..., log='run.jsonl')",
             ) from error
         return len(self.records) - before
@@ -131,7 +135,9 @@ class Follower:
             raise InputError(
                 f"{self.path} holds no whole header",
                 where=str(self.path),
-                why="it is empty, or its first line is torn" if not self._lines else "",
+                why="its first line is none of a log"
+                if self._lines
+                else "it is empty, or its first line is torn",
                 hint="wait for the first step, or give another file",
             )
         torn = list(self._torn)

@@ -73,12 +73,14 @@ def watched(model: nn.Module, optimizer: Optimizer) -> Watched:
         raise ModelError(
             "no parameter of the network trains",
             where=type(inner).__name__,
+            why="requires_grad is False for all of them",
             hint="attach the recorder to the network that the optimizer trains",
         )
     if not held & set(training):
         raise ModelError(
             "the optimizer holds no parameter of the network",
             where=type(optimizer).__name__,
+            why="its steps would change nothing that is watched",
             hint="attach the recorder to the network and the optimizer that trains it",
         )
     seen = dict(_seen(inner)) if not _compiled(model) else {}

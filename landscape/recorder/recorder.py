@@ -206,7 +206,9 @@ class Recorder:
             raise SettingError(
                 "nothing was recorded",
                 where="Recorder",
-                why="" if self._active else "only rank 0 records; {rank} in log= lets all",
+                why="the recorder has not been attached"
+                if self._active
+                else "only rank 0 records; {rank} in log= lets all",
                 hint="attach it first: with ls.Recorder(model, optimizer) as rec",
             )
         if self._hooks is not None:
@@ -269,5 +271,6 @@ def _check(holds: bool, name: str, bounds: str, given: object) -> None:
         raise SettingError(
             f"Recorder.{name} must be {bounds}, got {given!r}",
             where=f"Recorder.{name}",
+            why="outside these bounds there is nothing to record",
             hint="see help(landscape.Recorder)",
         )

@@ -136,6 +136,7 @@ class Schedule:
                 raise SettingError(
                     f"{question.name} cannot be asked every {account.every} steps",
                     where="Recorder.schedule",
+                    why="steps are counted from 1",
                     hint="give a number of steps, at least 1",
                 )
             if question.needs.data and self._given[0] is None:
@@ -149,6 +150,7 @@ class Schedule:
                 raise SettingError(
                     f"{question.name} needs several checkpoints",
                     where="Recorder.schedule",
+                    why="a run has one set of weights at a time",
                     hint="save checkpoints, and ask it afterwards",
                 )
 
@@ -161,4 +163,9 @@ def _headline(answer: Result) -> list[dict[str, Any]]:
 def _told(error: Exception) -> dict[str, Any]:
     if isinstance(error, LandscapeError):
         return error.to_json()
-    return LandscapeError(f"{type(error).__name__}: {error}", hint="ask it afterwards").to_json()
+    return LandscapeError(
+        f"{type(error).__name__}: {error}",
+        where="Recorder.schedule",
+        why="the run goes on without this answer",
+        hint="ask it afterwards",
+    ).to_json()

@@ -52,5 +52,6 @@ def _base() -> type[Any]:
         raise ModelError(
             "transformers is not installed",
             where="landscape.recorder.transformers",
+            why="the callback is a class of transformers",
             hint="pip install 'landscape[transformers]'",
         ) from error

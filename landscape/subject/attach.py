@@ -45,6 +45,7 @@ def attach_model(model: nn.Module | str, *, allow_download: bool = False) -> tup
     raise ModelError(
         f"model must be a torch.nn.Module or a spec string, got {type(model).__name__}",
         where="Subject.model",
+        why="parameters, buffers and mode are those of a module",
         hint="give the module itself, or a string such as 'nets.py:cnn'",
     )
 
@@ -82,6 +83,7 @@ def attach_loss(loss: Loss | str | Callable[[Any, Any], Tensor]) -> Loss | None:
         raise ModelError(
             f"the loss is a {type(function).__name__}, expected a function of outputs and targets",
             where="--loss",
+            why="it is called with what the network returns and what the data hold",
             hint="one of auto, ce, mse, bce, hf, or file.py:fn",
         )
     return CustomLoss(function)
@@ -115,7 +117,7 @@ def attach_checkpoints(
             raise SettingError(
                 f"Subject has no argument {key!r}",
                 where="Subject",
-                why=f"did you mean {near[0]!r}?" if near else "",
+                why=f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known)}",
                 hint="see help(landscape.Subject)",
             )
     one = isinstance(checkpoints, Checkpoint | str | Path)
@@ -136,6 +138,7 @@ def check_learning_rate(learning_rate: float | None) -> float | None:
         raise SettingError(
             f"a learning rate must be above 0 and finite, got {learning_rate}",
             where="Subject.learning_rate",
+            why="training divides and multiplies by it",
             hint="leave it out to take that of the checkpoint, where it holds one",
         )
     return learning_rate

@@ -88,6 +88,7 @@ class CustomLoss(Loss):
             raise ModelError(
                 f"the loss function returned {type(value).__name__}, expected a tensor",
                 where=f"loss: {self._called}",
+                why="only a tensor knows its derivatives",
                 hint="return one loss per sample, or their mean as a scalar tensor",
             )
         return value

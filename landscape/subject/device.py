@@ -46,6 +46,7 @@ def choose_dtype(dtype: str) -> torch.dtype | None:
         raise SettingError(
             f"dtype must be one of auto, {', '.join(PRECISIONS)}, got {dtype!r}",
             where="--dtype",
+            why="eigenvalues and derivatives need at least single precision",
             hint="the default is auto: the checkpoint's, half precision raised to float32",
         )
     return PRECISIONS[dtype]

@@ -143,6 +143,7 @@ class BinaryCrossEntropy(Loss):
                 f"bce needs labels in [0, 1], got {float(targets.min()):g} … "
                 f"{float(targets.max()):g}",
                 where="data: targets",
+                why="a target of bce is a probability",
                 hint="use --loss ce for class indices, --loss mse for regression",
             )
 

@@ -130,7 +130,10 @@ def _mask_digest(kept: Tensor | None) -> str:
 def _selected(owned: Mapping[str, nn.Parameter], select: str | None) -> list[str]:
     if not owned:
         raise ModelError(
-            "the model has no parameters", where="model", hint="give a network with weights"
+            "the model has no parameters",
+            where="model",
+            why="the landscape is the loss as a function of parameters",
+            hint="give a network with weights",
         )
     trainable = [name for name, tensor in owned.items() if tensor.requires_grad]
     if select == "all":
@@ -139,6 +142,7 @@ def _selected(owned: Mapping[str, nn.Parameter], select: str | None) -> list[str
         raise ModelError(
             "every parameter of the model is frozen (requires_grad=False)",
             where="model",
+            why="frozen parameters are held fixed, and none is left to study",
             hint="pass --params all (params='all') to study frozen parameters",
         )
     if select is None:
@@ -202,6 +206,7 @@ def _check_mask(tensors: Mapping[str, Tensor], mask: Mapping[str, Tensor]) -> No
             raise ModelError(
                 f"the mask of {name!r} has shape {got}, expected {expected}",
                 where="mask",
+                why="a mask says of every number whether it is studied",
                 hint="give one boolean for each number of the parameter",
             )
 

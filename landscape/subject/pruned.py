@@ -134,6 +134,7 @@ def _fitting(pruned: Pruned, shapes: Mapping[str, tuple[int, ...]], *, where: st
             raise ModelError(
                 f"the mask of {cut(name)!r} has shape {tuple(kept.shape)}, expected {shapes[name]}",
                 where=where,
+                why="a mask says of every number whether it is kept",
                 hint=hint,
             )
     return pruned

@@ -280,6 +280,7 @@ def _described(error: Exception, rank: int) -> tuple[str, dict[str, str]]:
     if known is None:
         known = LandscapeError(
             f"{type(error).__name__}: {error}",
+            where="an error that is not landscape's",
             why=user_traceback(error),
             hint="run it in one process with --debug to see the traceback",
         )

@@ -57,6 +57,7 @@ def eigenvectors(subject: Subject, *, plane: bool, seed: int) -> Directions:
         raise ModelError(
             "one parameter makes no plane",
             where="surface",
+            why="a plane has two independent directions",
             hint="ask for one dimension: --dimensions 1",
         )
     top, bottom = extreme_eigenvectors(subject, seed=seed)
@@ -80,6 +81,7 @@ def gradient_directions(subject: Subject, *, plane: bool, seed: int) -> Directio
         raise ModelError(
             "the gradient is zero: it points nowhere",
             where="surface",
+            why="a direction needs a length",
             hint="take eigenvectors or random directions: --directions eigenvectors",
         )
     first, name = gradient / length, "gradient"
@@ -93,6 +95,7 @@ def gradient_directions(subject: Subject, *, plane: bool, seed: int) -> Directio
         raise ModelError(
             "one parameter makes no plane",
             where="surface",
+            why="a plane has two independent directions",
             hint="ask for one dimension: --dimensions 1",
         )
     return Directions(

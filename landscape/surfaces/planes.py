@@ -180,5 +180,6 @@ def _wrong_number(subject: Subject, asked: str, needed: str) -> SettingError:
     return SettingError(
         f"{needed} are needed, {len(subject.checkpoints)} given",
         where=f"--directions {asked}",
-        why="these directions lead from one checkpoint to another", hint=f"name {needed}",
+        why="these directions lead from one checkpoint to another",
+        hint=f"name {needed}",
     )

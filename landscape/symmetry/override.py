@@ -62,8 +62,9 @@ def read(path: str | Path) -> Override:
         found = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the override file cannot be read: {error}",
+            "the override file cannot be read",
             where=str(file),
+            why=str(error),
             hint="give a TOML or JSON file",
         ) from error
     return from_mapping(found, where=str(file))

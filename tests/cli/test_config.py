@@ -208,11 +208,17 @@ def test_specs_are_seen_from_the_working_directory(folder, text, there, monkeypa
 
 def test_every_option_that_is_a_path_is_known_as_one():
     """Text whose help speaks of a file must be found from the folder of the configuration."""
-    for name in ("doctor", "report", *NAMES):
-        for key, option in keys_of(load_command(name)).items():
-            told = re.search(r"\bfiles?\b|\bfolder\b|\.py\b|\.npy\b", str(option.help))
-            if told and isinstance(option.type, StringParamType) and key not in ELSE:
-                assert option.metavar in ("FILE", "DIR", "SPEC"), f"{name} {key}: {option.help}"
+    told = {
+        (name, key): option
+        for name in ("doctor", "report", *NAMES)
+        for key, option in keys_of(load_command(name)).items()
+        if isinstance(option.type, StringParamType)
+        and key not in ELSE
+        and re.search(r"\bfiles?\b|\bfolder\b|\.py\b|\.npy\b", str(option.help))
+    }
+    assert told
+    for place, option in told.items():
+        assert option.metavar in ("FILE", "DIR", "SPEC"), f"{place}: {option.help}"
 
 
 # --- what is refused ---------------------------------------------------------------------------
@@ -235,7 +241,8 @@ def test_every_option_that_is_a_path_is_known_as_one():
         ("model = { path = 'x' }", 1, "there is no table [model]"),
         ("[spectrum]\ntop = \n", 2, "is not TOML"),
         ("[spectrum]\ntop = 3\ntop 4", 3, "is not TOML"),
-        ("[spectrum]\ntop = '3'", 2, "'--top': '3' is not a valid integer"),
+        ("[spectrum]\ntop = '3'", 2, "Invalid value for '--top'\n  where: landscape.toml:2, "
+            "[spectrum] top\n  why: '3' is not a valid integer"),
         ("[spectrum]\ntop = 2.5", 2, "'2.5' is not a valid integer"),
         ("[spectrum]\ntop = true", 2, "true is not a valid integer"),
         ("[spectrum]\ntop = [1]", 2, "[1] is not a valid integer"),

@@ -242,7 +242,8 @@ class TicketsEval(Diagnostic[EvalResult]):
                 raise InputError(
                     f"there is no file '{path}'",
                     where="mask",
-                    why="a mask is read from a file", hint="give a file that landscape tickets wrote",
+                    why="a mask is read from a file",
+                    hint="give a file that landscape tickets wrote",
                 )
         return found
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landscape.errors import InputError
-from landscape.subject.files.sniff import did_you_mean
+from landscape.subject.files.sniff import did_you_mean, why_missing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,12 @@ def read_mask(path: str | Path) -> MaskFile:
     from safetensors import SafetensorError, safe_open
 
     if not Path(path).exists():
-        raise InputError("no such file", where=str(path), hint=did_you_mean(Path(path)))
+        raise InputError(
+            "no such file",
+            where=str(path),
+            why=why_missing(Path(path)),
+            hint=did_you_mean(Path(path)),
+        )
     try:
         with safe_open(Path(path), framework="pt") as file:
             metadata = file.metadata() or {}

@@ -94,6 +94,7 @@ def _zip_pickle(path: Path) -> bytes:
             raise CheckpointError(
                 f"the pickle in this file is larger than {MAX_PICKLE_BYTES:,} bytes",
                 where=str(path),
+                why="names and shapes take far less, and it would be held in memory whole",
                 hint="save the tensors in a safetensors file",
             )
         if not any(member.CRC for member in archive.infolist()):
@@ -135,6 +136,7 @@ def _legacy_tree(path: Path, machine: PickleMachine, storages: Mapping[str, Stor
         raise CheckpointError(
             f"truncated: {size:,} bytes where {needed:,} are needed; was the save interrupted?",
             where=str(path),
+            why="the file ends before the numbers that it announces",
             hint="copy or save the file again",
         )
     return tree

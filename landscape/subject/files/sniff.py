@@ -102,7 +102,9 @@ def _status(path: Path) -> os.stat_result:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise CheckpointError("no such file", where=str(path), hint=did_you_mean(path)) from error
+        raise CheckpointError(
+            "no such file", where=str(path), why=why_missing(path), hint=did_you_mean(path)
+        ) from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
@@ -154,6 +156,18 @@ def _directory(path: Path, indices: list[Path]) -> CheckpointError:
         why=f"looked for {', '.join(WEIGHTS)}; found {listed}{more}",
         hint=hint,
     )
+
+
+def why_missing(path: Path) -> str:
+    """Return what there is instead of a file that is not there."""
+    try:
+        present = sum(1 for _ in islice(path.parent.iterdir(), MAX_COMPARED))
+    except FileNotFoundError:
+        return f"there is no folder {path.parent}"
+    except (OSError, ValueError):
+        return f"{path.parent} is no folder that can be listed"
+    many = "at least " * (present == MAX_COMPARED)
+    return f"its folder holds {many}{present:,} other file{'s' * (present != 1)}"
 
 
 def did_you_mean(path: Path) -> str:

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from landscape.errors import InputError, LandscapeError
+from landscape.subject.files.sniff import why_missing
 from landscape.subject.spec.grammar import Spec
 from landscape.subject.spec.source import Source, record_source, source_of
 from landscape.subject.traces import user_frames, user_position, user_traceback
@@ -83,7 +84,7 @@ def _load_file(location: str, error: type[InputError]) -> ModuleType:
         raise error(
             f"there is no file '{location}'",
             where=str(path),
-            why=f"its folder holds {', '.join(near)}" if near else "",
+            why=f"its folder holds {', '.join(near)}" if near else why_missing(path),
             hint="check the path; relative ones start at the working directory",
         )
     code = path.read_bytes()

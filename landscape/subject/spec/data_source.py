@@ -44,6 +44,7 @@ def check_option(spec: Spec, key: str, value: object, *, valid: bool, expected: 
         raise SpecError(
             f"{key} is {value!r}; expected {expected}",
             where=f"'{spec.text}'",
+            why="the option takes no other value",
             hint=f"correct {key}=..., or leave it out if it has a default",
         )
 
@@ -67,6 +68,9 @@ def check_named(spec: Spec, *, named: bool, example: str) -> None:
         raise SpecError(
             f"{spec.scheme}: {'needs a name' if named else 'takes only key=value options'}",
             where=f"'{spec.text}'",
+            why="between the colon and the first comma stands what is loaded"
+            if named
+            else "nothing is named there: everything is said by options",
             hint=f"write for example {example}",
         )
 

@@ -76,6 +76,7 @@ def require(name: str, *, install: str, error: type[InputError]) -> ModuleType:
         absent = isinstance(failure, ModuleNotFoundError) and failure.name == package
         raise error(
             f"{package} is not installed" if absent else f"{package} cannot be imported",
+            where=f"import {name}",
             why=str(failure),
             hint=install if absent else f"reinstall it: {install}",
         ) from failure
@@ -92,6 +93,7 @@ def _refuse_options(
     if options:
         raise error(
             f"'{text}' is a ready {type(ready).__name__} and takes no options",
+            where=f"'{text}'",
             why=f"got {', '.join(options)}",
             hint="leave the options out, or name a function that makes it",
         )

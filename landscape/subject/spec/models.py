@@ -50,6 +50,7 @@ def _torchvision(spec: Spec, *, allow_download: bool) -> object:
         raise SpecError(
             "torchvision: names no architecture",
             where=f"'{spec.text}'",
+            why="between the colon and the first comma stands what is built",
             hint=f"write for example {MODEL_SCHEMES['torchvision'].example}",
         )
     models = require("torchvision.models", install="pip install torchvision", error=ModelError)
@@ -59,7 +60,9 @@ def _torchvision(spec: Spec, *, allow_download: bool) -> object:
         raise ModelError(
             f"torchvision has no architecture '{spec.rest}'",
             where=f"'{spec.text}'",
-            why=f"the nearest names are {', '.join(near)}" if near else "",
+            why=f"the nearest names are {', '.join(near)}"
+            if near
+            else f"it has {len(names)} others",
             hint="torchvision.models.list_models() lists them all",
         )
     builder = models.get_model_builder(spec.rest)
@@ -101,7 +104,9 @@ def _checked(made: object, spec: Spec) -> nn.Module:
     raise ModelError(
         f"'{spec.text}' returned {_described(made)}; expected torch.nn.Module",
         where=getattr(source_of(made), "path", "") or f"'{spec.text}'",
-        why="the class itself was returned, not an instance of it" if is_class else "",
+        why="the class itself was returned, not an instance of it"
+        if is_class
+        else "parameters, buffers and mode are those of a module",
         hint="return Network() instead of Network"
         if is_class
         else "name a function without required arguments that returns the network",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import DataError
+from landscape.subject.files.sniff import why_missing
 from landscape.subject.spec.data_source import DataSource, check_count, check_named, in_batches
 from landscape.subject.spec.grammar import Spec
 from landscape.subject.spec.schemes import DATA_SCHEMES
@@ -66,7 +67,7 @@ def _check_file(path: Path) -> None:
     raise DataError(
         f"there is no file '{path}'",
         where=str(path.absolute()),
-        why=f"its folder holds {', '.join(near)}" if near else "",
+        why=f"its folder holds {', '.join(near)}" if near else why_missing(path),
         hint="check the path; relative ones start at the working directory",
     )
 
@@ -109,4 +110,9 @@ def _check_lengths(inputs: Tensor, targets: Tensor, path: Path) -> None:
             hint="both need one entry per sample on their first axis",
         )
     if not len(inputs):
-        raise DataError("data yielded 0 samples", where=str(path), hint="check how it was saved")
+        raise DataError(
+            "data yielded 0 samples",
+            where=str(path),
+            why="its arrays have no entries on their first axis",
+            hint="check how it was saved",
+        )

@@ -71,7 +71,7 @@ def _read(spec: Spec, *, flat: bool) -> tuple[Tensor, Tensor, np.ndarray, np.nda
         raise DataError(
             f"sklearn: has no data set '{spec.rest}'",
             where=f"'{spec.text}'",
-            why=f"did you mean '{near[0]}'?" if near else "",
+            why=f"did you mean '{near[0]}'?" if near else "its small data sets alone can be named",
             hint=f"it has {', '.join(_NAMES)}",
         )
     install = "pip install 'landscape[demo]'"

@@ -58,13 +58,14 @@ def torchvision_data(
 
 def _class_named(spec: Spec) -> type:
     datasets = require("torchvision.datasets", install=_INSTALL, error=DataError)
-    if spec.rest in datasets.__all__:
+    known: list[str] = [*datasets.__all__]
+    if spec.rest in known:
         return getattr(datasets, spec.rest)
-    near = difflib.get_close_matches(spec.rest, datasets.__all__)
+    near = difflib.get_close_matches(spec.rest, known)
     raise DataError(
         f"torchvision has no data set '{spec.rest}'",
         where=f"'{spec.text}'",
-        why=f"the nearest names are {', '.join(near)}" if near else "",
+        why=f"the nearest names are {', '.join(near)}" if near else f"it has {len(known)} others",
         hint=f"write for example {DATA_SCHEMES['torchvision'].example}",
     )
 
