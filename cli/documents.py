@@ -1,14 +1,20 @@
-"""JSON documents that landscape wrote, read back from files."""
+"""JSON documents: read back from files, and those that no diagnostic makes."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 from landscape.errors import InputError, LandscapeError
+
+from .configured import command_line
 
 T = TypeVar("T")
 
@@ -74,6 +80,44 @@ def read_answer(path: Path, decode: Callable[[dict[str, Any]], T]) -> T:
     document = read_document(path)
     with guarded({path: document}):
         return decode(document)
+
+
+def made_by(*files: Path) -> dict[str, Any]:
+    """Return what a document that rests on files tells of its making: the command, their hashes."""
+    digests = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {"command": command_line(), "files": digests}
+
+
+def enveloped(
+    name: str, number: int, answer: Mapping[str, Any], message: str, *, began: float, **more: Any
+) -> dict[str, Any]:
+    """Return the document of a command that asks no diagnostic, as every other one is written.
+
+    Args:
+        name: Of the command.
+        number: Of the version of its schema.
+        answer: What it tells.
+        message: What there is to say of it.
+        began: When it began, by `time.perf_counter`.
+        more: Of its provenance.
+    """
+    seconds = time.perf_counter() - began
+    return {
+        "schema": f"landscape/{name}/{number}",
+        "status": "converged",
+        "message": message,
+        "settings": {},
+        "seed": None,
+        "cost": {"seconds": seconds, "products": 0, "peak_memory_bytes": None, "samples": 0},
+        "answer": answer,
+        "provenance": {
+            "landscape": version("landscape"),
+            "python": platform.python_version(),
+            "system": platform.system(),
+            "command": command_line(),
+            **more,
+        },
+    }
 
 
 @contextmanager

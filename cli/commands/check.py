@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..configured import command_line
-from ..documents import read_answer
+from ..documents import made_by, read_answer
 from ..failures import Failed
 from ..output import check_file
 from ..tables import print_table
@@ -32,7 +31,7 @@ def run(document: Path, rules: Path, junit: Path | None, *, force: bool, as_json
     found = read_answer(
         document, lambda one: gate(one, asked, source=str(document), written=str(rules))
     )
-    by = {"command": command_line(), **found.provenance["checked_by"]}
+    by = {**made_by(document, rules), **found.provenance["checked_by"]}
     found = replace(found, provenance={**found.provenance, "checked_by": by})
     if junit is not None:
         junit.parent.mkdir(parents=True, exist_ok=True)

@@ -10,8 +10,7 @@ import click
 
 from landscape.errors import SettingError
 
-from ..configured import command_line
-from ..documents import guarded, read_document
+from ..documents import guarded, made_by, read_document
 from ..failures import Failed
 from ..output import check_folder, deliver, output_parameters, verbose
 from ..terminal import plain
@@ -106,7 +105,7 @@ def _documents(
     documents = {path: read_document(path) for path in (a, b)}
     with guarded(documents):
         found = compare_documents(documents[a], documents[b], names=names, anyway=anyway)
-    found = replace(found, provenance={"command": command_line(), **found.provenance})
+    found = replace(found, provenance={**made_by(a, b), **found.provenance})
     deliver(found, output=output, as_json=as_json, strict=strict)
     return found
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import platform
-import shlex
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..documents import enveloped
 from ..tables import print_table
 from ..terminal import plain
 
@@ -26,7 +24,9 @@ def run(checkpoint: Path, *, as_json: bool) -> None:
     began = time.perf_counter()
     found = inspect_file(checkpoint)
     if as_json:
-        document = _document(found, time.perf_counter() - began)
+        said = "The file was read; nothing in it was run."
+        files = [{"label": Path(found.path).resolve().name, "sha256": found.sha256}]
+        document = enveloped("inspect", 1, found.to_json(), said, began=began, checkpoints=files)
         click.echo(json.dumps(document, indent=1, allow_nan=False))
         return
     click.echo(f"{plain(found.path)}: {found.producer}, {found.container}, {found.bytes:,} bytes")
@@ -34,26 +34,6 @@ def run(checkpoint: Path, *, as_json: bool) -> None:
         click.echo(f"  {name}: {plain(value)}")
     rows = tuple((t.name, "×".join(map(str, t.shape)) or "scalar", t.dtype) for t in found.tensors)
     print_table(("tensor", "shape", "dtype"), rows)
-
-
-def _document(found: Inspection, seconds: float) -> dict[str, object]:
-    """Return what was found as every other answer is written."""
-    return {
-        "schema": "landscape/inspect/1",
-        "status": "converged",
-        "message": "The file was read; nothing in it was run.",
-        "settings": {},
-        "seed": None,
-        "cost": {"seconds": seconds, "products": 0, "peak_memory_bytes": None, "samples": 0},
-        "answer": found.to_json(),
-        "provenance": {
-            "landscape": version("landscape"),
-            "python": platform.python_version(),
-            "system": platform.system(),
-            "command": shlex.join(["landscape", "inspect", found.path, "--json"]),
-            "checkpoints": [{"label": Path(found.path).resolve().name, "sha256": found.sha256}],
-        },
-    }
 
 
 def _facts(found: Inspection) -> list[tuple[str, str]]:

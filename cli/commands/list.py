@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import click
 
 from ..catalogue import COMMANDS, summaries
+from ..documents import enveloped
 
 KEYS = {  # of the rows of every list, in JSON
     "models": ("scheme", "example", "loads"),
@@ -18,11 +20,13 @@ KEYS = {  # of the rows of every list, in JSON
 
 def run(what: str, *, as_json: bool) -> None:
     """Print one list."""
+    began = time.perf_counter()
     lists = {"models": _schemes, "data": _schemes, "diagnostics": _diagnostics, "presets": _presets}
     rows = lists[what](what)
     if as_json:
         listed = [dict(zip(KEYS[what], row, strict=False)) for row in rows]
-        document = {"schema": "landscape/list/1", "what": what, "rows": listed}
+        answer, said = {"what": what, "rows": listed}, "What this version knows."
+        document = enveloped("list", 2, answer, said, began=began)
         click.echo(json.dumps(document, indent=1, allow_nan=False))
         return
     for row in rows:

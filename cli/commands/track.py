@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..configured import command_line
 from ..interruption import forgive
 from ..output import check_folder, deliver, verbosity_parameters
 from ..progress import shown
@@ -50,6 +51,7 @@ def run(
     if (live if follow is None else follow) and not _over(follower):
         _follow(follower, interval)
     result = track(follower.log())
+    result = replace(result, provenance={"command": command_line(), **result.provenance})
     deliver(result, output=output, as_json=as_json, strict=False)
 
 

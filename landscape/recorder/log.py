@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class Log:
         records: In the order of writing, without headers.
         torn: Lines that are not whole.
         ended: Whether the last run said that it was over.
+        sha256: Of the bytes that were read.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Log:
     records: tuple[Record, ...]
     torn: tuple[Torn, ...]
     ended: bool
+    sha256: str
 
     def of(self, kind: str) -> list[Record]:
         """Return the records of a kind; of steps that were done again, the later ones.
@@ -100,6 +103,7 @@ class Follower:
         self._offset = 0
         self._lines = 0
         self._rest = b""
+        self._digest = hashlib.sha256()
 
     def read(self) -> int:
         """Read the whole lines that were added, and return how many records they are."""
@@ -108,6 +112,7 @@ class Follower:
             with self.path.open("rb") as stream:
                 stream.seek(self._offset + len(self._rest))
                 while chunk := stream.read(CHUNK):
+                    self._digest.update(chunk)
                     self._take(chunk)
         except FileNotFoundError as error:
             raise InputError(
@@ -150,6 +155,7 @@ class Follower:
             records=tuple(self.records),
             torn=tuple(torn),
             ended=bool(self.records) and self.records[-1]["kind"] == "end",
+            sha256=self._digest.hexdigest(),
         )
 
     def _take(self, chunk: bytes) -> None:

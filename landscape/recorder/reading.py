@@ -33,7 +33,7 @@ def track(log: Log) -> TrackResult:
     return TrackResult(
         status=Status.NOT_FINITE if broken else Status.CONVERGED,
         message="" if broken else "Everything that was recorded is finite.",
-        provenance=dict(log.header.get("environment", {})),
+        provenance={**log.header.get("environment", {}), "files": {log.path.name: log.sha256}},
         log=log.path.name,
         steps=steps,
         first_step=int(history.steps[0]) if steps else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from xml.etree import ElementTree
@@ -63,7 +64,7 @@ def test_a_report(check):
     assert check('"connect.verdict" = {verdict = "connected"}', document=document).code == 2
 
 
-def test_one_document_under_json(check):
+def test_one_document_under_json(check, tmp_path):
     outcome = check(f'"{TOP}" = {{max = 41}}', "--json")
     jsonschema.Draft202012Validator(Gate.schema()).validate(outcome.document)
     assert outcome.document["status"] == "undecided"
@@ -73,6 +74,10 @@ def test_one_document_under_json(check):
     assert provenance["batches_hash"] == "data"  # of the document
     assert provenance["checked_by"]["command"].startswith("landscape check ")
     assert provenance["checked_by"]["landscape"] == version("landscape")
+    assert provenance["checked_by"]["files"] == {
+        str(tmp_path / one): sha256((tmp_path / one).read_bytes()).hexdigest()
+        for one in ("a.json", "rules.toml")
+    }
     (one,) = outcome.document["answer"]["checks"]
     assert (one["path"], one["rule"], one["outcome"]) == (TOP, "max = 41", "undecided")
     assert one["value"] == number(40, 3)

@@ -207,6 +207,7 @@ def test_inspect():
     found = document["answer"]
     assert found["parameters"] == 1210
     assert checkpoint["sha256"] == found["sha256"]
+    assert document["provenance"]["command"] == "landscape inspect final.pt --json"
     assert found["sha256"] in text
     assert found["epoch"] == 3
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -141,6 +143,10 @@ def test_one_document_under_json(compare):
     provenance = outcome.document["provenance"]
     assert provenance["command"].startswith("landscape compare ")
     assert provenance["command"].endswith("b.json --json")
+    assert provenance["files"] == {
+        one: sha256(Path(one).read_bytes()).hexdigest()
+        for one in provenance["command"].split()[2:4]
+    }
     assert provenance["landscape"] == version("landscape")
     assert provenance["a"] == spectrum()["provenance"]
     assert outcome.document["cost"]["seconds"] > 0

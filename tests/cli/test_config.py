@@ -430,9 +430,12 @@ def test_resolved_as_json_wherever_it_is_said():
 def test_lists_as_json(what):
     told = done(f"list {what} --json").document
     lines = done(f"list {what}").stdout.splitlines()
-    assert (told["schema"], told["what"]) == ("landscape/list/1", what)
-    assert len(told["rows"]) == len(lines)
-    for row, line in zip(told["rows"], lines, strict=True):
+    assert (told["schema"], told["answer"]["what"]) == ("landscape/list/2", what)
+    assert told["provenance"]["command"] == f"landscape list {what} --json"
+    assert list(told) == list(done("weights final.pt --json").document)
+    rows = told["answer"]["rows"]
+    assert len(rows) == len(lines)
+    for row, line in zip(rows, lines, strict=True):
         assert all(value in line for value in row.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -72,6 +73,9 @@ def test_scheduled_diagnostics_are_told(tmp_path):
 
 def test_one_document(log):
     document = json.loads(track(log, "--json"))
+    assert document["provenance"]["command"].startswith("landscape")
+    digest = hashlib.sha256(log.read_bytes()).hexdigest()
+    assert document["provenance"]["files"] == {"run.jsonl": digest}
     jsonschema.validate(document, TrackResult.schema())
     assert document["schema"] == "landscape/track/1"
     answer = document["answer"]
