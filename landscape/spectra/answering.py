@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,13 +14,14 @@ from landscape.linalg.operator import LinearOperator
 from landscape.linalg.trace import Traces
 from landscape.spectra.critical_point import kind_of_point
 from landscape.spectra.curvature import Curvature, differentiation
+from landscape.spectra.directions import Direction, directions
 from landscape.spectra.dynamics import Dynamics
 from landscape.spectra.ends import Ends
 from landscape.spectra.outliers import classes_of, count_outliers
 from landscape.spectra.result import LayerTrace, SpectrumResult
 from landscape.spectra.sampling import Sampled
 from landscape.spectra.stability import StabilityMargin
-from landscape.spectra.subspace import Direction, directions, gradient_shares
+from landscape.spectra.subspace import gradient_shares
 from landscape.spectra.summary import Summary, condition, summarise
 from landscape.subject.subject import Subject
 
@@ -65,7 +65,7 @@ def answer_of(subject: Subject, found: Found) -> SpectrumResult:
     curvature, pairs, measure = found.curvature, found.pairs, found.measure
     gradient = curvature.gradient(subject)
     loss = curvature.loss(subject, subject.point.theta)
-    turned = directions(pairs.top.vectors, [(first, last) for _, first, last in found.layers])
+    turned = directions(pairs, [(first, last) for _, first, last in found.layers])
     summary = _summary(found)
     largest = found.sampled.top[0]
     bulk = bulk_grid(measure)
@@ -102,8 +102,8 @@ def answer_of(subject: Subject, found: Found) -> SpectrumResult:
         critical_point=kind_of_point(
             subject, curvature, pairs, found.sampled.bottom, loss=loss, gradient=gradient
         ),
-        gradient_share=gradient_shares(pairs.top, gradient),
-        participation=np.array([one.participation for one in turned]),
+        gradient_share=gradient_shares(pairs, gradient),
+        participation=tuple(one.participation for one in turned),
         layers=_layers(found, turned),
         groups=found.sampled.groups,
         tolerance=pairs.tolerance,
@@ -141,7 +141,7 @@ def _layers(found: Found, turned: tuple[Direction, ...]) -> tuple[LayerTrace, ..
             name=name,
             parameters=last - first,
             trace=trace,
-            mass=np.array([one.mass[number] for one in turned]),
+            mass=tuple(one.mass[number] for one in turned),
         )
         for number, ((name, first, last), trace) in enumerate(
             zip(found.layers, found.traces.blocks, strict=True)

@@ -14,6 +14,7 @@ from landscape.linalg.eigenpairs import Eigenpairs
 from landscape.spectra.curvature import Curvature
 from landscape.spectra.ends import eigenvalues
 from landscape.spectra.escape import Escape, escape_along
+from landscape.spectra.stability import scaled
 from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.subject import Subject
 
@@ -68,7 +69,7 @@ class CriticalPoint:
 
     verdict: Kind
     predicted_decrease: Estimate
-    share_of_loss: float | None
+    share_of_loss: Estimate | None
     smallest: Estimate | None
     escape: Escape | None
     eval_mode: bool = False
@@ -83,7 +84,7 @@ class CriticalPoint:
         """Return the verdict in words."""
         gain = f"a gradient step would gain {self.predicted_decrease.value:.3g}"
         if self.share_of_loss is not None:
-            gain += f" ({self.share_of_loss:.2%} of the loss)"
+            gain += f" ({self.share_of_loss.value:.2%} of the loss)"
         text = f"{self.verdict}: {gain}"
         if self.smallest is not None:
             text += f"; λ_min {self.smallest}"
@@ -123,7 +124,7 @@ def kind_of_point(
             vector,
             loss=loss,
             slope=float(gradient.double() @ vector.double()),
-            curvature=smallest.value,
+            curvature=smallest,
         )
     return critical_point(
         loss=loss,
@@ -175,12 +176,12 @@ def critical_point(
     elif decrease.value > max(STATIONARY * abs(loss), floor):
         verdict = "not stationary"
     else:
-        gains = escape is not None and escape.decrease > max(STATIONARY * abs(loss), floor)
+        gains = escape is not None and escape.decrease.value > max(STATIONARY * abs(loss), floor)
         verdict = _by_curvature(largest, smallest, NEGLIGIBLE * curvature, gains=gains)
     return CriticalPoint(
         verdict=verdict,
         predicted_decrease=decrease,
-        share_of_loss=decrease.value / abs(loss) if loss else None,
+        share_of_loss=scaled(decrease, 1 / abs(loss)) if loss else None,
         smallest=smallest,
         escape=escape,
         eval_mode=eval_mode,

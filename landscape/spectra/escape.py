@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from landscape.estimate import Estimate
+
+DATA = "the given data"
 SIZES = tuple(2.0**power for power in range(-8, 2))  # of the length of the weights, at least 1
 
 
@@ -20,15 +23,15 @@ class Escape:
         loss: L(θ) before.
         lowest: L(θ + s v).
         decrease: What the step gained; zero where no step lowered the loss.
-        predicted: What the quadratic model said of that step.
+        predicted: What the quadratic model said of that step, with the residual's bound of vᵀHv.
         lowered: Whether the gain exceeds the rounding of the loss.
     """
 
     step: float
-    loss: float
-    lowest: float
-    decrease: float
-    predicted: float
+    loss: Estimate
+    lowest: Estimate
+    decrease: Estimate
+    predicted: Estimate
     lowered: bool
 
     @property
@@ -38,7 +41,7 @@ class Escape:
             return "no step along its eigenvector lowered the loss"
         return (
             f"a step of {self.step:.3g} along its eigenvector lowers the loss "
-            f"from {self.loss:.6g} to {self.lowest:.6g}"
+            f"from {self.loss.value:.6g} to {self.lowest.value:.6g}"
         )
 
 
@@ -49,7 +52,7 @@ def escape_along(
     *,
     loss: float,
     slope: float,
-    curvature: float,
+    curvature: Estimate,
 ) -> Escape:
     """Return the best step along ± a unit vector: |s| from 2⁻⁸ to 2 times max(‖θ‖, 1), doubling.
 
@@ -61,7 +64,7 @@ def escape_along(
         vector: v (n,), of length one.
         loss: L(θ).
         slope: gᵀv.
-        curvature: vᵀHv.
+        curvature: The eigenvalue, with its residual.
 
     Cost: three to twenty forward passes over the data.
     """
@@ -70,14 +73,27 @@ def escape_along(
     tried = [_descend(loss_at, theta, vector, side * length) for side in (sign, -sign)]
     lowest, step = min(tried)
     rounding = 8 * torch.finfo(theta.dtype).eps * abs(loss)
-    lowered = loss - lowest > rounding
     return Escape(
         step=step,
-        loss=loss,
-        lowest=lowest,
-        decrease=max(loss - lowest, 0.0),
-        predicted=-(slope * step + curvature * step**2 / 2),
-        lowered=lowered,
+        loss=Estimate.exact(loss, DATA),
+        lowest=Estimate.exact(lowest, DATA),
+        decrease=_within(max(loss - lowest, 0.0), rounding, f"{DATA}; rounding of both losses"),
+        predicted=_predicted(slope, curvature, step),
+        lowered=loss - lowest > rounding,
+    )
+
+
+def _predicted(slope: float, curvature: Estimate, step: float) -> Estimate:
+    """Return −(gᵀv s + ½ vᵀHv s²); vᵀHv is no further from the eigenvalue than the residual."""
+    value = -(slope * step + curvature.value * step**2 / 2)
+    error = (curvature.residual or 0.0) * step**2 / 2
+    return _within(value, error, "the quadratic model; the residual of its curvature")
+
+
+def _within(value: float, error: float, method: str) -> Estimate:
+    interval = (value - error, value + error)
+    return Estimate(
+        value=value, kind="estimate", interval=interval, level=1.0, solver=interval, method=method
     )
 
 

@@ -78,7 +78,7 @@ def layers_ink(result: SpectrumResult) -> LayersInk:
     }
     if blocks := _blocks(result):
         columns["λ₁ of\nthe block"] = np.array([one.largest.value for one in blocks])
-    columns["mass of v₁"] = np.array([one.first_mass or 0.0 for one in result.layers])
+    columns["mass of v₁"] = np.array([float(one.first_mass or 0) for one in result.layers])
     return LayersInk(
         names=tuple(one.name for one in result.layers),
         parameters=np.array([one.parameters for one in result.layers]),

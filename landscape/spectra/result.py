@@ -33,12 +33,12 @@ class LayerTrace:
     name: str
     parameters: int
     trace: Estimate
-    mass: np.ndarray  # (k,), Σ vᵢ² over the layer for each top eigenvector
+    mass: tuple[Estimate, ...]  # Σ vᵢ² over the layer for each top eigenvector
 
     @property
-    def first_mass(self) -> float | None:
+    def first_mass(self) -> Estimate | None:
         """Return the mass of the first eigenvector."""
-        return float(self.mass[0]) if len(self.mass) else None
+        return self.mass[0] if self.mass else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class SpectrumResult(Result):
 
     name: ClassVar[str] = "spectrum"
     picture_names: ClassVar[tuple[str, ...]] = ("series", "layers")
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     better: ClassVar = {"loss": "lower"}  # flat is not better in itself
 
     operator: str
@@ -78,7 +78,7 @@ class SpectrumResult(Result):
     stability_reason: str  # why there is no margin; empty when there is one
     critical_point: CriticalPoint | None  # of the Hessian only
     gradient_share: tuple[Estimate, ...]  # in the first 1 … k top eigenvectors
-    participation: np.ndarray  # (k,), coordinates over which a top eigenvector is spread
+    participation: tuple[Estimate, ...]  # coordinates over which a top eigenvector is spread
     overlap: Estimate | None = None  # with the top eigenvectors of the checkpoint before
     layers: tuple[LayerTrace, ...]
     heterogeneity: Heterogeneity | None = None

@@ -119,7 +119,7 @@ def stability_margin(
         batch: In train mode, the samples of the one batch whose statistics normalise.
     """
     threshold = rule.factor / learning_rate
-    margin = _scaled(sharpness, 1 / threshold)
+    margin = scaled(sharpness, 1 / threshold)
     verdict = "not judged" if eval_mode else _verdict(margin.value)
     return StabilityMargin(
         rule=rule.name,
@@ -141,7 +141,7 @@ def _verdict(margin: float) -> Verdict:
     return "below" if margin < low else "at the edge" if margin <= high else "above"
 
 
-def _scaled(estimate: Estimate, factor: float) -> Estimate:
+def scaled(estimate: Estimate, factor: float) -> Estimate:
     """Return an estimate in other units; factor > 0."""
 
     def part(interval: Interval | None) -> Interval | None:

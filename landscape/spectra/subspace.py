@@ -1,40 +1,52 @@
-"""Where the top eigenvectors point: along the gradient, into which layers, as before?"""
+"""How well the top eigenvectors are known; whether they point along the gradient, and as before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from landscape.estimate import Estimate
-from landscape.linalg.eigenpairs import Pairs
+from landscape.linalg.eigenpairs import Eigenpairs
 
 
-@dataclass(frozen=True, kw_only=True)
-class Direction:
-    """Where one eigenvector lies.
+def turn(found: Eigenpairs, first: int, last: int) -> float:
+    """Return by how much a computed subspace is turned from the true one, at most: sin Θ.
+
+    sin Θ ≤ ‖R‖_F / δ, with R the residuals of the pairs first … last at the top, and δ from their
+    values to the nearest other eigenvalue, which lies within its own residual. One where that is
+    not known: beyond the last pair, or where pairs may have been missed.
 
     Args:
-        mass: Σ vᵢ² over each layer (layers,), summing to one.
-        participation: 1 / Σ vᵢ⁴: over how many coordinates it is spread, 1 … n.
+        found: The eigenpairs.
+        first: Index of the first of the subspace, from 0.
+        last: Index of its last.
+
+    Source: Davis & Kahan 1970, §2.
     """
+    values, residuals = found.top.values, found.top.residuals
+    if not found.complete:
+        return 1.0
+    above = values[first - 1] - residuals[first - 1] - values[first] if first else math.inf
+    if last + 1 < len(values):
+        below = values[last] - values[last + 1] - residuals[last + 1]
+    else:
+        below = math.inf if len(values) == found.top.vectors.shape[1] else 0.0
+    gap = float(min(above, below))
+    error = float(np.linalg.norm(residuals[first : last + 1]))
+    return min(error / gap, 1.0) if gap > 0 else 1.0
 
-    mass: np.ndarray  # (layers,)
-    participation: float
 
-
-def gradient_shares(pairs: Pairs, gradient: Tensor) -> tuple[Estimate, ...]:
+def gradient_shares(found: Eigenpairs, gradient: Tensor) -> tuple[Estimate, ...]:
     """Return ‖Vⱼᵀg‖² / ‖g‖² for the first j eigenvectors, j = 1 … k.
 
-    A computed subspace turns from the true one by at most sin Θ ≤ ‖R‖_F / (λⱼ − λⱼ₊₁), R being the
-    residuals, and the share by no more; where that gap is not known or closed, the interval is
-    [0, 1]. Nothing for a gradient that is zero.
+    A share moves by no more than the sine of the angle by which the subspace is turned; where that
+    is not known, the interval is [0, 1]. Nothing for a gradient that is zero.
 
     Args:
-        pairs: Eigenpairs of one end (k, n), the extreme one first, none missed.
+        found: The eigenpairs, of which those at the top are taken.
         gradient: g (n,).
 
     Source: Gur-Ari, Roberts & Dyer 2018, arXiv 1812.04754; Davis & Kahan 1970.
@@ -42,31 +54,9 @@ def gradient_shares(pairs: Pairs, gradient: Tensor) -> tuple[Estimate, ...]:
     whole = torch.linalg.vector_norm(gradient, dtype=torch.float64)
     if not bool(whole > 0):
         return ()
-    parts = torch.stack([(row.double() @ gradient.double()) / whole for row in pairs.vectors])
+    parts = torch.stack([(row.double() @ gradient.double()) / whole for row in found.top.vectors])
     shares = parts.square().cumsum(0).clamp(0, 1).cpu().numpy()
-    gaps = np.append(np.abs(np.diff(pairs.values)), 0.0)
-    turned = np.sqrt(np.cumsum(np.square(pairs.residuals)))
-    gaps = gaps - pairs.residuals - np.append(pairs.residuals[1:], 0.0)
-    return tuple(
-        _share(float(share), float(turn), float(gap))
-        for share, turn, gap in zip(shares, turned, gaps, strict=True)
-    )
-
-
-def directions(vectors: Tensor, layers: Sequence[tuple[int, int]]) -> tuple[Direction, ...]:
-    """Return where each eigenvector lies.
-
-    Args:
-        vectors: Unit vectors (k, n), rows.
-        layers: Coordinates (start, stop) of each layer.
-    """
-    found = []
-    for row in vectors:
-        square = row.double().square()
-        square = square / square.sum()
-        mass = np.array([float(square[start:stop].sum()) for start, stop in layers])
-        found.append(Direction(mass=mass, participation=1 / float(square.square().sum())))
-    return tuple(found)
+    return tuple(_share(float(one), turn(found, 0, last)) for last, one in enumerate(shares))
 
 
 def overlap(left: Tensor, right: Tensor) -> float:
@@ -79,8 +69,7 @@ def overlap(left: Tensor, right: Tensor) -> float:
     return min(value, 1.0)
 
 
-def _share(value: float, turned: float, gap: float) -> Estimate:
-    slack = min(turned / gap, 1.0) if gap > 0 else 1.0
+def _share(value: float, slack: float) -> Estimate:
     interval = (max(value - slack, 0.0), min(value + slack, 1.0))
     return Estimate(
         value=value,

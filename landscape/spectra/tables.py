@@ -130,9 +130,8 @@ def _top(result: SpectrumResult) -> Table | None:
     rows = []
     for rank, share in enumerate(result.gradient_share, start=1):
         heaviest = max(result.layers, key=lambda layer: float(layer.mass[rank - 1]))
-        mass = float(heaviest.mass[rank - 1])
-        spread = float(result.participation[rank - 1])
-        rows.append((rank, share, spread, heaviest.name, mass))
+        spread = result.participation[rank - 1]
+        rows.append((rank, share, spread, heaviest.name, heaviest.mass[rank - 1]))
     columns = ("first", "share of ‖g‖²", "coordinates", "heaviest layer", "its mass")
     return Table("Top eigenvectors", columns, tuple(rows))
 

@@ -117,8 +117,8 @@ def test_hostile_names_are_inert(check, tmp_path):
         ("not json", 3),
         ("[1, 2]", 3),
         ('{"schema": "landscape/error/1", "what": "x"}', 3),
-        ('{"schema": "landscape/spectrum/4", "answer": 3}', 3),
-        ('{"schema": "landscape/spectrum/4", "answer": {"loss": {"value": "x", "kind": 1,'
+        ('{"schema": "landscape/spectrum/5", "answer": 3}', 3),
+        ('{"schema": "landscape/spectrum/5", "answer": {"loss": {"value": "x", "kind": 1,'
          ' "interval": 3, "status": "converged"}}}', 3),
         ('{"schema": "landscape/report/1", "answer": {"sections": {"loss": 3}}}', 3),
     ],

@@ -42,7 +42,7 @@ def spectrum(top: Any = None, **answer: Any) -> dict[str, Any]:
         **answer,
     }
     return {
-        "schema": "landscape/spectrum/4",
+        "schema": "landscape/spectrum/5",
         "status": "converged",
         "message": "Done.",
         "settings": {"top": 2, "operator": "hessian", "seed": 0},

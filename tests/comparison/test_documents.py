@@ -144,7 +144,7 @@ def changed(key: str, value, *, where: str = "provenance"):
         (changed("mask", {"file": "m"}), "mask"),
         (changed("operator", "fisher", where="settings"), "setting operator: hessian and fisher"),
         (changed("seed", 1, where="settings"), "setting seed: 0 and 1"),
-        ({**spectrum(), "schema": "landscape/spectrum/3"}, "schema: landscape/spectrum/4 and"),
+        ({**spectrum(), "schema": "landscape/spectrum/4"}, "schema: landscape/spectrum/5 and"),
     ],
 )
 def test_what_was_not_made_alike_is_refused_by_name(other, told):

@@ -634,11 +634,12 @@ def test_gradient_and_layers_against_dense_eigenvectors():
     gradient = reference("mlp").gradient(reference("mlp").theta)
     shares = ((top @ gradient) ** 2).cumsum(0) / gradient.square().sum()
     np.testing.assert_allclose([one.value for one in result.gradient_share], shares, atol=1e-6)
-    mass = np.array([layer.mass for layer in result.layers])
+    mass = np.array([[float(one) for one in layer.mass] for layer in result.layers])
     np.testing.assert_allclose(mass.sum(0), 1)
     first = result.layers[0].parameters
     np.testing.assert_allclose(mass[0], top[:, :first].square().sum(1), atol=1e-6)
-    np.testing.assert_allclose(result.participation, 1 / top.pow(4).sum(1), rtol=1e-5)
+    spread = [float(one) for one in result.participation]
+    np.testing.assert_allclose(spread, 1 / top.pow(4).sum(1), rtol=1e-5)
 
 
 def test_blocks_are_the_diagonal_blocks():

@@ -31,7 +31,7 @@ def studied(model: nn.Module, loss: str, data: tuple[Tensor, Tensor]) -> Critica
             vectors[:, 0],
             loss=value,
             slope=float(gradient @ vectors[:, 0]),
-            curvature=float(values[0]),
+            curvature=Estimate.exact(float(values[0])),
         )
     return critical_point(
         loss=value,
@@ -52,8 +52,8 @@ def test_the_origin_of_a_product_is_a_saddle_and_the_escape_lowers_the_loss():
     assert found.escape.lowered
     # along (1, 1)/√2 the loss is ½ (s²/2 − 1)²: zero at s = √2
     assert abs(found.escape.step) == pytest.approx(1.0)
-    assert found.escape.lowest == pytest.approx(0.125)
-    assert found.escape.predicted == pytest.approx(0.5)
+    assert found.escape.lowest.value == pytest.approx(0.125)
+    assert found.escape.predicted.value == pytest.approx(0.5)
     assert "lowers the loss" in found.sentence
 
 
@@ -81,7 +81,8 @@ def test_a_bowl_is_not_stationary_on_its_wall_and_a_minimum_at_its_bottom():
     assert wall.verdict == "not stationary"
     # L = |θ − y|²/3 has λ = 2/3, and a step of 1/λ reaches the bottom: the whole loss is gained
     assert wall.predicted_decrease.value == pytest.approx(14 / 3)
-    assert wall.share_of_loss == pytest.approx(1)
+    assert wall.share_of_loss is not None
+    assert wall.share_of_loss.value == pytest.approx(1)
     with torch.no_grad():
         model.weight.copy_(y.T)
     assert studied(model, "mse", (x, y)).verdict == "minimum-like"
@@ -164,17 +165,40 @@ def test_no_escape_from_a_bowl():
         torch.tensor([1.0, 0.0], dtype=F64),
         loss=0.0,
         slope=0.0,
-        curvature=2.0,
+        curvature=Estimate.exact(2.0),
     )
     assert not found.lowered
-    assert found.decrease == 0
-    assert math.isfinite(found.lowest)
+    assert found.decrease.value == 0
+    assert math.isfinite(found.lowest.value)
+
+
+def test_what_an_escape_gains_is_known_to_rounding_and_its_prediction_to_the_residual():
+    """L = −(1.5 + 0.1) x²: the curvature that is told is off by its residual."""
+    low = Estimate(value=-3.0, kind="estimate", interval=(-3.2, -2.8), residual=0.2)
+    found = escape_along(
+        lambda theta: 1.0 - 1.6 * float(theta[0]) ** 2,
+        torch.zeros(2),
+        torch.tensor([1.0, 0.0]),
+        loss=1.0,
+        slope=0.0,
+        curvature=low,
+    )
+    gain = 1.6 * found.step**2
+    for one in (found.predicted, found.decrease):
+        assert one.interval[0] - 1e-12 <= gain <= one.interval[1] + 1e-12
+    assert found.predicted.half_width == pytest.approx(0.1 * found.step**2)
+    assert 0 < found.decrease.half_width < 1e-5
 
 
 @pytest.mark.parametrize(("decrease", "kind"), [(0.002, "saddle"), (0.0005, "minimum-like")])
 def test_little_negative_curvature_counts_where_its_step_gains(decrease, kind):
     escape = Escape(
-        step=1, loss=1, lowest=1 - decrease, decrease=decrease, predicted=0.03, lowered=True
+        step=1,
+        loss=Estimate.exact(1),
+        lowest=Estimate.exact(1 - decrease),
+        decrease=Estimate.exact(decrease),
+        predicted=Estimate.exact(0.03),
+        lowered=True,
     )
     found = critical_point(
         loss=1.0,

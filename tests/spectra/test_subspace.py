@@ -4,13 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from landscape.linalg.eigenpairs import Pairs
-from landscape.spectra.subspace import directions, gradient_shares, overlap
+from landscape.spectra.subspace import gradient_shares, overlap
 from tests.oracles import F64, orthogonal
-
-
-def pairs(vectors: torch.Tensor, values: list[float], residual: float = 0.0) -> Pairs:
-    return Pairs(np.array(values), np.full(len(values), residual), vectors)
+from tests.spectra.pairs import pairs
 
 
 def test_the_share_is_the_squared_cosine_with_the_subspace():
@@ -40,17 +36,14 @@ def test_a_closed_gap_leaves_the_share_open():
     assert found[0].interval == (0, 1)
 
 
+def test_where_pairs_may_have_been_missed_the_share_is_open():
+    rows = orthogonal(5)[:2]
+    found = gradient_shares(pairs(rows, [2.0, 1.0], complete=False), rows[0])
+    assert found[0].interval == (0, 1)
+
+
 def test_no_gradient_has_no_share():
     assert gradient_shares(pairs(orthogonal(4)[:1], [1.0]), torch.zeros(4, dtype=F64)) == ()
-
-
-def test_mass_and_participation():
-    vector = torch.tensor([[0.6, 0.0, 0.8, 0.0]], dtype=F64)
-    (found,) = directions(vector, [(0, 2), (2, 4)])
-    np.testing.assert_allclose(found.mass, [0.36, 0.64])
-    assert found.participation == pytest.approx(1 / (0.6**4 + 0.8**4))
-    (even,) = directions(torch.full((1, 100), 0.1), [(0, 100)])
-    assert even.participation == pytest.approx(100)
 
 
 def test_overlap_is_one_for_the_same_span_and_zero_for_orthogonal_ones():
