@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ PROBES = 8  # random signs, of one that is not
 LAYERS = 12  # most layers on the way to the output
 SEARCHED = 2  # samples whose largest singular value is searched by Lanczos
 TOLERANCE = 1e-3  # of that search, relative
-ROUNDING = {torch.float32: 1e-6, torch.float64: 1e-14}  # of the largest: zero below it
+ROUNDING = {torch.float32: 5e-6, torch.float64: 1e-14}  # of the largest: what every s is known to
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,8 @@ class Jacobian:
         layers: On the way; the last is the network's output.
         values: All singular values of the output (N, min(n, m)), descending; of none (0, 0) where
             the Jacobian was not computed whole.
+        lower: What they are at least, by the rounding of J (N, min(n, m)).
+        upper: What they are at most; of none in documents of before.
     """
 
     origin: str
@@ -68,6 +70,8 @@ class Jacobian:
     samples: int
     layers: tuple[JacobianAt, ...]
     values: np.ndarray
+    lower: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    upper: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 def jacobian(
@@ -106,12 +110,15 @@ def jacobian(
                 layers.append(one)
                 values = whole if name == OUTPUT and whole is not None else values
                 task.advance()
+    rounding = ROUNDING[found.targets[OUTPUT].dtype] * values.max(initial=0, axis=1, keepdims=True)
     return Jacobian(
         origin=found.origin,
         inputs=found.inputs,
         samples=first.samples,
         layers=tuple(layers),
         values=values,
+        lower=np.maximum(values - rounding, 0),
+        upper=values + rounding,
     )
 
 
@@ -159,16 +166,27 @@ def _whole(found: InputJacobian, name: str) -> tuple[JacobianAt, np.ndarray]:
 
 
 def _condition(values: np.ndarray, rounding: float, told: str) -> Estimate:
-    """Return the median over samples of s_max / s_min, or that it is beyond rounding."""
-    largest, least = values[:, 0], values[:, -1]
-    ratios = largest / np.maximum(least, rounding * largest)
-    value, bound = float(np.median(ratios)), 0.99 / rounding
-    if value < bound:
-        return Estimate.exact(value, f"{told}: the median")
+    """Return the median over samples of s_max / s_min, or its bound where s_min may be rounding."""
+    shares = values[:, -1] / np.maximum(values[:, 0], np.finfo(float).tiny)
+    with np.errstate(divide="ignore"):
+        low, value, high = (
+            float(np.median((1 + change) / np.maximum(shares - change, 0)))
+            for change in (-rounding, 0.0, rounding)
+        )
+    if math.isfinite(high):
+        return Estimate(
+            value=value,
+            kind="estimate",
+            interval=(low, high),
+            level=1.0,
+            solver=(low, high),
+            samples=len(values),
+            method=f"{told}: the median; rounding of the smallest",
+        )
     return Estimate(
-        value=bound,
+        value=low,
         kind="lower_bound",
-        interval=(bound, math.inf),
+        interval=(low, math.inf),
         level=1.0,
         samples=len(values),
         method=f"{told}: the median; some direction of the input does not arrive",

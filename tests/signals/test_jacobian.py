@@ -129,6 +129,26 @@ def test_a_direction_that_does_not_arrive_is_told():
     assert "does not arrive" in found.condition.method
 
 
+@pytest.mark.parametrize(("between", "gain"), [(nn.Tanh, 1.1), (nn.ReLU, 1.4)])
+def test_in_single_precision_the_values_lie_within_what_rounding_leaves(between, gain):
+    draw = generator(3)
+    weights = [gain / 8 * torch.randn(64, 64, generator=draw) for _ in range(20)]
+    weights[-1] = weights[-1][:10]
+    x, y = torch.randn(4, 64, generator=draw), torch.zeros(4, 10)
+    single = of(deep(weights, between()), x, y, [])
+    double = of(deep([one.double() for one in weights], between()), x.double(), y.double(), [])
+    assert (single.lower <= double.values).all()
+    assert (double.values <= single.upper).all()
+    assert (single.upper - single.lower <= 1e-4 * single.values.max()).all()
+    (rough,), (exact,) = single.layers, double.layers
+    assert rough.condition is not None
+    assert exact.condition is not None
+    low, high = rough.condition.interval
+    assert low <= exact.condition.value <= high
+    assert rough.condition.kind == "estimate"
+    assert low < high
+
+
 def test_networks_that_mix_samples_are_refused():
     class Mixing(nn.Module):
         def __init__(self) -> None:
