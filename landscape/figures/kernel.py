@@ -57,6 +57,16 @@ class PathInk:
     best: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingInk:
+    """Losses of the linearised network along its training; time 0 first."""
+
+    time: np.ndarray  # (t,)
+    training: np.ndarray  # (t,)
+    held_out: np.ndarray  # (t,)
+    interval: np.ndarray  # (t, 2), of the held-out loss
+
+
 def draw_kernel(
     axes: Axes, ink: KernelInk, *, label: str | None = None, colour: str | None = None
 ) -> None:
@@ -88,3 +98,10 @@ def draw_layers(axes: Axes, *, ink: LayerInk) -> None:
     from landscape.figures import kernel_axes
 
     kernel_axes.draw_layers(axes, ink)
+
+
+def draw_training(axes: Axes, *, ink: TrainingInk) -> None:
+    """Draw training and held-out loss against time, that of the network itself before them."""
+    from landscape.figures import kernel_axes
+
+    kernel_axes.draw_training(axes, ink)

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullFormatter, PercentFormatter
 
-from landscape.figures.kernel import KernelInk, LayerInk, PathInk, PowerInk
+from landscape.figures.kernel import KernelInk, LayerInk, PathInk, PowerInk, TrainingInk
 from landscape.figures.style import (
     MUTED,
     PALETTE,
@@ -142,6 +142,30 @@ def draw_path(axes: Axes, ink: PathInk) -> None:
         Line2D([], [], color=PALETTE[0], marker="D", markersize=5, linestyle="none"),
     ]
     legend_above(axes, (handles, ["leave-one-out", "generalised (KARE)", "least"]))
+
+
+def draw_training(axes: Axes, ink: TrainingInk) -> None:
+    """Draw the losses on empty axes, that of the network itself as a level."""
+    low, high = ink.interval[1:].T
+    least = 0.5 * min(ink.training.min(), ink.held_out.min())
+    axes.plot(ink.time[1:], ink.training[1:], color=PALETTE[1], linestyle=DASH)
+    axes.plot(ink.time[1:], ink.held_out[1:], color=PALETTE[0])
+    axes.fill_between(
+        ink.time[1:], np.maximum(low, least), high, color=PALETTE[0], alpha=BAND, linewidth=0
+    )
+    axes.axhline(ink.held_out[0], color=MUTED, linewidth=0.9)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.grid(axis="y")
+    axes.set_xlabel("learning rate × steps")
+    axes.set_ylabel("cross-entropy")
+    handles: list[Artist] = [
+        Line2D([], [], color=PALETTE[1], linestyle=DASH),
+        Line2D([], [], color=PALETTE[0]),
+        Line2D([], [], color=MUTED, linewidth=0.9),
+    ]
+    legend_above(axes, (handles, ["training", "held-out", "held-out, network itself"]))
 
 
 def draw_layers(axes: Axes, ink: LayerInk) -> None:

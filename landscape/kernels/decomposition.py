@@ -57,10 +57,20 @@ class Decomposition:
         return float(self.values.sum()) ** 2 / square if square else 0.0
 
     @property
-    def entropy_rank(self) -> float:
-        """Return exp of the entropy of λ / Σλ (Roy & Vetterli 2007)."""
-        share = self.positive[self.positive > 0] / max(self.positive.sum(), 1e-300)
-        return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
+    def entropy_rank(self) -> Estimate:
+        """Return exp of the entropy of λ / Σλ, with what rounding hides (Roy & Vetterli 2007)."""
+        value = _entropy_rank(self.positive)
+        method = "exp of the entropy of λ / Σλ of these samples"
+        if self.rank == len(self.values):
+            return Estimate.exact(value, method)
+        high = _entropy_rank(np.maximum(self.values, self.floor))
+        return Estimate(
+            value=value,
+            kind="estimate",
+            interval=(min(value, high), max(value, high)),
+            level=1.0,
+            method=f"{method}; what is below the floor of rounding as zero, and as the floor",
+        )
 
     def effective_dimension(self, ridge: float) -> float:
         """Return Σ λ / (λ + ridge)."""
@@ -103,6 +113,11 @@ def decomposition(
         found, vectors = _eigenvalues(values, counted), None
     floor = precision * abs(float(found[0])) * math.sqrt(rows)
     return Decomposition(values=found, vectors=vectors, floor=max(floor, -float(found[-1]), 0.0))
+
+
+def _entropy_rank(values: np.ndarray) -> float:
+    share = values[values > 0] / max(values.sum(), 1e-300)
+    return float(np.exp(-(share * np.log(share)).sum())) if len(share) else 0.0
 
 
 def _eigh(values: np.ndarray, counted: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

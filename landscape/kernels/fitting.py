@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from landscape.errors import ModelError
+from landscape.estimate import Estimate
 from landscape.kernels.asked import Asked, chosen
 from landscape.kernels.decomposition import Decomposition
 from landscape.kernels.dynamics import Dynamics, dual_modes, dynamics_of
 from landscape.kernels.influence import suspects
+from landscape.kernels.linearised import Linearised, by_full, by_trace
 from landscape.kernels.prediction import Prediction, prediction
 from landscape.kernels.regression import fitted, ridge_path
 from landscape.kernels.result import Regression
@@ -63,7 +67,9 @@ def regression_of(
     return Regression(
         path=path,
         ridge=ridge,
-        dimension=own.effective_dimension(ridge),
+        dimension=Estimate.exact(
+            own.effective_dimension(ridge), "Σ λ / (λ + ridge) of these samples"
+        ),
         accuracy=accuracy,
         leverage=fit.leverage,
         suspects=suspects(traced, fit, labels, places) if labels is not None else (),
@@ -73,12 +79,25 @@ def regression_of(
 def prediction_of(
     subject: Subject,
     batches: list[Batch],
+    modes: Decomposition,
     own: Decomposition,
+    traced: np.ndarray,
     found: Kernel,
     targets: Targets,
     asked: Asked,
 ) -> tuple[Prediction | None, str]:
-    """Return what the kernel says of held-out data, or why it says nothing."""
+    """Return what the kernel says of held-out data, or why it says nothing.
+
+    Args:
+        subject: Network and loss.
+        batches: The samples.
+        modes: Of the kernel as it was asked for.
+        own: Of the trace kernel.
+        traced: Trace kernel (N, N).
+        found: The kernel as it was asked for.
+        targets: Of the samples.
+        asked: The settings.
+    """
     if subject.held_out is None:
         return None, "no held-out data were given"
     if targets.values is None or own.values[0] <= 0:
@@ -90,12 +109,22 @@ def prediction_of(
     if targets.ignored or held.ignored:
         return None, RAGGED
     cross, outputs = cross_kernel(subject, others, batches, memory_bytes=asked.memory_bytes)
-    made = prediction(
-        own,
-        cross,
-        outputs=found.outputs,
-        targets=targets,
-        held_outputs=outputs,
-        held=held,
-    )
+
+    def told(linearised: Linearised) -> Prediction | None:
+        return prediction(
+            own,
+            cross,
+            linearised,
+            outputs=found.outputs.astype(np.float64),
+            targets=targets,
+            held_outputs=outputs.astype(np.float64),
+            held=held,
+        )
+
+    made = None
+    if asked.kind == "full":
+        with suppress(ModelError):  # what can be differentiated once only has no products
+            made = told(by_full(found.values, modes, subject, batches, others))
+    if made is None:
+        made = told(by_trace(traced, own, cross, outputs.shape[1]))
     return made, "" if made is not None else UNKNOWN

@@ -74,7 +74,7 @@ def measured(
     own = modes if asked.kind in ("trace", "sketch") else decomposition(traced, precision=eps)
     dynamics, why = descent_of(subject, batches, targets, found, asked)
     regression = regression_of(own, traced, targets, asked, places)
-    predicted, reason = prediction_of(subject, batches, own, found, targets, asked)
+    predicted, reason = prediction_of(subject, batches, modes, own, traced, found, targets, asked)
     answer = NtkResult(
         status=dynamics.sharpness.status if dynamics is not None else Status.CONVERGED,
         message=_message(dynamics),
@@ -94,7 +94,7 @@ def measured(
         participation=participation_of(traced) if own is modes else participation_of_modes(modes),
         entropy_rank=modes.entropy_rank,
         by_output=alignments_by_output(whole, traced, targets, asked.kind),
-        by_layer=alignments_by_layer(subject, found, targets),
+        by_layer=alignments_by_layer(subject, found, traced, targets),
         power=power_in_modes(modes, own, targets, asked.kind),
         layers=shares_of_layers(subject, found, asked.probes if asked.kind == "sketch" else 1),
         dynamics=dynamics,

@@ -12,10 +12,12 @@ from landscape.figures.kernel import (
     LayerInk,
     PathInk,
     PowerInk,
+    TrainingInk,
     draw_kernel,
     draw_layers,
     draw_path,
     draw_power,
+    draw_training,
 )
 from landscape.figures.picture import Picture
 from landscape.figures.spectrum import SpectrumInk, draw_spectrum
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from landscape.kernels.result import NtkResult
+    from landscape.kernels.training import Training
     from landscape.linalg.density import Density
 
 
@@ -71,10 +74,12 @@ def pictures_of(result: NtkResult) -> tuple[Picture, ...]:
                 "leave-one-out error and generalised cross-validation, one eigendecomposition.",
             )
         )
+    if result.prediction is not None and (trained := result.prediction.training) is not None:
+        made.append(_training(result, trained))
     if result.by_layer:
         layers = LayerInk(
             names=tuple(one.name for one in result.by_layer),
-            share=np.array([one.share for one in result.by_layer]),
+            share=np.array([one.share.value for one in result.by_layer]),
             alignment=np.array([one.alignment.value for one in result.by_layer]),
             interval=np.array([one.alignment.interval for one in result.by_layer]),
         )
@@ -90,6 +95,23 @@ def pictures_of(result: NtkResult) -> tuple[Picture, ...]:
     if (density := result.density) is not None:
         made.append(_density(result, density))
     return tuple(made)
+
+
+def _training(result: NtkResult, trained: Training) -> Picture:
+    ink = TrainingInk(
+        time=np.array([one.time for one in trained.path]),
+        training=np.array([one.training_loss.value for one in trained.path]),
+        held_out=np.array([one.loss.value for one in trained.path]),
+        interval=np.array([one.loss.interval for one in trained.path]),
+    )
+    return Picture(
+        name="training",
+        title="Training of the linearised network",
+        draw=partial(draw_training, ink=ink),
+        text="Gradient flow of the mean cross-entropy of the network linearised here, by "
+        f"{trained.kernel}, on {result.samples:,} samples; held-out loss with its interval over "
+        "samples.",
+    )
 
 
 def _density(result: NtkResult, density: Density) -> Picture:

@@ -37,6 +37,7 @@ def planned(subject: Subject, asked: Asked) -> NtkResult:
         alignment=nothing,
         alignment_centred=nothing,
         participation=nothing,
+        entropy_rank=nothing,
         dynamics_reason=PLANNED,
         prediction_reason=PLANNED,
         plan=made.layers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from landscape.kernels import alignment as aligned
 from landscape.kernels.decomposition import Decomposition
 from landscape.kernels.result import Change, LayerAlignment, LayerShare, OutputAlignment
 from landscape.kernels.targets import UNKNOWN, Targets
+from landscape.signals.intervals import linearised
 from landscape.subject.subject import Subject
 from landscape.tangent.kernel import Diagonal, Kernel, layers_of
 
@@ -93,9 +95,9 @@ def power_in_modes(
 
 
 def alignments_by_layer(
-    subject: Subject, found: Kernel, targets: Targets
+    subject: Subject, found: Kernel, traced: np.ndarray, targets: Targets
 ) -> tuple[LayerAlignment, ...]:
-    """Return the alignment of every layer's own trace kernel."""
+    """Return the alignment of every layer's own trace kernel, and its share of the whole trace."""
     if (centred := targets.centred) is None:
         return ()
     sizes = {block.name: block.stop - block.start for block in subject.parameters.blocks}
@@ -105,11 +107,24 @@ def alignments_by_layer(
             one = LayerAlignment(
                 name=name,
                 parameters=sum(sizes[one] for one in names),
-                share=sum(found.shares.get(one, 0.0) for one in names) / total,
+                share=_share(
+                    sum(found.shares.get(one, 0.0) for one in names) / total,
+                    np.diagonal(found.layers[name]),
+                    np.diagonal(traced),
+                ),
                 alignment=aligned.alignment(found.layers[name], centred, centred=True),
             )
             made.append(one)
     return tuple(made)
+
+
+def _share(value: float, part: np.ndarray, whole: np.ndarray) -> Estimate:
+    """Return the share of a layer in the trace, from both diagonals (N,)."""
+    own, other = (one / (one.sum(dtype=np.float64) or 1.0) for one in (part, whole))
+    influence = len(own) * value * (own - other)
+    found = linearised(value, influence, "Σ_c ‖∇f_c‖² of the layer over that of all; delta method")
+    interval = (max(found.interval[0], 0.0), min(found.interval[1], 1.0))
+    return replace(found, interval=interval, sampling=interval)
 
 
 def shares_of_layers(

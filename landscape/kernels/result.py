@@ -52,13 +52,13 @@ class LayerAlignment:
     Args:
         name: Of the module that owns the parameters.
         parameters: How many.
-        share: Of the trace.
+        share: Of the trace, with the doubt of the choice of samples.
         alignment: Of Σ_c K_cc over its parameters alone.
     """
 
     name: str
     parameters: int
-    share: float
+    share: Estimate
     alignment: Estimate
 
 
@@ -77,7 +77,7 @@ class Regression:
 
     path: RidgePath
     ridge: float
-    dimension: float
+    dimension: Estimate
     accuracy: Estimate | None
     leverage: np.ndarray
     suspects: tuple[Suspect, ...]
@@ -106,8 +106,8 @@ class NtkResult(Result):
     """
 
     name: ClassVar[str] = "ntk"
-    version: ClassVar[int] = 2
-    picture_names: ClassVar[tuple[str, ...]] = ("power", "ridge", "layers", "density")
+    version: ClassVar[int] = 3
+    picture_names: ClassVar[tuple[str, ...]] = ("power", "ridge", "training", "layers", "density")
     better: ClassVar = {"regression.accuracy": "higher"}
 
     kind: str
@@ -128,7 +128,7 @@ class NtkResult(Result):
     kernel_file: str | None = None
     rank: int = 0  # eigenvalues above the floor
     participation: Estimate
-    entropy_rank: float = math.nan
+    entropy_rank: Estimate
     by_output: tuple[OutputAlignment, ...] = ()
     by_layer: tuple[LayerAlignment, ...] = ()
     power: np.ndarray | None = None  # of the centred targets in the first k modes
@@ -174,7 +174,7 @@ class NtkResult(Result):
         pictures.draw_main(axes, self, label=label, colour=colour)
 
     def pictures(self) -> tuple[Picture, ...]:
-        """Return the figures beside the main one: target power, ridge path, layers, density."""
+        """Return the figures beside the main one, in the order of `picture_names`."""
         return pictures.pictures_of(self)
 
     def caption(self) -> str:
@@ -182,7 +182,7 @@ class NtkResult(Result):
         return words.caption_of(self)
 
     def tables(self) -> tuple[Table, ...]:
-        """Return spectrum, modes, bounds, layers, outputs, ridges, suspects, prediction, plan."""
+        """Return spectrum, modes, layers, outputs, ridges, suspects, prediction, training, plan."""
         return tables.tables_of(self)
 
     def findings(self) -> tuple[Finding, ...]:

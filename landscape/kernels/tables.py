@@ -11,6 +11,7 @@ from landscape.answer import Table
 from landscape.estimate import Estimate
 
 if TYPE_CHECKING:
+    from landscape.kernels.prediction import Prediction
     from landscape.kernels.result import NtkResult
 
 MODES = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -30,6 +31,7 @@ def tables_of(result: NtkResult) -> tuple[Table, ...]:
         _ridges(result),
         _suspects(result),
         _prediction(result),
+        _training(result),
         _velocity(result),
     )
     return tuple(table for table in made if table.rows)
@@ -46,7 +48,7 @@ def _numbers(result: NtkResult) -> Table:
         ("condition", result.condition),
         ("eigenvalues above the floor", f"≥ {result.rank}" if result.partial else result.rank),
         ("participation ratio (Σλ)²/Σλ²", result.participation),
-        ("entropy rank", "not known" if result.partial else result.entropy_rank),
+        ("entropy rank", result.entropy_rank),
         ("alignment, not centred", result.alignment),
         ("alignment, centred", result.alignment_centred),
     ]
@@ -206,8 +208,31 @@ def _prediction(result: NtkResult) -> Table:
         return Table("Held-out data", ("of",), ())
     rows = [("network", found.network), ("regression on the kernel", found.kernel)]
     if found.linearised is not None:
-        rows.append(("network linearised here", found.linearised))
+        rows.append((_linearised(found), found.linearised))
     return Table(f"{found.samples:,} held-out samples", ("of", found.quantity), tuple(rows))
+
+
+def _linearised(found: Prediction) -> str:
+    """Return which linearised network is told of."""
+    if (trained := found.training) is None:
+        return "network linearised here"
+    return f"network linearised here, {trained.kernel}, trained {trained.end}"
+
+
+def _training(result: NtkResult) -> Table:
+    """Return how the linearised network trains under a cross-entropy."""
+    found, moves = result.prediction, result.dynamics
+    if found is None or found.training is None:
+        return Table("Training of the linearised network", ("time",), ())
+    rate = moves.rate if moves is not None else math.nan
+    columns = ["learning rate × steps", "training loss", "held-out accuracy", "held-out loss"]
+    rows = [[o.time, o.training_loss, o.accuracy, o.loss] for o in found.training.path]
+    if math.isfinite(rate):
+        columns.insert(1, f"steps at learning rate {rate:.3g}")
+        for row, one in zip(rows, found.training.path, strict=True):
+            row.insert(1, one.time / rate)
+    title = f"Gradient flow of the network linearised here, {found.training.kernel}"
+    return Table(title, tuple(columns), tuple(map(tuple, rows)))
 
 
 def _velocity(result: NtkResult) -> Table:

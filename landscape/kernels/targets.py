@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from landscape.kernels.likelihood import Likelihood
 from landscape.operators.bend import hessian_bend
 from landscape.subject.batch import Batch
 from landscape.subject.losses import IGNORED, BinaryCrossEntropy, CrossEntropy, MeanSquaredError
@@ -33,6 +34,8 @@ class Targets:
         count: What the mean loss of these samples runs over.
         roots: S (N, O, O) with S Sᵀ = ∇²ℓ of every sample, where it was asked for.
         counted: Which outputs the loss reads (N, O); None: all.
+        layout: Of a cross-entropy, where the classes of a sample's outputs lie, as `Likelihood`
+            takes it; None for other losses.
     """
 
     values: np.ndarray | None
@@ -41,6 +44,14 @@ class Targets:
     count: int
     roots: np.ndarray | None
     counted: np.ndarray | None = None
+    layout: tuple[int, int, int] | None = None
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """Return the cross-entropy of these samples; None for other losses."""
+        if self.layout is None or self.values is None:
+            return None
+        return Likelihood(values=self.values, layout=self.layout, count=self.count)
 
     @property
     def centred(self) -> np.ndarray | None:  # (N, O)
@@ -66,13 +77,14 @@ def targets_of(subject: Subject, batches: list[Batch], *, curved: bool = False) 
 
     Cost: a forward pass; with `curved` O products of ∇²ℓ.
     """
-    values, labels, roots, counted, count = [], [], [], [], 0
+    values, labels, roots, counted, count, layout = [], [], [], [], 0, None
     criterion = subject.criterion
     for batch in batches:
         with subject.undisturbed(0), torch.no_grad():
             told = subject.outputs(subject.point, batch)
         count += criterion.count(told, batch.targets)
         logits = logits_of(told)
+        layout = _layout(subject, logits, batch.targets)
         counted.append(counted_outputs(subject, batch))
         values.append(_values(subject, logits, batch.targets))
         labels.append(_labels(subject, logits, batch.targets))
@@ -85,6 +97,7 @@ def targets_of(subject: Subject, batches: list[Batch], *, curved: bool = False) 
         count=count,
         roots=np.concatenate(roots) if roots else None,
         counted=_counted(counted, values),
+        layout=layout,
     )
 
 
@@ -109,6 +122,18 @@ def _values(subject: Subject, logits: Tensor, targets: Any) -> Tensor | None:  #
     if isinstance(criterion, MeanSquaredError | BinaryCrossEntropy):
         return targets.reshape(len(targets), -1)
     return None
+
+
+def _layout(subject: Subject, logits: Tensor, targets: Any) -> tuple[int, int, int] | None:
+    """Return the places before, the classes and the places after of a sample's flat outputs."""
+    criterion = subject.criterion
+    if isinstance(criterion, BinaryCrossEntropy):
+        return logits[0].numel(), 1, 1
+    if not isinstance(criterion, CrossEntropy):
+        return None
+    axis = class_axis(logits, targets)
+    before, after = logits.shape[1:axis], logits.shape[axis + 1 :]
+    return before.numel(), logits.shape[axis], after.numel()
 
 
 def _labels(subject: Subject, logits: Tensor, targets: Any) -> Tensor | None:  # (n,)

@@ -64,6 +64,7 @@ def unformed(subject: Subject, batches: list[Batch], asked: Asked, samples: int)
         alignment_centred=not_formed,
         rank=int((values > floor).sum()),
         participation=found.participation,
+        entropy_rank=not_formed,
         power=power,
         layers=shares_of_layers(subject, found.exact),
         dynamics=dynamics,

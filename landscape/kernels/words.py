@@ -95,6 +95,9 @@ def trust_of(result: NtkResult) -> tuple[tuple[str, str], ...]:
     if result.dynamics is not None and result.dynamics.duality is not None:
         gap = f"{result.dynamics.duality:.1e} from the Gauss-Newton products"
         rows.append(("largest mode of the kernel", gap))
+    if result.prediction is not None and (trained := result.prediction.training) is not None:
+        rows.append(("linearised network", _by(trained.kernel)))
+        rows.append(("error of integrating its training", f"{trained.error:.1e} in every loss"))
     return (*rows, *_untold(result))
 
 
@@ -128,8 +131,18 @@ def _untold(result: NtkResult) -> tuple[tuple[str, str], ...]:
     reasons = (
         ("learning rate", result.dynamics_reason),
         ("held-out prediction", result.prediction_reason),
+        ("linearised training", _untrained(result)),
     )
     return (*rows, *((name, f"not told: {reason}") for name, reason in reasons if reason))
+
+
+def _by(kernel: str) -> str:
+    apart = "; --kind full tells how they differ" if kernel.startswith("the mean") else ""
+    return f"by {kernel}{apart}"
+
+
+def _untrained(result: NtkResult) -> str:
+    return result.prediction.training_reason if result.prediction is not None else ""
 
 
 def _read(result: NtkResult) -> str:

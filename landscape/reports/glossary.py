@@ -483,6 +483,14 @@ GLOSSARY = (
         _NTK,
     ),
     Term(
+        "Linearised training",
+        "df/dt = −K ∇ℓ(f)",
+        "What small steps of gradient descent on the mean loss would make of the network if its "
+        "tangent kernel stayed as it is, on training and on held-out samples.",
+        "Lee et al. 2019, arXiv 1902.06720",
+        _NTK,
+    ),
+    Term(
         "Leave-one-out, GCV",
         "rᵢ = (A⁻¹Y)ᵢ / (A⁻¹)ᵢᵢ,  A = K + ridge",
         "The error of the kernel's regression on a sample that it has not seen, exactly and "

@@ -26,7 +26,7 @@ from landscape.kernels.regression import fitted
 from landscape.tangent.kernel import kernel
 from landscape.training.digits import cnn
 from tests.cases import CASES
-from tests.tangent.test_blocks import loop
+from tests.tangent.test_blocks import Tied, loop
 
 
 def digits(samples: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -180,6 +180,80 @@ def test_the_linearised_network_on_held_out_data():
     assert len(told) == 1
 
 
+@pytest.mark.parametrize("loss", ["mse", "ce"])
+def test_a_linear_network_has_the_mean_kernel(loss):
+    """Its outputs have one kernel, and apart: what is predicted by it and by the full one agree."""
+    torch.manual_seed(2)
+    inputs, true = torch.randn(40, 4).double(), torch.randn(4, 3).double()
+    targets = inputs @ true + 0.1 * torch.randn(40, 3).double()
+    targets = targets.argmax(1) if loss == "ce" else targets
+    data = {"train": [(inputs[:25], targets[:25])], "held_out": [(inputs[25:], targets[25:])]}
+    subject = ls.Subject(nn.Linear(4, 3).double(), loss, data, dtype="float64", device="cpu")
+    one, other = (Ntk(kind=kind, rate=False).run(subject).prediction for kind in ("trace", "full"))
+    assert one is not None
+    assert other is not None
+    assert one.linearised is not None
+    assert other.linearised is not None
+    assert one.linearised.value == pytest.approx(other.linearised.value, rel=1e-8)
+    assert "mean kernel" in one.linearised.method
+    assert "full kernel" in other.linearised.method
+    if loss == "ce":
+        assert one.training is not None
+        assert other.training is not None
+        for a, b in zip(one.training.path, other.training.path, strict=True):
+            assert a.time == pytest.approx(b.time)
+            assert a.loss.value == pytest.approx(b.loss.value, rel=1e-4)
+
+
+def test_tokens_and_binary_labels_have_an_accuracy():
+    """By every token, whose classes are the last axis; and by every binary label."""
+    torch.manual_seed(0)
+    ids = torch.randint(7, (20, 5))
+    model = Tied().eval()
+    data = {"train": [(ids[:12], ids[:12])], "held_out": [(ids[12:], ids[12:])]}
+    found = Ntk(rate=False).run(ls.Subject(model, "ce", data, device="cpu")).prediction
+    assert found is not None
+    assert found.training is not None
+    with torch.no_grad():
+        outputs = model(ids[12:])
+    right = (outputs.argmax(2) == ids[12:]).double().mean()
+    assert found.quantity == "accuracy"
+    assert found.network.value == pytest.approx(float(right))
+    loss = nn.functional.cross_entropy(outputs.flatten(0, 1), ids[12:].flatten())
+    assert found.training.path[0].loss.value == pytest.approx(float(loss), rel=1e-5)
+    inputs = torch.randn(30, 4)
+    labels = (inputs[:, :1] > 0).float()
+    data = {"train": [(inputs[:20], labels[:20])], "held_out": [(inputs[20:], labels[20:])]}
+    binary = nn.Linear(4, 1)
+    found = Ntk(rate=False).run(ls.Subject(binary, "bce", data, device="cpu")).prediction
+    assert found is not None
+    assert found.training is not None
+    with torch.no_grad():
+        right = ((binary(inputs[20:]) > 0) == labels[20:].bool()).float().mean()
+    assert found.network.value == pytest.approx(float(right))
+    assert found.kernel.value > 0.8
+
+
+@pytest.mark.full
+def test_shares_of_layers_have_the_doubt_of_the_choice():
+    """The intervals over samples hold the share of all data, and are no wider than need be."""
+    inputs, labels = digits(1200)
+    model = trained(inputs[:200], labels[:200], 20)
+    whole = Ntk(rate=False, samples=1200).run(
+        ls.Subject(model, "ce", [(inputs, labels)], device="cpu")
+    )
+    held = 0
+    for part in range(20):
+        rows = slice(60 * part, 60 * part + 60)
+        data = [(inputs[rows], labels[rows])]
+        some = Ntk(rate=False).run(ls.Subject(model, "ce", data, device="cpu"))
+        for one, true in zip(some.by_layer, whole.by_layer, strict=True):
+            low, high = one.share.interval
+            assert 0 < high - low < 0.1
+            held += low <= true.share.value <= high
+    assert held >= 0.8 * 20 * len(whole.by_layer)
+
+
 def test_held_out_accuracy():
     inputs, labels = digits(300)
     data = {"train": [(inputs[:200], labels[:200])], "held_out": [(inputs[200:], labels[200:])]}
@@ -192,7 +266,21 @@ def test_held_out_accuracy():
         right = (model(inputs[200:]).argmax(1) == labels[200:]).float().mean()
     assert found.network.value == pytest.approx(float(right))
     assert found.kernel.value > 0.8
-    assert found.linearised is None
+    assert found.linearised is not None
+    assert found.training is not None
+    assert found.training.learned
+    first, last = found.training.path[0], found.training.path[-1]
+    assert first.accuracy.interval == found.network.interval
+    assert last.accuracy.value == found.linearised.value
+    assert last.loss.value < first.loss.value
+    assert "mean kernel of its outputs" in found.linearised.method
+    assert "5 % of what it was" in found.linearised.method
+    assert "training" in {picture.name for picture in result.pictures()}
+    axes = Figure().add_subplot()
+    next(p for p in result.pictures() if p.name == "training").draw(axes)
+    assert axes.has_data()
+    assert Ntk.result.from_json(result.to_json()).tables() == result.tables()
+    assert any("integrating" in name for name, _ in result.trust())
 
 
 def test_a_plan_computes_nothing():
@@ -336,7 +424,7 @@ def test_alignment_of_every_layer(kind):
     data = [(inputs, labels)]
     whole = Ntk(kind=kind, rate=False).run(ls.Subject(model, "ce", data, device="cpu"))
     assert [one.name for one in whole.by_layer] == ["0", "1", "4", "5", "9"]
-    assert sum(one.share for one in whole.by_layer) == pytest.approx(1)
+    assert sum(one.share.value for one in whole.by_layer) == pytest.approx(1)
     for one in whole.by_layer:
         alone = ls.Subject(model, "ce", data, params=f"{one.name}.*", device="cpu")
         found = Ntk(kind=kind, rate=False).run(alone)

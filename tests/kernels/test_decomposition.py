@@ -34,7 +34,7 @@ def test_prescribed_eigenvalues():
 def test_equal_eigenvalues_have_full_ranks():
     found = decomposition(3 * np.eye(7), precision=EPS)
     assert found.participation == pytest.approx(7)
-    assert found.entropy_rank == pytest.approx(7)
+    assert found.entropy_rank.value == pytest.approx(7)
 
 
 def test_blocks_are_one_spectrum():
@@ -76,3 +76,14 @@ def test_a_zero_kernel():
     assert found.rank == 0
     assert not math.isfinite(found.condition.value)
     assert found.condition.reason
+
+
+def test_the_entropy_rank_tells_what_rounding_hides():
+    values = np.diag([4.0, 2.0, 1e-9, 0.0])
+    share = np.array([4, 2]) / 6
+    found = decomposition(values, precision=1e-3).entropy_rank
+    assert found.value == pytest.approx(float(np.exp(-(share * np.log(share)).sum())))
+    assert found.interval[0] == found.value < found.interval[1] < 1.1 * found.value
+    exact = decomposition(np.eye(3), precision=1e-16).entropy_rank
+    assert exact.kind == "exact"
+    assert exact.value == pytest.approx(3)
