@@ -155,10 +155,8 @@ def test_a_step_is_either_right_or_left_out(name):
     problem = CASES["mlp"]()
     checkpoint, moved = stepped(problem, *UNKNOWABLE[name])
     result = Gradients().run(problem.subject(checkpoints=[checkpoint]))
-    for layer in result.layers:
-        if layer.update_norm is not None:
-            exact = float(moved[layer.name].norm())
-            assert layer.update_norm.value == pytest.approx(exact, rel=1e-3)
+    told = {one.name: one.update_norm.value for one in result.layers if one.update_norm is not None}
+    assert told == pytest.approx({name: float(moved[name].norm()) for name in told}, rel=1e-3)
 
 
 def test_frozen_parameters_take_no_slot():
@@ -263,6 +261,16 @@ def test_the_document_of_the_product_page():
     assert answer["noise_scale"]["interval"][0] >= 0
     assert isinstance(answer["per_sample"]["quantiles"]["0.5"], float)
     assert isinstance(answer["per_sample"]["quantiles"]["0.95"], float)
+
+
+def test_quantiles_are_tabled_with_their_intervals():
+    result = Gradients(jacobian=0, steps=False).run(CASES["ragged"]().subject())
+    rows = {row[0]: row[1] for table in result.tables() for row in table.rows}
+    told = rows["‖gᵢ‖, quantile 0.5"]
+    assert result.per_sample is not None
+    assert told.value == result.per_sample.quantiles["0.5"]
+    assert told.interval == result.per_sample.intervals["0.5"]
+    assert told.half_width > 0
 
 
 class Chain(nn.Module):

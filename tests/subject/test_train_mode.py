@@ -290,7 +290,7 @@ def test_random_numbers_that_are_drawn_and_not_used_are_no_matter():
 
 def test_a_probability_of_zero_is_no_dropout():
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 64), Dropping(0.0), nn.Dropout(0.0))
-    _ = studied(nn.Sequential(*model, nn.Linear(64, 3))).count
+    assert studied(nn.Sequential(*model, nn.Linear(64, 3))).count == 9
 
 
 # --- what is left behind -----------------------------------------------------------------------
