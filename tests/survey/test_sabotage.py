@@ -98,9 +98,9 @@ def test_curvature_told_wrongly(name: str):
 
 @one
 def test_a_gradient_told_wrongly(name: str):
-    for claim, factor in {OF_SAMPLES: 1.01, FALL: 2.0}.items():
-        if claim in verdicts(answers(name)):
-            assert claim in wrong(name, "gradients", steeper(factor))
+    assert OF_SAMPLES in wrong(name, "gradients", steeper(1.01))
+    if FALL in verdicts(answers(name)):
+        assert FALL in wrong(name, "gradients", steeper(2.0))
 
 
 def test_the_fall_along_a_step_resolves_a_smooth_gradient():
