@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from landscape.answer import Table
 from landscape.estimate import Estimate
+from landscape.signals.intervals import sampled
 
 if TYPE_CHECKING:
     from landscape.signals.conditioning import Spread
@@ -62,7 +63,11 @@ def _numbers(result: GradientsResult) -> list[Row]:
     if (field := result.mean_field) is not None:
         rows += [("mean-field gain χ₁ per layer", field.gain), ("depth scale ξ", field.depth)]
     if (found := result.per_sample) is not None:
-        rows += [(f"‖gᵢ‖, quantile {q}", value) for q, value in found.quantiles.items()]
+        told = f"order statistics of {found.samples:,} samples"
+        rows += [
+            (f"‖gᵢ‖, quantile {q}", sampled(value, found.intervals[q], told, samples=found.samples))
+            for q, value in found.quantiles.items()
+        ]
         rows += [
             ("mean ‖gᵢ‖", found.mean),
             (f"gradient diversity of {found.samples:,} samples", found.diversity),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from landscape.answer import Table
-from landscape.spectra.stability import EVAL_MODE, EVAL_MODE_BRIEFLY
+from landscape.spectra.stability import EVAL_MODE, EVAL_MODE_BRIEFLY, scaled
 
 if TYPE_CHECKING:
     from landscape.spectra.result import SpectrumResult
@@ -145,7 +145,7 @@ def _layers(result: SpectrumResult) -> Table:
             one.name,
             one.parameters,
             one.trace,
-            one.trace.value / one.parameters,
+            scaled(one.trace, 1 / one.parameters),
             one.first_mass,
         )
         if blocks:

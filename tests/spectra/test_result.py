@@ -20,6 +20,17 @@ def result() -> SpectrumResult:
     )
 
 
+def test_what_is_told_of_layers_and_vectors_has_its_doubt(result):
+    tables = {table.title: table for table in result.tables()}
+    for row, layer in zip(tables["Trace per layer"].rows, result.layers, strict=True):
+        ends = [end / layer.parameters for end in layer.trace.interval]
+        assert row[3].interval == pytest.approx(ends)
+        assert row[4] == layer.mass[0]
+    for row, spread in zip(tables["Top eigenvectors"].rows, result.participation, strict=True):
+        assert row[2] == spread
+        assert row[4].interval[0] <= row[4].value <= row[4].interval[1]
+
+
 def test_a_density_is_captioned_with_its_steps(result):
     assert "Curve: stochastic Lanczos quadrature, 2 probes × 9 steps" in result.caption()
     assert "95 % band" in svg(overlay([result], [None]))
