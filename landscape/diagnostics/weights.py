@@ -16,14 +16,17 @@ from landscape.base import Diagnostic, Needs, Question
 from landscape.estimate import Estimate, Status
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.linalg.norm import spectral_norm
+from landscape.pruning.thinned import Thinned, thinned_of
 from landscape.subject.files.checkpoint import Checkpoint, refuse_packed
 from landscape.subject.files.fingerprint import memory
 from landscape.subject.files.names import stripped
 from landscape.subject.subject import Subject
+from landscape.work import Work
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+ITERATED = 300  # multiplications by every entry of a matrix, for its spectral norm, about
 RUNNING = ("running_mean", "running_var", "num_batches_tracked")  # of normalisation, by name
 
 
@@ -59,6 +62,7 @@ class WeightsResult(Result):
     total_change: Estimate | None
     tensors: tuple[TensorWeights, ...]
     buffers: int = 0  # numbers in floating-point buffers
+    thinned: Thinned | None = None  # what is left of a pruned network
 
     def summary(self) -> str:
         """Return the answer in one line."""
@@ -71,12 +75,18 @@ class WeightsResult(Result):
         if self.buffers:
             number = len(self.tensors) - own
             text += f"; parameters alone, without {number} buffers of {self.buffers:,} numbers"
-        return text
+        return text if self.thinned is None else f"{text}\n{self.thinned.summary}"
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
         """Return the norm, and the change when there are several checkpoints."""
-        norm = (("norm", self.total_norm),)
-        return norm if self.total_change is None else (*norm, ("change", self.total_change))
+        thinned = self.thinned
+        named = (
+            ("norm", self.total_norm),
+            ("change", self.total_change),
+            ("density", thinned.density if thinned is not None else None),
+            ("on a path", thinned.effective_density if thinned is not None else None),
+        )
+        return tuple((name, one) for name, one in named if one is not None)
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the norms of every tensor on a log axis."""
@@ -116,13 +126,15 @@ class WeightsResult(Result):
         columns += ("change",)
         if self.reference is None:
             columns, rows = columns[:-1], tuple(row[:-1] for row in rows)
-        return (Table("Weights", columns, rows),)
+        left = (self.thinned.table,) if self.thinned is not None else ()
+        return (Table("Weights", columns, rows), *left)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return non-finite tensors."""
+        """Return non-finite tensors, and what pruning has cut off."""
+        left = self.thinned.findings() if self.thinned is not None else ()
         bad = [one for one in self.tensors if one.non_finite]
         if not bad:
-            return ()
+            return left
         first = bad[0]
         return (
             Finding(
@@ -132,6 +144,7 @@ class WeightsResult(Result):
                 f"{list(first.first_non_finite or ())}; tensors concerned: {len(bad)}.",
                 advice="Go back to an earlier checkpoint; nothing computed from these is finite.",
             ),
+            *left,
         )
 
     def trust(self) -> tuple[tuple[str, str], ...]:
@@ -148,6 +161,7 @@ class WeightsResult(Result):
         return (
             ("spectral norms", f"{exact} exact, {len(iterated)} by Lanczos with 95 % interval"),
             ("norm and change", counted),
+            *((self.thinned.trust,) if self.thinned is not None else ()),
         )
 
 
@@ -165,6 +179,11 @@ class Weights(Diagnostic[WeightsResult]):
         """Refuse weights that are packed into integers."""
         for one in subject.checkpoints:
             refuse_packed(one.tensors, one.path or one.label)
+
+    def work(self, subject: Subject) -> Work:
+        """Return a few hundred multiplications by every matrix."""
+        last = subject.checkpoint.tensors.values()
+        return Work(operations=ITERATED * sum(tensor.numel() for tensor in last))
 
     def measure(self, subject: Subject) -> WeightsResult:
         """Return the weights of the last checkpoint. Needs no model and no data."""
@@ -192,6 +211,9 @@ class Weights(Diagnostic[WeightsResult]):
             total_change=_root_sum([one.change for one in trained]) if several else None,
             tensors=tuple(tensors),
             buffers=sum(numbers[name].numel() for name in buffers),
+            thinned=thinned_of(
+                subject, {name: one for name, one in numbers.items() if name not in buffers}
+            ),
         )
 
 

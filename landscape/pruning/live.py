@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from landscape.errors import InputError, NumericalError, SettingError
 from landscape.pruning.flow import Flow, flow
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
@@ -84,6 +85,23 @@ def life(subject: Subject, mask: Mask) -> Life:
         paths=_counted(left),
         of_dense=_counted(dense),
     )
+
+
+def lived(subject: Subject, mask: Mask) -> tuple[Life | None, str]:
+    """Return what a mask leaves, and why paths cannot be told, where they cannot.
+
+    Without data the inputs are found by trial; a note of the subject says so.
+    """
+    try:
+        left = life(subject if subject.batches is not None else subject.tried(), mask)
+    except (
+        InputError,
+        NumericalError,
+        SettingError,
+    ) as error:  # the flow has no rule for what the network does
+        return None, error.what
+    countable = math.isfinite(left.of_dense)
+    return left, "" if countable else "there are more of them than float64 can count"
 
 
 def _counted(found: Flow) -> float:

@@ -28,6 +28,7 @@ SIDES: Mapping[int, tuple[int, ...]] = {  # of the inputs of convolutions, by th
 }
 LENGTHS = SIDES[1]  # of sequences
 AGREEMENT = 1e-2  # relative, of the outputs of a sample alone with those in a batch
+SAMPLES = 32  # that stand in for data
 LISTED = 3  # other shapes that are told
 
 Shape = tuple[int, ...]
@@ -49,9 +50,9 @@ class Trial:
 
     @property
     def spec(self) -> str:
-        """Return the data of such inputs as a spec string; its labels mean nothing."""
-        tokens = "" if self.tokens is None else f",tokens={self.tokens}"
-        return f"random:shape={'x'.join(map(str, self.shape))}{tokens}"
+        """Return data of such inputs as a spec string; their labels mean nothing."""
+        shape, tokens = "x".join(map(str, self.shape)), f",tokens={self.tokens}"
+        return f"random:shape={shape},samples={SAMPLES}{tokens if self.tokens else ''}"
 
     @property
     def told(self) -> str:
@@ -153,11 +154,11 @@ def _misfit(network: Network, trial: Trial) -> str:
 
 
 def _two_samples(network: Network, trial: Trial) -> Batch:
-    source: Any = load_data(f"{trial.spec},samples=2").source
+    source: Any = load_data(trial.spec).source
     inputs, targets = source[0]
     first = next(iter(network.own.values()))
     floating = next((t for t in network.own.values() if t.is_floating_point()), first)
-    return Batch((inputs,), {}, targets).to(first.device, floating.dtype)
+    return Batch((inputs,), {}, targets).head(2).to(first.device, floating.dtype)
 
 
 def _outputs(network: Network, batch: Batch) -> Tensor:

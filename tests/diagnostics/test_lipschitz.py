@@ -184,13 +184,18 @@ def test_samples_of_train_mode_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("build", "shape"), [(mlp, "5"), (cnn, "1x8x8"), (lambda: with_statistics(Residual()), None)]
+    ("build", "shape"),
+    [
+        (mlp, "5"),
+        (cnn, "1x8x8"),
+        pytest.param(lambda: with_statistics(Residual()), "1x32x32", marks=pytest.mark.full),
+    ],
 )
 def test_without_data_the_bracket_is_that_over_all_inputs_of_a_shape_found_by_trial(build, shape):
     model = seeded(build, 0).eval()
     trial = Network(model).trial
     assert isinstance(trial, Trial)
-    spec = trial.spec if shape is None else f"random:shape={shape}"
+    spec = f"random:shape={shape},samples=32"
     quick = {"starts": 2, "steps": 3, "seconds": 5.0, "pair_seconds": 60.0}
     given = Lipschitz(domain="global", **quick).run(
         ls.Subject(model, squares, spec, device="cpu", max_samples=8)

@@ -63,7 +63,7 @@ def test_the_first_shape_that_fits(build, shape, tokens):
     assert isinstance(trial, Trial)
     assert (trial.shape, trial.tokens) == (shape, tokens)
     assert "×".join(map(str, shape)) in trial.told
-    subject = ls.Subject(seeded(build, 0), data=f"{trial.spec},samples=2", device="cpu")
+    subject = ls.Subject(seeded(build, 0), data=trial.spec, max_samples=2, device="cpu")
     assert subject.batches is not None
     (batch,) = subject.batches
     assert batch.args[0].shape == (2, *shape)

@@ -14,11 +14,11 @@ import torch
 
 from landscape.answer import Result
 from landscape.base import Diagnostic, Needs, Option, Question
-from landscape.errors import InputError, ModelError, NumericalError, OutputError
+from landscape.errors import ModelError, OutputError
 from landscape.estimate import Estimate, Status
 from landscape.pruning.export import check_export, export
 from landscape.pruning.files import save
-from landscape.pruning.live import Life, life
+from landscape.pruning.live import Life, lived
 from landscape.pruning.mask import Mask
 from landscape.pruning.methods import Allocation, Found, Method, check_method, find_mask
 from landscape.pruning.prunable import prunable
@@ -27,7 +27,6 @@ from landscape.tickets.scored import ScoredLayer, TicketsScoreResult
 
 PATHS = "paths through the network whose weights are the mask, in float64"
 PAIRED = ("movement", "magnitude-increase", "large-final")
-UNKNOWN = "no data were given, so the shape of the inputs is not known"
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ class TicketsScore(Diagnostic[TicketsScoreResult]):
         found = self._found(subject)
         mask = self._remembered_mask(subject, found)
         losses = self._losses(subject, mask)
-        left, pathless = _life(subject, mask)
+        left, pathless = lived(subject, mask)
         finite = losses is None or math.isfinite(losses[1].value)
         paired = self.method in PAIRED
         return TicketsScoreResult(
@@ -210,18 +209,6 @@ class TicketsScore(Diagnostic[TicketsScoreResult]):
             Estimate.exact(subject.loss(subject.point), "the given data"),
             Estimate.exact(subject.loss(pruned), "the given data"),
         )
-
-
-def _life(subject: Subject, mask: Mask) -> tuple[Life | None, str]:
-    """Return what is left of the paths, or why that cannot be told."""
-    if subject.batches is None:
-        return None, UNKNOWN
-    try:
-        left = life(subject, mask)
-    except (InputError, NumericalError) as error:  # the flow has no rule for what the network does
-        return None, error.what
-    countable = math.isfinite(left.of_dense)
-    return left, "" if countable else "there are more of them than float64 can count"
 
 
 def _layers(found: Found, left: Life | None) -> tuple[ScoredLayer, ...]:

@@ -11,6 +11,7 @@ import landscape as ls
 from landscape.errors import LandscapeError
 from landscape.pruning.live import life
 from tests.cases import CASES
+from tests.lipschitz.networks import Mixer
 from tests.test_contracts import everything, subject, witness
 
 
@@ -31,12 +32,20 @@ def test_the_answer_is_that_of_its_mask(network):
     assert mask.provenance["batches_hash"]
 
 
-def test_without_data_there_is_a_mask_but_no_path():
-    model = CASES["cnn"]().model
-    answer = ls.TicketsScore(density=0.3).run(ls.Subject(model, device="cpu"))
+def test_without_data_paths_are_followed_at_inputs_found_by_trial():
+    problem = CASES["cnn"]()
+    answer = ls.TicketsScore(density=0.3).run(ls.Subject(problem.model, device="cpu"))
+    given = ls.TicketsScore(density=0.3).run(problem.subject())  # of that very shape
     assert answer.loss is None
+    assert answer.paths == given.paths
+    assert answer.effective_density == given.effective_density
+    assert any("found by trial" in note for note in answer.provenance["notes"])
+
+
+def test_without_data_and_a_shape_that_fits_there_is_a_mask_but_no_path():
+    answer = ls.TicketsScore(density=0.3).run(ls.Subject(Mixer(), device="cpu"))
     assert answer.paths is None
-    assert "no data" in answer.pathless
+    assert "no inputs were found by trial" in answer.pathless
 
 
 def test_an_empty_layer_is_told():

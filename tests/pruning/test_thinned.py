@@ -1,0 +1,118 @@
+"""What is left of pruned networks, from their weights alone and by following paths."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import landscape as ls
+from landscape.diagnostics.weights import WeightsResult
+from landscape.pruning.mask import Mask
+from landscape.pruning.thinned import Thinned
+from tests.cases import CASES, cnn, mlp, seeded
+
+SIZES = (5, 6, 6, 3)
+
+
+def masks(seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.rand(b, a, generator=generator) > 0.6 for a, b in pairwise(SIZES)]
+
+
+def chain(kept: list[Tensor]) -> nn.Sequential:
+    """A network of layers whose weights outside the masks are zero."""
+    layers = list[nn.Module]()
+    for one in kept:
+        layer = seeded(lambda one=one: nn.Linear(one.shape[1], one.shape[0]), 0)
+        layer.weight.data.mul_(one)
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def thinned(result: WeightsResult) -> Thinned:
+    assert result.thinned is not None
+    assert WeightsResult.from_json(result.to_json()).to_json() == result.to_json()
+    return result.thinned
+
+
+def studied(model: nn.Module, **settings: Any) -> WeightsResult:
+    return ls.Weights().run(ls.Subject(model, device="cpu", **settings))
+
+
+def test_zeros_are_counted_and_paths_followed_without_data():
+    kept = masks()
+    result = studied(chain(kept))
+    found = thinned(result)
+    whole, left = sum(one.numel() for one in kept), sum(int(one.sum()) for one in kept)
+    assert (found.kept, found.density.value) == (left, left / whole)
+    assert found.compression == pytest.approx(whole / left)
+    a, b, c = (one.double() for one in kept)
+    lives = [
+        int((a * (c @ b).sum(0)[:, None] > 0).sum()),
+        int((b * c.sum(0)[:, None] * a.sum(1) > 0).sum()),
+        int((c * (b @ a).sum(1) > 0).sum()),
+    ]
+    assert [one.live for one in found.layers] == lives
+    assert found.effective_density is not None
+    assert found.effective_density.value == sum(lives) / whole
+    for layer, one in zip(found.layers, kept, strict=True):
+        assert (layer.size, layer.kept) == (one.numel(), int(one.sum()))
+        assert layer.dead_outputs == int((one.sum(1) == 0).sum())
+        assert layer.dead_inputs == int((one.sum(0) == 0).sum())
+    assert "on a path" in result.summary()
+    assert [name for name, _ in result.headline()] == ["norm", "density", "on a path"]
+    assert any("found by trial" in note for note in result.provenance["notes"])
+
+
+def test_a_checkpoint_alone_has_densities_and_no_paths():
+    model = chain(masks())
+    alone = thinned(ls.Weights().run(ls.Subject(checkpoints=ls.Checkpoint.of_model(model, "a"))))
+    whole = thinned(studied(model))
+    assert alone.density == whole.density
+    assert [one.dead_outputs for one in alone.layers] == [one.dead_outputs for one in whole.layers]
+    assert alone.effective_density is None
+    assert "no model was given" in alone.pathless
+
+
+def test_a_dense_network_has_no_such_part():
+    result = studied(seeded(mlp, 0))
+    assert result.thinned is None
+    assert [table.title for table in result.tables()] == ["Weights"]
+
+
+def test_a_layer_that_is_gone_and_a_network_that_is_cut():
+    kept = masks()
+    (cut,) = studied(chain([kept[0], torch.zeros(6, 6, dtype=torch.bool), kept[2]])).findings()
+    assert cut.severity == "critical"
+    assert "2.weight" in cut.evidence
+    problem = CASES["residual"]()
+    problem.model.first.weight.data.zero_()
+    (gone,) = studied(problem.model).findings()
+    assert gone.severity == "warning"
+    assert gone.sentence == "Pruning left nothing of 1 layer."
+    assert "first.weight" in gone.evidence
+
+
+def test_weights_that_are_left_on_no_path_are_told():
+    kept = masks()
+    kept[1][:, 0] = False
+    kept[0][0] = True  # five weights into a unit that nothing leaves
+    (wasted,) = studied(chain(kept)).findings()
+    assert wasted.severity == "notable"
+    assert "on no path" in wasted.sentence
+
+
+def test_a_mask_that_is_given_is_what_is_told():
+    model: Any = seeded(cnn, 0)
+    generator = torch.Generator().manual_seed(1)
+    shape = model[5].weight.shape
+    mask = Mask(kept={"5.weight": torch.rand(shape, generator=generator) > 0.9})
+    found = thinned(studied(model, mask=mask))
+    assert [one.name for one in found.layers] == ["5.weight"]
+    assert found.kept == mask.total
+    assert found.layers[0].live == mask.total
+    assert found.summary.startswith("under mask: ")
