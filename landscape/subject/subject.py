@@ -265,9 +265,7 @@ class Subject:
 
     def without_data(self) -> Subject:
         """Return the same subject without its data; everything else is shared."""
-        one = self._with(_data=None)
-        one.__dict__.pop("batches", None)
-        return one
+        return self._with(anew=("batches",), _data=None)
 
     def tried(self) -> Subject:
         """Return the same subject with inputs found by trial for data; everything else is shared.
@@ -283,11 +281,11 @@ class Subject:
                 "no inputs were found by trial", where="Subject", why=trial, hint="give --data"
             )
         self.note(trial.told)
-        one = object.__new__(Subject)
-        known = ("batches", "criterion", "counted")
-        kept = {key: value for key, value in self.__dict__.items() if key not in known}
-        one.__dict__.update({**kept, "_data": load_data(trial.spec), "_loss": unread(self._loss)})
-        return one
+        return self._with(
+            anew=("batches", "criterion", "counted"),
+            _data=load_data(trial.spec),
+            _loss=unread(self._loss),
+        )
 
     def in_precision(self, dtype: torch.dtype) -> Subject:
         """Return the same subject computed in another precision; everything else is shared."""
@@ -297,9 +295,11 @@ class Subject:
         """Return the same subject with some of its coordinates, by their increasing positions."""
         return self._with(_network=self.network.narrowed(kept), _points={})
 
-    def _with(self, **changed: Any) -> Subject:
+    def _with(self, anew: tuple[str, ...] = (), **changed: Any) -> Subject:
+        """Return a copy with other attributes; what is found anew is forgotten."""
         one = object.__new__(Subject)
-        one.__dict__.update({**self.__dict__, **changed})
+        kept = {key: value for key, value in self.__dict__.items() if key not in anew}
+        one.__dict__.update({**kept, **changed})
         return one
 
     # --- pure functions of a point ---------------------------------------------------------
