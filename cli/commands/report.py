@@ -34,7 +34,9 @@ from ..terminal import plain
 
 if TYPE_CHECKING:
     from landscape.reports.report import Report
+    from landscape.subject.subject import Subject
     from landscape.survey import Plan
+    from landscape.work import Pace
 
 FILES = ("report.html", "report.json", "report.md")
 
@@ -66,7 +68,7 @@ def run(**values: Any) -> None:
             check_folder(output, FILES, force=force)
             if force:
                 forget(output)
-            told = (lambda plan: _tell(plan, budget)) if verbose() else None
+            told = None if quiet else (lambda plan: _tell(plan, subject, budget))
             report = survey(subject, tell=told, **asked)
             late = spent() or report.status.value == "budget_spent"
         report = _stamped(report, budget)
@@ -132,20 +134,46 @@ def _plan(
     if given.not_finite is not None:
         raise given.not_finite
     plan = plan_of(given.subject, **asked)
-    rows = list(plan.told(budget))
+    foretold = plan.foretold(_pace(given.subject))
+    rows = [(*row, foretold.seconds.get(row[0])) for row in plan.told(budget)]
     if as_json:
-        sections = [dict(zip(("section", "budget", "expected"), row, strict=True)) for row in rows]
-        told = {"schema": "landscape/dry-run/1", "question": "report", "sections": sections}
+        keys = ("section", "budget", "expected", "seconds")
+        told = {
+            "schema": "landscape/dry-run/1",
+            "question": "report",
+            "sections": [dict(zip(keys, row, strict=True)) for row in rows],
+            "figures": foretold.figures,
+            "drawing_seconds": foretold.drawing,
+        }
         click.echo(json.dumps(told, indent=1, allow_nan=False))
-        return
-    print_table(("section", "share of the budget", "expected cost"), rows)
-    click.echo("dry run: nothing was computed or written; `landscape doctor` tells time and memory")
+    else:
+        print_table(("section", "share of the budget", "expected cost", "about s"), rows)
+        click.echo(f"time: {foretold.sentence(budget)}")
+        click.echo("dry run: nothing was computed or written, but a few passes timed")
+    refused = [one.refused for one in plan.asked if one.refused is not None]
+    if refused:
+        raise Failed(refused[0].exit)
 
 
-def _tell(plan: Plan, budget: Budget | None) -> None:
-    """Print the plan on stderr."""
-    for name, share, expected in plan.told(budget):
-        click.echo(f"plan: {name}: {plain(expected)} ({share})", err=True)
+def _pace(subject: Subject) -> Pace | None:
+    """Return how fast passes are, by a short trial; None where there are none."""
+    from landscape.errors import LandscapeError
+    from landscape.operators.pace import pace_of
+
+    try:
+        known = subject.model is not None and subject.batches is not None
+        return pace_of(subject) if known else None
+    except LandscapeError:
+        return None  # the sections say why
+
+
+def _tell(plan: Plan, subject: Subject, budget: Budget | None) -> None:
+    """Print on stderr how long it will take, and where wanted the plan."""
+    pace = _pace(subject) if budget is None else None
+    click.echo(f"time: {plan.foretold(pace).sentence(budget)}", err=True)
+    if verbose():
+        for name, share, expected in plan.told(budget):
+            click.echo(f"plan: {name}: {plain(expected)} ({share})", err=True)
 
 
 command = Configured(

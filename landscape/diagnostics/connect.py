@@ -21,8 +21,10 @@ from landscape.connectivity.labels import distinct
 from landscape.connectivity.pairing import Pairing, Plan
 from landscape.connectivity.result import ConnectResult, Group, Pair, status_of
 from landscape.errors import ModelError
+from landscape.subject.normalisation import SAMPLES, uses_running_statistics
 from landscape.subject.subject import Subject
 from landscape.symmetry.override import read
+from landscape.work import Work
 
 GIVEN, HELD_OUT = "the given data", "held-out data"
 PAIR, FEW = 2, 3  # checkpoints of one pair, and up to which a report asks for more than the line
@@ -93,6 +95,22 @@ class Connect(Diagnostic[ConnectResult]):
         if self.path in ("any", "curve"):
             each += f", and {self.curve_steps:,} minibatches for a curve where one is needed"
         return f"{number} pair{'s' * (number != 1)}: {each}"
+
+    def work(self, subject: Subject) -> Work:
+        """Return the points on all paths of every pair, and the fit of a curve."""
+        count = len(subject.checkpoints)
+        data = subject.held_out or subject.batches
+        whole = subject.batches.samples if subject.batches else 1
+        passes = (data.samples if data else 0) / whole
+        if uses_running_statistics(subject):
+            passes += min(SAMPLES, whole) / whole
+        paths = len(self._plan().paths)
+        curve = self.path in ("any", "curve")
+        pair = Work(
+            forwards=passes * (self.points * paths + curve * self.plane**2),
+            steps=self.curve_steps if curve else 0,
+        )
+        return pair.times(count * (count - 1) // 2)
 
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and what is in the override file."""

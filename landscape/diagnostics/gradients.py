@@ -18,7 +18,11 @@ from landscape.signals.study import Plan, Study
 from landscape.signals.updates import last_update
 from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.subject import Subject
+from landscape.work import Work
 
+BEGINNING = 0.5  # seconds to trace what is vectorised over samples, about
+SIGNALS, SINGLE = 6, 4  # passes and gradients over the samples that are looked at, about
+JACOBIANS = 60  # passes of a few samples backward, about
 EVALUATED = (
     "gradients are those of eval mode, with the running statistics of BatchNorm; training sees "
     "those of a batch (--mode train)"
@@ -55,6 +59,19 @@ class Gradients(Diagnostic[GradientsResult]):
     width: Annotated[
         int, Option("widest layer whose inputs' conditioning is computed", at_least=0)
     ] = 512
+
+    def work(self, subject: Subject) -> Work:
+        """Return gradients of all data and of single samples, and Jacobians by many small steps."""
+        whole = subject.batches.samples if subject.batches else 1
+        part = min(self.samples, whole) / whole
+        each = Work(
+            forwards=2 + 4 * self.steps + SIGNALS * part,
+            gradients=2 + 4 * self.steps + SINGLE * part,
+            steps=JACOBIANS if self.jacobian else 0,
+            seconds=BEGINNING,
+            products=self.products,
+        )
+        return each.times(len(subject.checkpoints))
 
     def measure(self, subject: Subject) -> GradientsResult:
         """Return norms and signals at the subject's checkpoint."""

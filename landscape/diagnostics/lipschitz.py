@@ -27,7 +27,8 @@ from landscape.subject.subject import Subject
 from landscape.subject.trial import Trial
 from landscape.work import Work
 
-CLIMB = 10  # forward and backward passes at a sample, and for each step of a climb
+BEGINNING = 0.3  # seconds to read the graph of the network, about
+CLIMB = 20  # forward and backward passes at a sample, and for each step of a climb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,9 @@ class Lipschitz(Diagnostic[LipschitzResult]):
         """Return what the climbs to the attaining pair take, and the certificate at most."""
         samples = subject.batches.samples if subject.batches else self.starts
         climbs = CLIMB * (1 + self.steps * min(self.starts, samples) / samples)
-        each = Work(gradients=climbs, limit=self.seconds + self.pair_seconds)
+        each = Work(
+            gradients=climbs, seconds=BEGINNING, limit=BEGINNING + self.seconds + self.pair_seconds
+        )
         return each.times(len(subject.checkpoints))
 
     def depends(self) -> Mapping[str, Any]:

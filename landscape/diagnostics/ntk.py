@@ -19,6 +19,11 @@ from landscape.kernels.measuring import measured
 from landscape.kernels.planning import planned
 from landscape.kernels.result import NtkResult
 from landscape.subject.subject import Subject
+from landscape.work import Work
+
+DECOMPOSED = 30  # multiplications for each entry cubed, of a decomposition, about
+CONTRACTED = 20  # times as long as a product of matrices a contraction takes, about
+RATES = 15  # products for the largest stable learning rate, about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +91,22 @@ class Ntk(Diagnostic[NtkResult]):
         times = f" at each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
         return f"a kernel of at most {self.samples:,} samples{times}"
 
+    def work(self, subject: Subject) -> Work | None:
+        """Return the contractions of the kernel, and a decomposition, as its plan tells them."""
+        if self.kind == "products" or subject.batches is None:
+            return None
+        with subject.undisturbed(self.seed):
+            plan = planned(subject, self._asked())
+        size = plan.samples * (plan.outputs if self.kind == "full" else 1)
+        made = sum(layer.operations for layer in plan.plan)
+        each = Work(
+            operations=CONTRACTED * made + DECOMPOSED * size**3,
+            gradients=plan.outputs * plan.samples / subject.batches.samples,
+            products=RATES * self.rate,
+            bytes=int(plan.memory.total) if plan.memory is not None else 0,
+        )
+        return each.times(len(subject.checkpoints))
+
     def refuse(self, subject: Subject) -> None:
         """Refuse a file for the kernel in a folder that is not there."""
         if self.kernel_file:
@@ -102,16 +123,7 @@ class Ntk(Diagnostic[NtkResult]):
             subject: With one checkpoint.
             before: Both kernels (2, n, n).
         """
-        asked = Asked(
-            kind=self.kind,
-            samples=self.samples,
-            probes=self.probes,
-            ridge=self.ridge,
-            rate=self.rate,
-            seed=self.seed,
-            top=self.top,
-            memory_bytes=int(self.max_memory * 2**30) or None,
-        )
+        asked = self._asked()
         if self.plan:
             return Followed(planned(subject, asked))
         ends = (before[0], before[1]) if before is not None else None
@@ -127,6 +139,18 @@ class Ntk(Diagnostic[NtkResult]):
         first = ends[0] if ends is not None else found.kernel
         fits = 2 * found.kernel.nbytes <= HANDED_ON_LIMIT and first.shape == found.kernel.shape
         return Followed(answer, np.stack([first, found.kernel]) if fits else None)
+
+    def _asked(self) -> Asked:
+        return Asked(
+            kind=self.kind,
+            samples=self.samples,
+            probes=self.probes,
+            ridge=self.ridge,
+            rate=self.rate,
+            seed=self.seed,
+            top=self.top,
+            memory_bytes=int(self.max_memory * 2**30) or None,
+        )
 
     def _place(self, subject: Subject) -> Path:
         name = subject.checkpoint.label.replace("/", "_")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Self
@@ -13,8 +14,13 @@ from landscape.errors import SettingError
 from landscape.estimate import Estimate, Status, worst
 from landscape.solutions.result import SolutionsResult
 from landscape.solutions.study import Plan, Study
+from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.subject import Subject
+from landscape.work import Work
 
+FIRST_PROBES = 32  # of the trace, before its width is looked at
+PER_SHARPNESS = 30  # products for λ₁, about
+SINGLE = 4  # gradients over the samples whose noise is looked at, about
 FEW = 4  # checkpoints, beyond which a report leaves barriers to `connect`
 
 
@@ -63,6 +69,18 @@ class Solutions(Diagnostic[SolutionsResult]):
     def fitted(self, subject: Subject) -> Self:
         """Return the question without barriers where a series makes many pairs."""
         return replace(self, barriers=self.barriers and len(subject.checkpoints) <= FEW)
+
+    def work(self, subject: Subject) -> Work:
+        """Return products and gradients at every network, and the points between every two."""
+        count = len(subject.checkpoints)
+        whole = subject.batches.samples if subject.batches else 1
+        traces = math.sqrt(FIRST_PROBES * max(self.max_probes, FIRST_PROBES))
+        pairs = self.barriers * count * (count - 1) // 2
+        return Work(
+            products=count * self.curvature * (PER_SHARPNESS + traces),
+            gradients=count * SINGLE * min(self.samples, whole) / whole,
+            forwards=count + pairs * self.points * (1 + uses_running_statistics(subject)),
+        )
 
     def refuse(self, subject: Subject) -> None:
         """Refuse a single network beside the initial one."""

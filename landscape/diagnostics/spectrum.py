@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -47,10 +48,12 @@ from landscape.spectra.words import (
     unsettled_margin,
 )
 from landscape.subject.subject import Subject
+from landscape.work import Work
 
 PER_PAIR = 10  # products that an eigenpair takes, about
 FOR_PAIRS = 4 / 3  # by which a budget is divided for density and pairs: the rest has a quarter
 FIRST_PROBES = 32  # of the trace, before its width is looked at
+GRADIENTS = 20  # over all data, of the point itself and of groups of the samples
 COMPARED = 32  # random vectors through both Hessian and Gauss-Newton matrix
 
 
@@ -105,6 +108,19 @@ class Spectrum(Diagnostic[SpectrumResult]):
         number = PER_PAIR * pairs + self.probes * min(self.lanczos_steps, size) + FIRST_PROBES
         times = f" for each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
         return f"about {number:,} products{times}, more where pairs or trace converge slowly"
+
+    def work(self, subject: Subject) -> Work:
+        """Return products for pairs, density, traces and a few beside them; a Krylov basis."""
+        n, theta = subject.parameters.size, subject.point.theta
+        pairs = min(self.top, n) + min(self.bottom, n)
+        density = self.probes * min(self.lanczos_steps, n)
+        traces = math.sqrt(FIRST_PROBES * max(self.max_probes, FIRST_PROBES))
+        each = Work(
+            products=PER_PAIR * pairs + density + traces,
+            gradients=GRADIENTS,
+            bytes=theta.nbytes * min(density, n),
+        )
+        return each.times(len(subject.checkpoints))
 
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and what is in the file of the preconditioner."""

@@ -11,12 +11,16 @@ from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.connectivity.labels import distinct
 from landscape.errors import SettingError
 from landscape.estimate import Status
+from landscape.subject.normalisation import SAMPLES, uses_running_statistics
 from landscape.subject.subject import Subject
 from landscape.surfaces.plan import Plan, Statistics
 from landscape.surfaces.planes import refuse_unplaced
 from landscape.surfaces.result import SurfaceResult
 from landscape.surfaces.studied import Study
+from landscape.work import Work
 
+APART = ("random", "eigenvectors", "gradient")  # about each checkpoint by itself
+CHECKED, PER_EIGENVECTORS = 6, 200  # products of a sheet's checks, and of a search, about
 RUN = 3  # checkpoints from which on a report shows their run
 
 
@@ -105,11 +109,27 @@ class Surface(Diagnostic[SurfaceResult]):
 
     def expected(self, subject: Subject) -> str:
         """Return at how many points the loss is evaluated."""
-        apart = self.directions in ("random", "eigenvectors", "gradient")
-        sheets = len(subject.checkpoints) if apart else 1
+        sheets = self._sheets(subject)
         lines = self.points if self.dimensions == 2 else self.draws
         told = f"on {self.samples:,} samples" if self.samples else "on all samples"
         return f"the loss at {sheets * lines * self.points:,} points, {told}"
+
+    def work(self, subject: Subject) -> Work:
+        """Return a pass for every point, and one more where statistics are recomputed."""
+        whole = subject.batches.samples if subject.batches else 1
+        passes = min(self.samples or whole, whole) / whole
+        if self._policy == "recomputed" and uses_running_statistics(subject):
+            passes += min(SAMPLES, whole) / whole
+        sheets = self._sheets(subject)
+        lines = self.points if self.dimensions == 2 else self.draws
+        return Work(
+            forwards=sheets * lines * self.points * passes,
+            products=PER_EIGENVECTORS if self.directions == "eigenvectors" else CHECKED * sheets,
+            steps=self.curve_steps if self.directions == "curve" else 0,
+        )
+
+    def _sheets(self, subject: Subject) -> int:
+        return len(subject.checkpoints) if self.directions in APART else 1
 
     @property
     def _policy(self) -> Statistics:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from itertools import islice
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -17,8 +16,7 @@ from landscape.errors import LandscapeError, ModelError
 from landscape.linalg.probes import spherical
 from landscape.operators.engine import Product
 from landscape.operators.hessian import HessianOperator
-from landscape.subject.batch import Batch
-from landscape.subject.subject import Subject
+from landscape.operators.pace import FirstBatches
 
 WAYS: tuple[Product, ...] = ("reverse", "cached", "linearize", "forward")
 LAPS = 3  # of which the shortest counts
@@ -27,26 +25,6 @@ BLOCK = 8  # vectors of the block that is timed
 PATIENCE = 20.0  # seconds that all timings may take, about
 PASSES = 400  # forward passes that they cost, about
 NOISY = 1e-3  # relative difference of one product from itself that is worth a warning
-
-
-class _Part(HessianOperator):
-    """The Hessian of the first batches alone, without their weight in the mean.
-
-    Args:
-        subject: Network, loss and data.
-        product: How products are computed.
-        batches: How many of the data.
-    """
-
-    def __init__(self, subject: Subject, product: Product, batches: int) -> None:
-        super().__init__(subject, product=product)
-        self._batches = batches
-
-    def source(self) -> Iterable[Batch]:
-        """Return the first batches."""
-        given = super().source()
-        taken = self._batches
-        return given[:taken] if isinstance(given, list) else islice(given, taken)
 
 
 def check_derivative(parts: Parts) -> Verdict:
@@ -85,7 +63,7 @@ def time_ways(parts: Parts, seconds: float) -> tuple[Way, ...]:
             found.append(Way(name=name, missing="not tried: the budget was spent"))
             continue
         try:
-            way, product = _timed(_Part(subject, name, count), name, reference)
+            way, product = _timed(FirstBatches(subject, count, product=name), name, reference)
         except LandscapeError as error:
             reason = error.why.removeprefix(f"{name}: ") or error.what
             found.append(Way(name=name, missing=reason))
@@ -128,7 +106,7 @@ def told_seconds(seconds: float) -> str:
     return f"{seconds / size:.3g} {unit}"
 
 
-def _timed(operator: _Part, name: str, reference: Tensor | None) -> tuple[Way, Tensor]:
+def _timed(operator: FirstBatches, name: str, reference: Tensor | None) -> tuple[Way, Tensor]:
     """Return a way with its times, and its product with the first vector."""
     theta = operator.point.theta
     size = min(BLOCK, theta.numel(), operator.preferred_block)

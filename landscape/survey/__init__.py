@@ -1,8 +1,8 @@
 """Many questions about one subject, under one plan and budget."""
 
+from landscape.reports.plan import Plan, Planned, plan_of
 from landscape.survey.asking import Preset, report, survey
 from landscape.survey.inputs import Examined, check_weights, examined
-from landscape.survey.plan import Plan, Planned, plan_of
 
 __all__ = [
     "Examined",

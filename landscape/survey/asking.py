@@ -15,12 +15,12 @@ from landscape.answer import Cost
 from landscape.budget import BudgetError
 from landscape.connectivity.result import ConnectResult
 from landscape.errors import InputError, LandscapeError, out_of_memory
+from landscape.reports.plan import DATA, Plan, Planned, Preset, plan_of
 from landscape.reports.report import Failure, Report, Section, Skipped
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
 from landscape.survey.agreement import agreements_of
 from landscape.survey.inputs import examined
-from landscape.survey.plan import DATA, Plan, Planned, Preset, plan_of
 
 TRAINED, BUDGET = "checkpoints of trained networks", "a larger --budget"  # unlock sections
 

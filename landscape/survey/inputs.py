@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from landscape.errors import NumericalError
+from landscape.reports.plan import PLAIN
 from landscape.subject.point import check_finite
 from landscape.subject.spec.train import load_train
 from landscape.subject.subject import Subject
-from landscape.survey.plan import PLAIN
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def test_a_report_tells_of_it(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(ls.Spectrum, "follow", broken)
     kept = ("spectrum", "gradients")
-    monkeypatch.setattr("landscape.survey.plan.DIAGNOSTICS", [*_named(kept)])
+    monkeypatch.setattr("landscape.reports.plan.DIAGNOSTICS", [*_named(kept)])
     report = survey(subject("perceptron", 0), preset="quick")
     told = [one for one in report.findings if "disagree" in one.sentence]
     assert any(TOP in one.sentence for one in told), report.findings

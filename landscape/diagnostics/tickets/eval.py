@@ -26,9 +26,10 @@ from landscape.tickets.arms import CONTROLS, controls_of
 from landscape.tickets.imp import Plan, search
 from landscape.tickets.judgement import EvalResult
 from landscape.tickets.judging import Bench
-from landscape.tickets.trainers import depends_on, trainer_of
+from landscape.tickets.trainers import PLAIN, depends_on, trainer_of
 from landscape.tickets.trial import Terms, refuse_unfit, trials
 from landscape.training.plain import Recipe
+from landscape.work import Work
 
 FLOW_ROUNDS = 100  # of the synaptic flow, as in its source
 
@@ -110,6 +111,13 @@ class TicketsEval(Diagnostic[EvalResult]):
         """Return how many training runs it takes."""
         del subject
         return f"{self._runs} training runs"
+
+    def work(self, subject: Subject) -> Work | None:
+        """Return the steps of all training runs; a function of the user's own tells none."""
+        del subject
+        if self.train not in ("", PLAIN):
+            return None
+        return Work(steps=self._runs * self.steps)
 
     def refuse(self, subject: Subject) -> None:
         """Refuse files that hold no mask of this network, and training that cannot be had."""

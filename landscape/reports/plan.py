@@ -9,12 +9,15 @@ from typing import Any, Literal, get_args
 from landscape.base import Diagnostic
 from landscape.budget import Budget
 from landscape.diagnostics import DIAGNOSTICS
-from landscape.errors import SettingError
+from landscape.errors import LandscapeError, SettingError
 from landscape.reports.report import Skipped
 from landscape.subject.subject import Subject
+from landscape.work import Pace, Work, told_seconds
 
 Preset = Literal["quick", "standard", "full"]
 DATA, TRAIN = "--data", "--train"  # what unlocks sections
+DRAWN = 0.6  # seconds that a figure takes, as PNG, as SVG and in the page, about
+LONGEST = 3  # sections that are named
 PLAIN = "plain"  # training without a function of the user's
 
 
@@ -25,12 +28,16 @@ class Planned:
     Args:
         question: With its settings.
         skipped: Why it is not asked, and what would unlock it; None where it is.
+        refused: Why it will fail, where that is known before; None where it is not.
         expected: What it will cost, in words; empty where that is not known before.
+        work: What it will take, about; None where that is not known before.
     """
 
     question: Diagnostic[Any]
     skipped: Skipped | None
+    refused: LandscapeError | None = None
     expected: str = ""
+    work: Work | None = None
 
     @property
     def name(self) -> str:
@@ -41,6 +48,44 @@ class Planned:
     def weight(self) -> float:
         """Return that of its share of the budget, beside the others that are asked."""
         return self.question.weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foretold:
+    """How long a report takes, about.
+
+    Args:
+        seconds: Of every section of which that is known.
+        names: Of all sections that will be answered.
+        figures: That are drawn at the end, at most; no budget holds for these.
+    """
+
+    seconds: Mapping[str, float]
+    names: tuple[str, ...]
+    figures: int
+
+    @property
+    def drawing(self) -> float:
+        """Return the seconds that drawing takes."""
+        return DRAWN * self.figures
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Return the sections of which the time is not known."""
+        return tuple(name for name in self.names if name not in self.seconds)
+
+    def sentence(self, budget: Budget | None = None) -> str:
+        """Return the whole in one sentence: how long, what takes longest, what is not known."""
+        drawing = f"up to {self.figures} figures, about {told_seconds(self.drawing)}"
+        if budget is not None:
+            return f"the budget of {budget}; beyond it, drawing {drawing}"
+        longest = sorted(self.seconds.items(), key=lambda one: -one[1])[:LONGEST]
+        if not longest:
+            return f"not known before; drawing {drawing}"
+        whole = told_seconds(sum(self.seconds.values()) + self.drawing)
+        named = ", ".join(f"{name} {told_seconds(seconds)}" for name, seconds in longest)
+        without = f", without {', '.join(self.unknown)}: not known before" if self.unknown else ""
+        return f"about {whole}{without}; the longest: {named}; drawing {drawing}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +120,24 @@ class Plan:
             if one.skipped is not None:
                 yield one.name, "-", f"skipped: {one.skipped.reason}; {one.skipped.unlock}"
                 continue
-            share = one.weight / whole
-            yield one.name, _share(share, budget), one.expected or "not known before"
+            share = _share(one.weight / whole, budget)
+            if one.refused is not None:
+                yield one.name, share, f"fails: {one.refused.what}; {one.refused.hint}"
+                continue
+            yield one.name, share, one.expected or "not known before"
+
+    def foretold(self, pace: Pace | None) -> Foretold:
+        """Return how long the report takes at a pace; None: the pace is not known."""
+        answered = [one for one in self.asked if one.refused is None]
+        return Foretold(
+            seconds={
+                one.name: pace.seconds(one.work)
+                for one in answered
+                if pace is not None and one.work is not None
+            },
+            names=tuple(one.name for one in answered),
+            figures=sum(1 + len(one.question.result.picture_names) for one in answered),
+        )
 
 
 def plan_of(
@@ -127,8 +188,15 @@ def _planned(question: Diagnostic[Any], subject: Subject, train: str) -> Planned
     if missing is not None:
         skipped = Skipped(section=question.name, reason=missing[0], unlock=missing[1])
         return Planned(question=question, skipped=skipped)
-    expected = question.expected(subject)
-    return Planned(question=question, skipped=None, expected=expected)
+    part = question.part(subject)
+    fitted = question.fitted(part)
+    try:
+        fitted.check(part)
+        work = fitted.work(part)
+    except LandscapeError as error:
+        return Planned(question=question, skipped=None, refused=error)
+    expected = fitted.expected(part)
+    return Planned(question=question, skipped=None, expected=expected, work=work)
 
 
 def _share(share: float, budget: Budget | None) -> str:
