@@ -38,7 +38,7 @@ def pictures_of(result: SpectrumResult) -> tuple[Picture, ...]:
                 title="Curvature by layer",
                 draw=partial(draw_layers, ink=layers_ink(result)),
                 text=f"{result.title} of {result.checkpoint} by layer: trace per parameter "
-                "(Hutchinson), share of the first eigenvector"
+                f"(Hutchinson), share of the first eigenvector, known to ± {_doubt(result):.1g}"
                 + (", largest eigenvalue of the diagonal block." if _blocks(result) else "."),
             )
         )
@@ -85,6 +85,11 @@ def layers_ink(result: SpectrumResult) -> LayersInk:
         columns=columns,
         shares=("mass of v₁",),
     )
+
+
+def _doubt(result: SpectrumResult) -> float:
+    """Return half the width of the widest interval of the first eigenvector's masses."""
+    return max(one.first_mass.half_width for one in result.layers if one.first_mass is not None)
 
 
 def _blocks(result: SpectrumResult) -> tuple[BlockSpectrum, ...]:

@@ -31,6 +31,16 @@ def test_what_is_told_of_layers_and_vectors_has_its_doubt(result):
         assert row[4].interval[0] <= row[4].value <= row[4].interval[1]
 
 
+def test_the_figure_of_the_layers_tells_how_well_the_first_eigenvector_is_known(result):
+    def said(result: SpectrumResult) -> str:
+        return next(one.text for one in result.pictures() if one.name == "layers")
+
+    widest = max(layer.mass[0].half_width for layer in result.layers)
+    assert f"share of the first eigenvector, known to ± {widest:.1g}" in said(result)
+    alone = Spectrum(top=1, bottom=0, probes=2, lanczos_steps=9, max_probes=32)
+    assert "known to ± 0.5" in said(alone.run(CASES["mlp"]().subject()))
+
+
 def test_a_density_is_captioned_with_its_steps(result):
     assert "Curve: stochastic Lanczos quadrature, 2 probes × 9 steps" in result.caption()
     assert "95 % band" in svg(overlay([result], [None]))
