@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from landscape.errors import DataError, ModelError
-from landscape.subject.choosing import choose_loss
-from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.losses import (
     BinaryCrossEntropy,
     CrossEntropy,
@@ -18,9 +16,8 @@ from landscape.subject.losses import (
     MeanSquaredError,
     ModelLoss,
 )
-from landscape.subject.outputs import logits_of
 from landscape.subject.subject import Subject
-from tests.cases import CASES, labels, log_cosh, mean_log_cosh, normal, reference
+from tests.cases import CASES, labels, normal, reference
 
 
 def mean(loss: Loss, outputs: Any, targets: Any) -> float:
@@ -108,27 +105,6 @@ def test_regression_under_ce_is_told_to_use_mse(shape):
     assert "--loss mse" in raised.value.hint
 
 
-@pytest.mark.parametrize("loss", ["auto", "ce"])
-def test_a_mapping_without_labels_names_its_keys(loss):
-    class Net(nn.Linear):
-        def forward(self, pixels, flags):
-            return super().forward(pixels) + 0 * flags
-
-    data = [{"pixels": normal(4, 3, seed=0), "flags": normal(4, 2, seed=1)}]
-    subject = Subject(Net(3, 2), loss, data)
-    with pytest.raises(DataError) as raised:
-        subject.loss(subject.point)
-    assert raised.value.what == "the mapping has no `labels`; its keys are pixels, flags"
-
-
-def test_the_note_on_mse_tells_the_shapes_that_differ():
-    _, reason = choose_loss(normal(442, 1, seed=0), normal(442, seed=1))
-    assert reason == (
-        "the targets are real numbers, one for each output: 442 torch.float32 beside "
-        "442×1 torch.float32"
-    )
-
-
 @pytest.mark.parametrize("loss", [MeanSquaredError(), BinaryCrossEntropy()])
 @pytest.mark.parametrize("outputs", [(5, 1), (5,)])
 @pytest.mark.parametrize("targets", [(5, 1), (5,)])
@@ -138,18 +114,6 @@ def test_an_axis_of_length_one_never_broadcasts(loss, outputs, targets):
     loss.check(z.view(outputs), y.view(targets))
     assert mean(loss, z.view(outputs), y.view(targets)) == pytest.approx(mean(loss, z, y))
     assert loss.count(z.view(outputs), y.view(targets)) == 5
-
-
-def test_a_custom_loss_per_sample_and_its_mean_are_one():
-    z, y = normal(6, 1, seed=0), normal(6, seed=1)
-    per_sample, scalar = CustomLoss(log_cosh), CustomLoss(mean_log_cosh)
-    assert per_sample.count(z, y) == scalar.count(z, y) == 6
-    assert float(scalar.total(z, y)) == pytest.approx(float(per_sample.total(z, y)), rel=1e-6)
-
-
-def test_a_custom_loss_that_returns_no_tensor_is_refused():
-    with pytest.raises(ModelError, match="returned float"):
-        CustomLoss(lambda *_: 1.0).total(normal(2, 1, seed=0), normal(2, seed=1))
 
 
 # --- ragged batches ----------------------------------------------------------------------------
@@ -261,35 +225,3 @@ def test_a_batch_of_ignored_labels_does_not_spoil_the_loss_inside_the_model():
 def test_a_model_without_a_loss_of_its_own_is_refused():
     with pytest.raises(ModelError, match="returned no loss"):
         ModelLoss().check(SimpleNamespace(logits=torch.ones(2, 2)), torch.zeros(2))
-
-
-# --- which loss is chosen ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("outputs", "targets", "expected"),
-    [
-        (normal(4, 3, seed=0), labels(4, classes=3, seed=1), CrossEntropy),
-        (normal(4, 6, 3, seed=0), labels(4, 6, classes=3, seed=1), CrossEntropy),
-        (normal(4, 3, seed=0), normal(4, 3, seed=1), MeanSquaredError),
-        (normal(4, 1, seed=0), normal(4, seed=1), MeanSquaredError),
-        (normal(4, 1, seed=0), labels(4, classes=2, seed=1), BinaryCrossEntropy),
-        (SimpleNamespace(loss=torch.ones(()), logits=None), None, ModelLoss),
-        ({"loss": torch.ones(()), "logits": None}, None, ModelLoss),
-    ],
-)
-def test_loss_follows_from_outputs_and_targets(outputs, targets, expected):
-    loss, reason = choose_loss(outputs, targets)
-    assert isinstance(loss, expected)
-    assert reason
-
-
-def test_a_loss_that_cannot_be_told_must_be_named():
-    with pytest.raises(DataError, match="no loss fits") as raised:
-        choose_loss(normal(4, 3, seed=0), normal(4, 2, seed=1))
-    assert "--loss" in raised.value.hint
-
-
-def test_an_object_without_a_tensor_is_refused():
-    with pytest.raises(ModelError, match="returned str"):
-        logits_of("text")
