@@ -263,7 +263,7 @@ def show(result: Result) -> None:
         tell(f"  {finding.evidence} {finding.advice}")
     for one in result.series or (result,):
         name = f"{one.label}: " if result.series else ""
-        tell(f"{name}{one.status.value}: {one.message}")
+        tell(f"{name}{one.status.words}: {one.message or one.status.sentence}")
 
 
 def _samples(result: Result) -> str:

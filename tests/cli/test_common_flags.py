@@ -155,8 +155,15 @@ def test_ema_takes_the_averaged_weights(command):
 def test_strict(command):
     loose = done(command)
     code = run(f"{command} --strict").code
-    settled = not any(word in loose.stdout for word in ("budget_spent", "not_converged"))
+    settled = loose.stdout.splitlines()[-1].startswith(("converged: ", "invariant subspace: "))
     assert code == (0 if settled else 5)
+
+
+def test_the_last_line_says_in_words_how_it_ended():
+    few = "--top 4 --tolerance 1e-9 --max-products 12 --probes 2 --max-probes 2"
+    asked = f"spectrum final.pt {SUBJECT} --lanczos-steps 4 {few}"
+    assert done(asked).stdout.splitlines()[-1].startswith("not converged: ")
+    assert done(f"{asked} --json").document["status"] == "not_converged"
 
 
 @pytest.mark.usefixtures("blank")

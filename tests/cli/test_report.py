@@ -104,6 +104,7 @@ def test_a_checkpoint_alone(folder):
     assert unlock.pop(TRAINED) == "--model and --data and --train"
     assert set(unlock.values()) == {"--model and --data"}
     assert "T0" in page
+    assert "<dt>Numbers</dt><dd>1,210<small>in 4 tensors of the checkpoint</small>" in page
     figures = {path.name for path in (folder / "out" / "figures").iterdir()}
     assert figures == {"weights.png", "weights.svg"}
 

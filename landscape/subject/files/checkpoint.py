@@ -77,6 +77,8 @@ class Checkpoint:
             "sha256": self.sha256,
             "container": str(self.container),
             "producer": self.producer,
+            "tensors": len(self.tensors),
+            "numbers": sum(tensor.numel() for tensor in self.tensors.values()),
             "step": self.step,
             "epoch": self.epoch,
             "learning_rate": self.learning_rate,
