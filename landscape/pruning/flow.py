@@ -13,6 +13,7 @@ from landscape.errors import ModelError, NumericalError, SettingError
 from landscape.pruning.positive import PositiveFlow
 from landscape.subject.batch import Batch
 from landscape.subject.graph import read_by
+from landscape.subject.network import Network
 from landscape.subject.subject import Subject
 
 SAMPLES = 2  # of the data, for the shape of the inputs alone
@@ -74,7 +75,8 @@ def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]
 
 
 def _flow(subject: Subject, weights: dict[str, Tensor], names: tuple[str, ...]) -> Flow:
-    batch, network = _ones(subject), subject.network
+    batch = _ones(subject)
+    network = Network(subject.network.model, "all")  # whatever is studied of it
     point = network.point(weights)
     theta = point.theta.requires_grad_()
     with subject.undisturbed(0), PositiveFlow():

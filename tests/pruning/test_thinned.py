@@ -116,3 +116,12 @@ def test_a_mask_that_is_given_is_what_is_told():
     assert found.kept == mask.total
     assert found.layers[0].live == mask.total
     assert found.summary.startswith("under mask: ")
+
+
+def test_a_mask_that_takes_a_whole_layer_out():
+    """Nothing of it is studied then, and the layer is told all the same."""
+    model = seeded(mlp, 0)
+    mask = Mask(kept={"0.weight": torch.ones(8, 5) > 0, "2.weight": torch.zeros(6, 8) > 0})
+    found = thinned(studied(model, mask=mask, params="4.weight,0.weight"))
+    assert [(one.kept, one.live) for one in found.layers] == [(40, 0), (0, 0)]
+    assert found.severed
