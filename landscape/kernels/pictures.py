@@ -99,10 +99,10 @@ def pictures_of(result: NtkResult) -> tuple[Picture, ...]:
 
 def _training(result: NtkResult, trained: Training) -> Picture:
     ink = TrainingInk(
-        time=np.array([one.time for one in trained.path]),
-        training=np.array([one.training_loss.value for one in trained.path]),
-        held_out=np.array([one.loss.value for one in trained.path]),
-        interval=np.array([one.loss.interval for one in trained.path]),
+        time=trained.time,
+        training=trained.training_loss.value,
+        held_out=trained.loss.value,
+        interval=np.stack([trained.loss.lower, trained.loss.upper], 1),
     )
     return Picture(
         name="training",

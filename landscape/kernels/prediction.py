@@ -76,8 +76,8 @@ def prediction(
     else:
         trained, reason = _trained(linearised, outputs, targets, held_outputs, held)
     if trained is not None:
-        last = trained.path[-1].accuracy
-        moved = replace(last, method=f"{last.method}, trained {trained.end}")
+        last = trained.end.accuracy
+        moved = replace(last, method=f"{last.method}, trained {trained.until}")
     return Prediction(
         samples=len(held.values),
         quantity="accuracy" if held.likelihood is not None else "mean squared error",

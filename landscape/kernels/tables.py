@@ -216,7 +216,7 @@ def _linearised(found: Prediction) -> str:
     """Return which linearised network is told of."""
     if (trained := found.training) is None:
         return "network linearised here"
-    return f"network linearised here, {trained.kernel}, trained {trained.end}"
+    return f"network linearised here, {trained.kernel}, trained {trained.until}"
 
 
 def _training(result: NtkResult) -> Table:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -39,32 +40,71 @@ class TrainedAt:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Band:
+    """Estimates along the times, their values (t,) and the ends of their intervals."""
+
+    value: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def of(cls, found: Iterable[Estimate]) -> Self:
+        """Return some estimates, one after another."""
+        value, lower, upper = np.array([(one.value, *one.interval) for one in found]).T
+        return cls(value=value, lower=lower, upper=upper)
+
+    def at(self, place: int) -> Estimate:
+        """Return the estimate at a place."""
+        value, low, high = (float(one[place]) for one in (self.value, self.lower, self.upper))
+        return Estimate(value=value, kind="estimate", interval=(low, high))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """Gradient flow of the mean cross-entropy of the network linearised at the checkpoint.
 
     Args:
-        path: From time 0, the network itself, to where the training loss is `LEFT` of what it was,
-            or `DECADES` beyond the time of the fastest mode.
+        start: The network itself.
+        end: Where the training loss is at most `LEFT` of what it was, or `DECADES` beyond the time
+            of the fastest mode.
+        time: From 0 to the end (t,).
+        training_loss: At every time, as in `TrainedAt`.
+        accuracy: At every time.
+        loss: At every time.
+        error: Of integration, the largest of any loss.
         kernel: Which, in words.
-        learned: Whether the training loss came to that.
+        learned: Whether the training loss came to `LEFT`.
     """
 
-    path: tuple[TrainedAt, ...]
+    start: TrainedAt
+    end: TrainedAt
+    time: np.ndarray
+    training_loss: Band
+    accuracy: Band
+    loss: Band
+    error: float
     kernel: str
     learned: bool
 
     @property
-    def error(self) -> float:
-        """Return the largest error of integration of any training or held-out loss."""
-        parts = [one.solver for at in self.path for one in (at.training_loss, at.loss)]
-        return max((high - low) / 2 for low, high in filter(None, parts))
-
-    @property
-    def end(self) -> str:
+    def until(self) -> str:
         """Return in words how long it was trained."""
         if self.learned:
-            return f"until the training loss is {LEFT:.0%} of what it was".replace("%", " %")
+            return f"until the training loss is at most {round(100 * LEFT)} % of what it was"
         return f"for 10^{DECADES} times the time of the fastest mode"
+
+    @property
+    def path(self) -> tuple[TrainedAt, ...]:
+        """Return what is told at every time."""
+        return tuple(
+            TrainedAt(
+                time=float(time),
+                training_loss=self.training_loss.at(k),
+                accuracy=self.accuracy.at(k),
+                loss=self.loss.at(k),
+            )
+            for k, time in enumerate(self.time)
+        )
 
 
 def training(
@@ -117,7 +157,18 @@ def training(
     for k, time in enumerate(times):
         pair = (moved[k], moved[len(times) + k])
         path.append(_at(float(time), (loss(fine[k]), loss(rough[k])), pair, held, method))
-    return Training(path=tuple(path), kernel=linearised.kernel, learned=learned)
+    losses = (one.solver for at in path for one in (at.training_loss, at.loss))
+    return Training(
+        start=path[0],
+        end=path[-1],
+        time=np.array([at.time for at in path]),
+        training_loss=Band.of(at.training_loss for at in path),
+        accuracy=Band.of(at.accuracy for at in path),
+        loss=Band.of(at.loss for at in path),
+        error=max((high - low) / 2 for low, high in filter(None, losses)),
+        kernel=linearised.kernel,
+        learned=learned,
+    )
 
 
 def _duals(

@@ -269,7 +269,8 @@ def test_held_out_accuracy():
     assert found.linearised is not None
     assert found.training is not None
     assert found.training.learned
-    first, last = found.training.path[0], found.training.path[-1]
+    first, last = found.training.start, found.training.end
+    assert found.training.path[-1].loss.interval == last.loss.interval
     assert first.accuracy.interval == found.network.interval
     assert last.accuracy.value == found.linearised.value
     assert last.loss.value < first.loss.value
