@@ -11,19 +11,20 @@ from landscape.subject.device import working_dtype
 from landscape.subject.files.checkpoint import Checkpoint, refuse_integers
 from landscape.subject.files.fingerprint import fingerprint
 from landscape.subject.files.names import NameMatch, match_names
+from landscape.subject.files.pairs import joined
 from landscape.subject.network import Network
 from landscape.subject.point import check_finite
 
 
 class Weights:
-    """What a network takes from each checkpoint; a mask of pruning is applied.
+    """What a network takes from each checkpoint; pruning, of the file or by a mask, is applied.
 
     Args:
         network: None: the weights alone, of which nothing is taken.
         checkpoints: In the order of training.
 
     Attributes:
-        checkpoints: The same; what a mask of pruning takes out is zero.
+        checkpoints: The same; what pruning takes out is zero.
         notes: What was chosen among the names, and what was pruned.
 
     Raises:
@@ -32,6 +33,8 @@ class Weights:
 
     def __init__(self, network: Network | None, checkpoints: Sequence[Checkpoint]) -> None:
         self._network = network
+        own = network.saved_shapes() if network is not None else {}
+        checkpoints = [joined(one, own) for one in checkpoints]
         matches = [_match(network, one) for one in checkpoints] if network is not None else []
         self.checkpoints = tuple(checkpoints)
         self.notes = [note for match in matches for note in match.notes]
