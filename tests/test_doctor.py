@@ -74,10 +74,14 @@ def examined(model: nn.Module, **settings: Any) -> Doctor:
 
 def test_all_is_well(good):
     assert set(states(good).values()) == {"ok"}
-    assert (good.status, good.exit_code, good.message) == (State.OK, 0, "17 checks passed")
+    assert (good.status, good.exit_code, good.message) == (State.OK, 0, "18 checks passed")
     assert "Adam, learning rate 0.03, step 120" in check(good, "optimizer").found
     assert good.cost.products > 0
     assert good.cost.samples == 15
+    told = {one.section: one for one in good.report}
+    assert set(told) == {kind.name for kind in ls.DIAGNOSTICS if kind.surveyed}
+    assert (told["spectrum"].seconds or 0) > (told["weights"].seconds or 0)
+    assert (told["ntk"].bytes or 0) > 0
 
 
 def test_one_is_told_in_the_singular(good):

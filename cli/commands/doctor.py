@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from landscape.budget import spending
+from landscape.errors import NumericalError
 
 from ..attach import described, subject_parameters, tell_notes
 from ..configured import Configured, settled
 from ..failures import Failed
-from ..options import budget_option
-from ..output import verbosity_parameters
+from ..options import budget_option, preset_option
+from ..output import check_folder, verbosity_parameters
 from ..progress import shown
 from ..tables import print_table
 from ..terminal import plain
@@ -21,27 +23,42 @@ from ..terminal import plain
 if TYPE_CHECKING:
     from landscape.doctor import Check, Doctor
 
+FILES = ("doctor.json",)
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
 
 
 def run(**values: Any) -> None:
     """Examine, print what was found, and end with the code of the first failure."""
     from landscape.doctor import preflight
-    from landscape.encode import to_text
+    from landscape.encode import to_text, write_atomically
 
     quiet, as_json, _ = values.pop("quiet"), values.pop("as_json"), values.pop("debug")
-    budget = values.pop("budget")
+    budget, strict = values.pop("budget"), values.pop("strict")
+    output, force = values.pop("output"), values.pop("force")
+    preset = values.pop("preset")
+    check_folder(output, FILES, force=force)
     with shown(quiet=quiet), spending(budget):
-        found = preflight(**described(values))
+        found = preflight(**described(values), preset=preset)
     if not quiet and found.provenance:
         tell_notes(found.provenance)
     found = replace(found, provenance={**found.provenance, **settled().provenance()})
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        write_atomically(output / FILES[0], to_text(found.to_json()))
     if as_json:
         click.echo(to_text(found.to_json()), nl=False)
     else:
         _show(found)
     if found.exit_code:
         raise Failed(found.exit_code)
+    warned = [check for check in found.checks if check.status.value == "warn"]
+    if strict and warned:
+        raise NumericalError(
+            f"{warned[0].name}: {warned[0].found}",
+            where="--strict",
+            why=warned[0].why,
+            hint=warned[0].next,
+        )
 
 
 def _show(found: Doctor) -> None:
@@ -72,6 +89,14 @@ def _show(found: Doctor) -> None:
         ]
         columns = ("preset", "pairs", "density", "trace", "about s", "from s", "to s")
         print_table(columns, rows, title="Spectrum, in products (an estimate)")
+    if found.report:
+        sizes = [one.bytes and f"{one.bytes / 2**20:,.0f}" for one in found.report]
+        rows = [
+            (one.section, one.expected, one.seconds, size)
+            for one, size in zip(found.report, sizes, strict=True)
+        ]
+        columns = ("section", "expected cost", "about s", "about MiB")
+        print_table(columns, rows, title=f"Report, preset {found.preset} (an estimate)")
     click.echo(f"{found.status.value}: {plain(found.message)}")
 
 
@@ -91,8 +116,20 @@ command = Configured(
     epilog="Example: landscape doctor run/final.pt --model nets.py:build --data nets.py:data",
     params=[
         *subject_parameters(),
+        preset_option(),
         budget_option(),
+        click.Option(
+            ["--seed"], type=click.IntRange(min=0), default=0, help="seed of the report planned"
+        ),
+        click.Option(
+            ["-o", "--output"],
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="write doctor.json here",
+        ),
+        click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
+        click.Option(["--strict"], is_flag=True, help="fail when a check warns"),
         *verbosity_parameters(),
     ],
 )

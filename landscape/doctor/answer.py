@@ -121,6 +121,23 @@ class TimePlan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SectionPlan:
+    """What a section of a report will cost, about.
+
+    Args:
+        section: Its name.
+        expected: In words; why it is skipped or fails, where it does.
+        seconds: None: not known before, or not asked.
+        bytes: At the peak, beside network and data; None: not known before.
+    """
+
+    section: str
+    expected: str
+    seconds: float | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor:
     """Everything that an examination found."""
 
@@ -130,6 +147,9 @@ class Doctor:
     ways: tuple[Way, ...] = ()
     memory: MemoryPlan | None = None
     time: tuple[TimePlan, ...] = ()
+    report: tuple[SectionPlan, ...] = ()
+    preset: str = "standard"  # of the report that is planned
+    seed: int = 0
     cost: Cost = field(default_factory=Cost)
     provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -161,8 +181,8 @@ class Doctor:
             "schema": self.schema_name,
             "status": self.status.value,
             "message": self.message,
-            "settings": {},
-            "seed": 0,
+            "settings": {"preset": self.preset},
+            "seed": self.seed,
             "cost": encode(self.cost),
             "answer": {name: encode(getattr(self, name)) for name in _ANSWER},
             "provenance": encode(self.provenance),
@@ -182,7 +202,8 @@ class Doctor:
                 why=f"this version reads {cls.schema_name}",
                 hint="write it again with `landscape doctor --json`",
             )
-        whole = {**document["answer"], "cost": document["cost"]}
+        whole = {**document["answer"], **document["settings"]}
+        whole |= {"cost": document["cost"], "seed": document["seed"]}
         return decode_fields(cls, {**whole, "provenance": document["provenance"]})
 
     @classmethod
@@ -207,7 +228,7 @@ class Doctor:
         }
 
 
-_ANSWER = ("checks", "ways", "memory", "time")
+_ANSWER = ("checks", "ways", "memory", "time", "report")
 _ENDED = {
     State.OK: "passed",
     State.WARN: "with a warning",

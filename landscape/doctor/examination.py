@@ -13,10 +13,19 @@ from torch import nn
 from landscape import progress
 from landscape.answer import Cost
 from landscape.doctor import evaluation, inputs, plans, products
-from landscape.doctor.answer import Check, Doctor, MemoryPlan, State, TimePlan, Way
+from landscape.doctor.answer import (
+    Check,
+    Doctor,
+    MemoryPlan,
+    SectionPlan,
+    State,
+    TimePlan,
+    Way,
+)
 from landscape.doctor.parts import Parts
 from landscape.doctor.verdict import NotGiven, Verdict
 from landscape.errors import LandscapeError, out_of_memory
+from landscape.reports.plan import Preset
 from landscape.subject.cost import measuring
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
@@ -24,15 +33,20 @@ from landscape.subject.subject import Subject
 Question = Callable[[Parts], Verdict]
 
 
-def examine(subject: Subject) -> Doctor:
+def examine(subject: Subject, *, preset: Preset = "standard", seed: int = 0) -> Doctor:
     """Return what works on a subject, what does not, and what the real thing will cost.
 
     No check stops the others. Nothing of the user's is changed.
 
+    Args:
+        subject: What is examined.
+        preset: Of the report whose cost is foretold.
+        seed: Of the same.
+
     Cost: about ten passes over the data, and up to 37 products by each of four ways, on as many of
     the data as take less than half a minute.
     """
-    return _Examination(Parts.of(subject)).run()
+    return _Examination(Parts.of(subject), preset, seed).run()
 
 
 def preflight(
@@ -40,6 +54,9 @@ def preflight(
     loss: Any = "auto",
     data: object = None,
     checkpoints: Checkpoint | str | Path | Sequence[Checkpoint | str | Path] = (),
+    *,
+    preset: Preset = "standard",
+    seed: int = 0,
     **attaching: Any,
 ) -> Doctor:
     """Return the same for what a `Subject` would be made of, also when it cannot be.
@@ -49,23 +66,28 @@ def preflight(
         loss: The loss.
         data: The data.
         checkpoints: The last is examined; all must be readable.
+        preset: Of the report whose cost is foretold.
+        seed: Of the same, and of the samples that are chosen.
         attaching: Further arguments of `Subject`.
     """
     given = {"model": model, "loss": loss, "data": data, "checkpoints": checkpoints}
-    return _Examination(Parts({**given, **attaching})).run()
+    return _Examination(Parts({**given, **attaching, "seed": seed}), preset, seed).run()
 
 
 class _Examination:
     """The checks of some parts, in order."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, preset: Preset, seed: int) -> None:
         self.parts = parts
+        self.preset: Preset = preset
+        self.seed = seed
         self.checks: dict[str, Check] = {}
         self._causes: dict[str, str] = {}  # of what is skipped: the check that began it
         self.seconds = 0.0
         self.ways: tuple[Way, ...] = ()
         self.memory: MemoryPlan | None = None
         self.time: tuple[TimePlan, ...] = ()
+        self.report: tuple[SectionPlan, ...] = ()
 
     def run(self) -> Doctor:
         """Ask every check."""
@@ -82,6 +104,9 @@ class _Examination:
             ways=self.ways,
             memory=self.memory,
             time=self.time,
+            report=self.report,
+            preset=self.preset,
+            seed=self.seed,
             cost=Cost(
                 seconds=time.perf_counter() - started,
                 products=meter.products,
@@ -113,6 +138,7 @@ class _Examination:
         self._ask("products", ("gradient",), self._ways)
         self._ask("memory", ("loss",), self._memory)
         self._ask("time", ("products",), self._time)
+        self._ask("report", ("products",), self._report)
 
     def _loss(self, parts: Parts) -> Verdict:
         verdict, self.seconds = evaluation.check_loss(parts)
@@ -129,6 +155,10 @@ class _Examination:
     def _time(self, parts: Parts) -> Verdict:
         self.time = plans.plan_time(parts, self.ways)
         return plans.judge_time(self.time)
+
+    def _report(self, parts: Parts) -> Verdict:
+        self.report, verdict = plans.plan_report(parts, self.preset, self.seed)
+        return verdict
 
     def _stands(self, name: str) -> bool:
         return self.checks[name].status in (State.OK, State.WARN)

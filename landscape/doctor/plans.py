@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from landscape.diagnostics.spectrum import Spectrum
-from landscape.doctor.answer import MemoryPlan, TimePlan, Way
+from landscape.doctor.answer import MemoryPlan, SectionPlan, TimePlan, Way
 from landscape.doctor.parts import Parts
 from landscape.doctor.products import told_seconds
 from landscape.doctor.verdict import Verdict, counted
@@ -13,6 +13,8 @@ from landscape.linalg.memory import basis_budget
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.memory import VECTORS, free_bytes
 from landscape.operators.microbatches import LIVE
+from landscape.operators.pace import pace_of
+from landscape.reports.plan import Preset, plan_of
 
 PRESETS = ("quick", "standard", "full")
 PER_PAIR = (5, 10, 30)  # products for each eigenpair: at least, about, at most
@@ -91,6 +93,27 @@ def judge_time(plans: tuple[TimePlan, ...]) -> Verdict:
         for one in plans
     ]
     return Verdict(f"spectrum: {', '.join(told)}; estimates from the number of products")
+
+
+def plan_report(parts: Parts, preset: Preset, seed: int) -> tuple[tuple[SectionPlan, ...], Verdict]:
+    """Return what every section of a report will take, and the whole in words."""
+    plan = plan_of(parts.subject, preset=preset, seed=seed)
+    foretold = plan.foretold(pace_of(parts.subject))
+    work = {one.name: one.work for one in plan.asked if one.work is not None}
+    sections = tuple(
+        SectionPlan(
+            section=name,
+            expected=expected,
+            seconds=foretold.seconds.get(name),
+            bytes=(work[name].bytes or None) if name in work else None,
+        )
+        for name, _, expected in plan.told()
+    )
+    text = f"{preset}: {foretold.sentence()}"
+    refused = [one for one in plan.asked if one.refused is not None]
+    if refused and (error := refused[0].refused) is not None:
+        return sections, Verdict(text, f"{refused[0].name} fails: {error.what}", error.hint)
+    return sections, Verdict(text)
 
 
 def told_bytes(number: int) -> str:

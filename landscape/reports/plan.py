@@ -124,7 +124,8 @@ class Plan:
             if one.refused is not None:
                 yield one.name, share, f"fails: {one.refused.what}; {one.refused.hint}"
                 continue
-            yield one.name, share, one.expected or "not known before"
+            unknown = "not known before" if one.work is None else ""
+            yield one.name, share, one.expected or unknown
 
     def foretold(self, pace: Pace | None) -> Foretold:
         """Return how long the report takes at a pace; None: the pace is not known."""

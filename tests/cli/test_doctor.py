@@ -72,3 +72,24 @@ def test_a_file_that_is_not_there():
 def test_a_setting_out_of_bounds_is_a_usage_error():
     assert run(f"doctor final.pt {SUBJECT} --budget soon").code == 2
     assert run("doctor").code == 2
+
+
+def test_the_report_is_planned_at_a_preset(folder):
+    outcome = done(f"doctor final.pt {SUBJECT} --preset quick --seed 3 -o out --json")
+    document = outcome.document
+    assert document["settings"] == {"preset": "quick"}
+    assert document["seed"] == 3
+    assert (folder / "out" / "doctor.json").read_text() == outcome.stdout
+    rows = {one["section"]: one for one in document["answer"]["report"]}
+    assert rows["ntk"]["expected"] == "a kernel of at most 300 samples"
+    assert rows["spectrum"]["seconds"] > 0
+    assert rows["connect"]["seconds"] is None
+    again = run(f"doctor final.pt {SUBJECT} -o out")
+    assert again.code == 3
+    assert "already holds doctor.json" in again.stderr
+
+
+def test_a_warning_ends_strictly():
+    outcome = run(f"doctor final.pt {SUBJECT} --strict")  # random weights beat no constant
+    assert outcome.code == 5
+    assert "why: the network does worse than one that ignores its inputs" in outcome.stderr

@@ -155,6 +155,10 @@ def test_what_would_be_done(folder):
     assert list(rows) == SURVEYED
     assert "products for each of 2" in rows["spectrum"]["expected"]
     assert " s or " in rows["spectrum"]["budget"]
+    assert rows["spectrum"]["seconds"] > 0
+    assert rows[TRAINED]["seconds"] is None
+    assert 0 < told["figures"] < told["drawing_seconds"] * 10
+    assert "beyond it, drawing up to" in outcome.stdout
     assert rows[TRAINED]["expected"] == "skipped: no training function was given; --train"
     assert contents(folder) == before
 
@@ -201,6 +205,13 @@ def test_a_dry_run_refuses_what_is_not_finite(command):
     assert run(f"report final.pt {SUBJECT} {held_out} --dry-run").code == 5
 
 
+def test_a_dry_run_tells_the_section_that_will_fail(folder):
+    (folder / "landscape.toml").write_text("spectrum = { precondition = 'absent.npy' }\n")
+    outcome = run(f"report final.pt {SUBJECT} --dry-run")
+    assert outcome.code == 2
+    assert "fails: no preconditioner could be read" in outcome.stdout
+
+
 @pytest.mark.parametrize("command", ["report", "weights"])
 def test_a_dry_run_mentions_an_answer_that_is_there(folder, command):
     name = f"{command}.json"
@@ -219,6 +230,9 @@ def test_the_plan_is_told_on_request(reported):
     verbose = done(f"{WHOLE} -v --budget 1h")
     lines = [line for line in verbose.stderr.splitlines() if line.startswith("plan: ")]
     assert [line.split(": ")[1] for line in lines] == SURVEYED
+    assert "time: the budget of 1h; beyond it, drawing up to" in verbose.stderr
+    assert "time: about " in reported.outcome.stderr
+    assert "the longest: " in reported.outcome.stderr
     assert "a kernel of at most 300 samples" in verbose.stderr
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import landscape as ls
 from landscape import budget
 from landscape.budget import Budget, spending
 from landscape.survey import plan_of, survey
+from landscape.work import Pace, Work
 from tests.test_contracts import QUICK
 from tests.test_survey import ALONE, FAST, answering, asked, failing, saved, subject, told
 
@@ -140,3 +142,44 @@ def test_the_expected_training_runs_are_those_that_are_made(monkeypatch):
     question = ls.TicketsEval(rounds=2, seeds=2, controls="reinit,random", steps=1)
     question.run(subject())
     assert question.expected(subject()) == f"{len(runs)} training runs"
+
+
+# --- how long it takes -------------------------------------------------------------------------
+
+PACE = Pace(forward=1, gradient=3, product=10, step=0.1, operation=1e-6)
+
+
+def test_work_is_counted_at_a_pace():
+    work = Work(forwards=2, gradients=1, products=4, steps=10, operations=1e6, seconds=0.5)
+    assert PACE.seconds(work) == pytest.approx(2 + 3 + 40 + 1 + 1 + 0.5)
+    assert PACE.seconds(work.times(3)) == pytest.approx(3 * PACE.seconds(work))
+    assert PACE.seconds(replace(work, limit=7.0)) == 7
+    assert PACE.seconds(replace(work, limit=7.0).times(2)) == 14
+
+
+def test_every_section_but_training_of_the_users_tells_how_long_it_takes():
+    foretold = planned().foretold(PACE)
+    assert foretold.unknown == ()
+    assert set(foretold.seconds) == set(ALONE)
+    assert all(seconds > 0 for seconds in foretold.seconds.values())
+    assert planned().foretold(None).unknown == tuple(ALONE)
+    assert "not known before" in planned().foretold(None).sentence()
+    assert "2 min" not in foretold.sentence(Budget(seconds=90))
+    assert "the budget of 90s; beyond it" in foretold.sentence(Budget(seconds=90))
+
+
+def test_twice_the_points_take_four_times_as_long():
+    few, many = (
+        plan_of(subject(), settings={"surface": {"points": points}}).foretold(PACE).seconds
+        for points in (11, 21)
+    )
+    checks = 6 * PACE.product
+    assert (many["surface"] - checks) / (few["surface"] - checks) == pytest.approx(21**2 / 11**2)
+
+
+def test_a_section_that_will_fail_is_told_before():
+    plan = plan_of(subject(), settings={"spectrum": {"precondition": "absent.npy"}})
+    found = next(one for one in plan.asked if one.name == "spectrum")
+    assert found.refused is not None
+    assert "spectrum" not in plan.foretold(PACE).names
+    assert {n: cost for n, _, cost in plan.told()}["spectrum"].startswith("fails: no precondition")
