@@ -97,7 +97,7 @@ class Needs:
         if self.data and subject.batches is None:
             if not self.shape:
                 return "no data were given", "--data"
-            if isinstance(misfit := subject.network.trial, str):
+            if isinstance(misfit := subject.trial, str):
                 return f"no data were given, and no inputs that were tried fit: {misfit}", "--data"
         if self.independent and subject.mode == "train":
             return DEPENDENT, "--mode eval"

@@ -282,6 +282,7 @@ def test_non_finite_data(tmp_path):
     report = asked(studied)
     assert [section.name for section in report.sections][-1] == "weights"
     assert {"gradients", "spectrum"} <= {one.section for one in report.failures}
+    assert "lipschitz" in {one.section for one in report.failures}, "not of inputs made up instead"
     assert {one.error["exit"] for one in report.failures} == {5}
     assert report.exit_code == 5
     assert ls.Report.from_json(report.to_json()).exit_code == 5

@@ -182,5 +182,5 @@ class Lipschitz(Diagnostic[LipschitzResult]):
 
 def _trial(subject: Subject) -> Trial | None:
     """Return the inputs that stand in for data; None where there are some."""
-    trial = subject.network.trial if subject.batches is None else None
+    trial = subject.trial if subject.batches is None else None
     return trial if isinstance(trial, Trial) else None

@@ -46,7 +46,7 @@ from landscape.subject.ranks import RankedMemory, Ranks
 from landscape.subject.series import in_order
 from landscape.subject.spec.data import load_data
 from landscape.subject.sums import count_all, divisible, part_of, summed_gradient, summed_loss
-from landscape.subject.trial import unread
+from landscape.subject.trial import Trial, unread
 from landscape.subject.undisturbed import undisturbed
 from landscape.subject.weights import Weights
 
@@ -144,6 +144,7 @@ class Subject:
         self.checkpoints = self._weights.checkpoints
         for text in self._weights.notes:
             self.note(text)
+        self._stands_in = True  # whether inputs found by trial may
         self._points: dict[int, Point] = {}
 
     def __repr__(self) -> str:
@@ -264,8 +265,13 @@ class Subject:
         return self._with(checkpoints=(checkpoint,), _points={}, _notes=dict(self._notes))
 
     def without_data(self) -> Subject:
-        """Return the same subject without its data; everything else is shared."""
-        return self._with(anew=("batches",), _data=None)
+        """Return the same subject without its data, which nothing stands in for."""
+        return self._with(anew=("batches",), _data=None, _stands_in=False)
+
+    @property
+    def trial(self) -> Trial | str:
+        """Return inputs found by trial that stand in for data; why not, where there are none."""
+        return self.network.trial if self._stands_in else "the data given cannot be used"
 
     def tried(self) -> Subject:
         """Return the same subject with inputs found by trial for data; everything else is shared.
@@ -275,7 +281,7 @@ class Subject:
         Raises:
             SettingError: None were found.
         """
-        trial = self.network.trial
+        trial = self.trial
         if isinstance(trial, str):
             raise SettingError(
                 "no inputs were found by trial", where="Subject", why=trial, hint="give --data"

@@ -93,8 +93,7 @@ def test_a_checkpoint_alone(folder):
     assert "out/report.html" in outcome.stdout
     for name in SURVEYED:
         assert name in outcome.stdout
-    without = len(SURVEYED) - 1
-    assert outcome.stdout.count("skipped, no model was given; --model and --data") == without
+    assert outcome.stdout.count("skipped, no model was given; --model") == len(SURVEYED) - 1
     page = (folder / "out" / "report.html").read_text()
     assert "--model and --data" in page
     assert "1.weight" in page
@@ -102,6 +101,7 @@ def test_a_checkpoint_alone(folder):
     assert list(document["answer"]["sections"]) == ["weights"]
     unlock = {one["section"]: one["unlock"] for one in document["answer"]["skipped"]}
     assert unlock.pop(TRAINED) == "--model and --data and --train"
+    assert unlock.pop("lipschitz") == "--model"
     assert set(unlock.values()) == {"--model and --data"}
     assert "T0" in page
     assert "<dt>Numbers</dt><dd>1,210<small>in 4 tensors of the checkpoint</small>" in page
