@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +50,8 @@ def attach(values: dict[str, Any], *, folder: Path | None = None) -> Subject:
     """Return the subject that the options describe; its values are taken out of the dictionary."""
     from landscape.subject.subject import Subject
 
-    return Subject(folder=folder, **described(values))
+    with redirect_stdout(sys.stderr):  # what the user's files print is no answer
+        return Subject(folder=folder, **described(values))
 
 
 def described(values: dict[str, Any]) -> dict[str, Any]:

@@ -52,9 +52,9 @@ def read_document(path: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path} is not JSON: {error}",
+            f"{path} is not JSON",
             where=str(path),
-            why="documents are JSON, whole and in UTF-8",
+            why=str(error),
             hint="give a file that --json or -o wrote",
         ) from error
     if not isinstance(document, dict) or not isinstance(document.get("schema"), str):

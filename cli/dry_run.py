@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +42,9 @@ def plan(
     Raises:
         LandscapeError: What is given cannot be used: as the question itself would find.
     """
-    question.check(subject)
-    told = _told(question, subject, [str(output / name) for name in names] if output else [])
+    with redirect_stdout(sys.stderr):  # what the user's code prints is no plan
+        question.check(subject)
+        told = _told(question, subject, [str(output / name) for name in names] if output else [])
     tell_taken(output, () if force else names)
     if as_json:
         click.echo(json.dumps(told, indent=1, allow_nan=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
@@ -24,15 +24,18 @@ INTERVAL = 10.0  # seconds between plain lines
 
 @contextmanager
 def shown(*, quiet: bool) -> Iterator[None]:
-    """Show the progress of everything inside a block, unless quiet; heed signals at its steps."""
+    """Show the progress of everything inside a block, unless quiet; heed signals at its steps.
+
+    What the user's code prints there goes to stderr: stdout is for answers.
+    """
     if quiet:
-        with listening(_Nothing()):
+        with listening(_Nothing()), redirect_stdout(sys.stderr):
             yield
     elif sys.stderr.isatty():
-        with _bars() as bars, listening(bars):
+        with _bars() as bars, listening(bars), redirect_stdout(sys.stderr):
             yield
     else:
-        with listening(_Lines()):
+        with listening(_Lines()), redirect_stdout(sys.stderr):
             yield
 
 

@@ -189,6 +189,29 @@ def test_trust_pickle_is_the_only_way(folder, command):
     assert trusted["provenance"]["checkpoints"][0]["trusted_pickle"]
 
 
+def test_what_the_users_code_prints_is_no_answer(folder):
+    (folder / "loud.py").write_text(
+        "import torch\n"
+        "from tests.cli import networks\n"
+        "print('loading')\n"
+        "class Loud(torch.nn.Sequential):\n"
+        "    def forward(self, x):\n"
+        "        print('forward')\n"
+        "        return super().forward(x)\n"
+        "def build():\n"
+        "    print('building')\n"
+        "    return Loud(*networks.mlp())\n"
+    )
+    asked = f"gradients final.pt --model loud.py:build --data {NETWORKS}:data {BRIEF} --json"
+    planned, told = done(f"{asked} --dry-run"), done(asked)
+    assert planned.document["schema"] == "landscape/dry-run/1"
+    assert told.document["schema"].startswith("landscape/gradients/")
+    assert "loading" in planned.stderr
+    for word in ("building", "forward"):
+        assert word in planned.stderr
+        assert word in told.stderr
+
+
 class OnTheNet(FakeData):
     """Twelve small images that are not on the disk unless they are fetched."""
 

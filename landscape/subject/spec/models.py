@@ -67,6 +67,7 @@ def _torchvision(spec: Spec, *, allow_download: bool) -> object:
         )
     builder = models.get_model_builder(spec.rest)
     _check_weights(spec, allow_download=allow_download)
+    _check_named(spec, [*models.get_model_weights(spec.rest).__members__])
     absent = _WEIGHTS & {*inspect.signature(builder).parameters}
     given = {key: value for key, value in spec.options.items() if value or key not in absent}
     try:
@@ -94,6 +95,18 @@ def _check_weights(spec: Spec, *, allow_download: bool) -> None:
             why="the weights come from the checkpoint; nothing is downloaded unasked",
             hint="save the weights into a checkpoint once and give the architecture alone, or "
             "write weights=DEFAULT with --allow-download",
+        )
+
+
+def _check_named(spec: Spec, known: list[str]) -> None:
+    """Refuse weights that torchvision does not have."""
+    asked = spec.options.get("weights")
+    if isinstance(asked, str) and asked.rpartition(".")[2] not in known:
+        raise ModelError(
+            f"{spec.rest} has no weights '{asked}'",
+            where=f"'{spec.text}'",
+            why=f"torchvision has {', '.join(known) or 'none'} for it",
+            hint="write weights=DEFAULT",
         )
 
 

@@ -130,6 +130,9 @@ def test_weights_are_fetched_where_that_is_allowed(monkeypatch):
     assert len(asked) == 1
     load_model("torchvision:squeezenet1_1,weights=None", allow_download=True)
     assert len(asked) == 1
+    with pytest.raises(ModelError, match="has no weights 'BEST'") as caught:
+        load_model("torchvision:squeezenet1_1,weights=BEST", allow_download=True)
+    assert "IMAGENET1K_V1" in caught.value.why
     with pytest.raises(ModelError, match="takes no pretrained"):
         load_model("torchvision:squeezenet1_1,pretrained=True", allow_download=True)
 
