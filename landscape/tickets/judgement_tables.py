@@ -152,7 +152,7 @@ def _verdict(result: EvalResult, one: TicketAnswer) -> Finding:
     points = "in points" if unit == 100 else "in loss"
     return Finding(
         severity="notable" if result.seeds == 1 else SEVERITY[one.verdict],
-        sentence=f"{one.mask} ({one.density:.2%} of the weights) {words[one.verdict]}: "
+        sentence=f"Mask {one.mask} ({one.density:.2%} of the weights) {words[one.verdict]}: "
         f"{one.reason}.",
         evidence=f"Ticket {ticket:.3g}, dense {result.dense.quality:.3g}; ticket less control, "
         f"{points}: {told}.",

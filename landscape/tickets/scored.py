@@ -144,7 +144,7 @@ class TicketsScoreResult(Result):
             return None
         return Finding(
             severity="warning",
-            sentence=f"{self.method} leaves nothing of {len(self.empty)} "
+            sentence=f"By {self.method}, nothing is left of {len(self.empty)} "
             f"layer{'s' * (len(self.empty) != 1)}.",
             evidence=_named("They are", self.empty),
             advice="What goes round them (a skip, a bias) is all that is left there; share by "

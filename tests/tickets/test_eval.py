@@ -222,6 +222,7 @@ def test_the_advice_is_what_would_settle_it(seeds, more, samples, value, says):
         result = replace(result, seeds=seeds, tickets=(one,))
     assert one.verdict == "not resolved"
     assert says in result.findings()[0].advice
+    assert result.findings()[0].sentence.startswith("Mask ")
 
 
 def test_a_random_mask_is_not_called_winning(tmp_path):
