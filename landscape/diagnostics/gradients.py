@@ -20,7 +20,7 @@ from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.subject import Subject
 from landscape.work import Work
 
-BEGINNING = 0.5  # seconds to trace what is vectorised over samples, about
+BEGINNING = 0.25  # seconds to trace what is vectorised over samples, about
 SIGNALS, SINGLE = 6, 4  # passes and gradients over the samples that are looked at, about
 JACOBIANS = 60  # passes of a few samples backward, about
 EVALUATED = (
