@@ -210,11 +210,12 @@ class Diagnostic(ABC, Generic[R]):
                 hint="give a Subject: ls.Subject(model, loss, data)",
             )
         if (missing := self.needs.missing(subject)) is not None:
+            asked = (type(self).__doc__ or self.name).strip().split("\n")[0]
             example = EXAMPLE if missing[1].startswith(("--model", "--data")) else ""
             raise SettingError(
                 f"{self.name} cannot be answered: {missing[0]}",
                 where=f"{type(self).__name__}.run",
-                why="it needs what is missing, and cannot do without it",
+                why=f"it tells this: {asked}",
                 hint=f"give {missing[1]}{example}",
             )
         if subject.ranks.size > 1 and budget.timed():
