@@ -38,6 +38,17 @@ def test_set_up_is_not_compared():
     assert trials.next() == "dear"
 
 
+def test_a_close_one_is_timed_again_before_it_is_given_up():
+    trials = Trials(["cheap", "dear"], worth=0.0)
+    for name, seconds in (("cheap", 0.5), ("cheap", 1.0), ("dear", 9.0), ("dear", 1.2)):
+        trials.report(name, seconds)
+    assert not trials.settled
+    assert trials.next() == "dear"
+    trials.report("dear", 0.8)  # something else had held it up
+    assert trials.settled
+    assert trials.next() == "dear"
+
+
 def test_the_shortest_of_several_times_counts():
     trials = Trials(["cheap", "dear"], worth=5.0)
     for seconds in (9.0, 2.0, 1.0, 4.0):
