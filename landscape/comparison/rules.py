@@ -58,9 +58,12 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        told = isinstance(error, OSError) and (error.strerror or str(error))
         raise InputError(
-            f"{path} cannot be read", where=str(path), why=why, hint="check the path"
+            f"{path} cannot be read",
+            where=str(path),
+            why=told or "it is not UTF-8",
+            hint="check the path",
         ) from error
     try:
         document = tomllib.loads(text)
