@@ -153,6 +153,7 @@ _BROKEN = (  # what autograd says of code of a model that cannot be differentiat
     "modified by an inplace operation",
     "does not require grad and does not have a grad_fn",
     "marked with @once_differentiable",
+    "must implement either the backward or vjp",
 )
 
 

@@ -32,11 +32,13 @@ def _refused(result: LipschitzResult) -> Finding | None:
             evidence=f"Reason: {reason}.",
             advice="The bound given holds on the ball alone.",
         )
+    attained = math.isfinite(result.network.lower.value)
+    stands = "The attained lower side stands; a" if attained else "A"
     return Finding(
         severity="warning",
         sentence=f"There is no upper Lipschitz bound because of {name}{several}.",
         evidence=f"Reason: {reason}.",
-        advice="The attained lower side stands; ask for --domain ball where a ball would do"
+        advice=f"{stands}sk for --domain ball where a ball would do"
         f"{', with its --radius' if result.inputs else ''}.",
     )
 

@@ -19,7 +19,7 @@ from landscape.bracket.handed import Handed
 from landscape.bracket.judging import answer_of
 from landscape.bracket.result import LipschitzResult
 from landscape.encode import require_folder
-from landscape.errors import NumericalError, SettingError
+from landscape.errors import ModelError, NumericalError, SettingError
 from landscape.lipschitz.attained import Attained, attained
 from landscape.lipschitz.certificate import read
 from landscape.lipschitz.network import NetworkBound, network_bound
@@ -169,7 +169,7 @@ class Lipschitz(Diagnostic[LipschitzResult]):
                 seconds=self.pair_seconds,
                 generator=generator,
             )
-        except NumericalError as error:  # constant where the data lie: the upper side stands
+        except (ModelError, NumericalError) as error:  # of the lower side alone: the upper stands
             return error.what
 
     def _write(self, subject: Subject, chains: Certificates, reached: Attained | str) -> None:

@@ -196,6 +196,8 @@ def _planned(question: Diagnostic[Any], subject: Subject, train: str) -> Planned
         work = fitted.work(part)
     except LandscapeError as error:
         return Planned(question=question, skipped=None, refused=error)
+    except Exception:  # the network's own code may fail in any way: the section will say how
+        work = None
     expected = fitted.expected(part)
     return Planned(question=question, skipped=None, expected=expected, work=work)
 

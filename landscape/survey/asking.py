@@ -14,7 +14,7 @@ from landscape import budget, progress
 from landscape.answer import Cost
 from landscape.budget import BudgetError
 from landscape.connectivity.result import ConnectResult
-from landscape.errors import InputError, LandscapeError, out_of_memory
+from landscape.errors import InputError, LandscapeError, not_differentiable, out_of_memory
 from landscape.reports.plan import DATA, Plan, Planned, Preset, plan_of
 from landscape.reports.report import Failure, Report, Section, Skipped
 from landscape.subject.files.checkpoint import Checkpoint
@@ -128,6 +128,7 @@ class _Found:
 
     def fail(self, name: str, error: Exception) -> None:
         """Take a section as failed."""
+        error = out_of_memory(error) or not_differentiable(error) or error
         if isinstance(error, InputError):
             self.refusals.append(error)
         self.failures.append(Failure(section=name, error=_described(error)))
@@ -171,8 +172,6 @@ def _ask(planned: Planned, subject: Subject, found: _Found) -> None:
 def _described(error: Exception) -> dict[str, Any]:
     if isinstance(error, LandscapeError):
         return error.to_json()
-    if (resources := out_of_memory(error)) is not None:
-        return resources.to_json()
     defect = LandscapeError(
         f"{type(error).__name__}: {error}",
         where="this section",

@@ -257,6 +257,42 @@ def test_without_data_and_a_shape_that_fits_nothing_is_answered():
     assert "--data" in caught.value.hint
 
 
+class Sign(torch.autograd.Function):
+    """An operation without a backward."""
+
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[no-untyped-def]
+        del ctx
+        return x.sign()
+
+
+class Signs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Sign.apply(self.inner(x))  # pyright: ignore[reportReturnType]
+
+
+@pytest.mark.parametrize(("data", "code"), [(None, 0), (regression(4, 3), 3)])
+def test_a_network_that_has_no_derivative_has_norms_of_layers(tmp_path: Path, data: Any, code: int):
+    model = seeded(Signs, 0)
+    torch.save(model.state_dict(), tmp_path / "signs.pt")
+    report = ls.report(tmp_path / "signs.pt", model=model, data=data, preset="quick", device="cpu")
+    assert report.exit_code == code
+    assert all(one.error["code"] == "L320" for one in report.failures)
+    assert [one.name for one in report.sections] == ["lipschitz", "weights"]
+    found = report.sections[0].result
+    assert isinstance(found, LipschitzResult)
+    assert found.status is Status.SKIPPED
+    assert "can be differentiated only once" in str(found.network.lower.reason)
+    (layer,) = found.layers
+    exact = float(torch.linalg.matrix_norm(model.inner.weight.detach(), 2))
+    assert layer.upper.value == pytest.approx(exact, rel=1e-5)
+    assert not any("lower side stands" in one.advice for one in found.findings())
+
+
 def test_a_series_without_data_says_how_its_inputs_were_found():
     model = seeded(mlp, 0)
     ends = [ls.Checkpoint.of_model(model, "a"), ls.Checkpoint.of_model(seeded(mlp, 1), "b")]
