@@ -147,6 +147,8 @@ def _misfit(network: Network, trial: Trial) -> str:
         return text.strip().split("\n")[0] or type(error).__name__
     if not whole.dim() or (len(whole), len(alone)) != (2, 1) or not whole.is_floating_point():
         return f"the outputs have the shape {_by(tuple(whole.shape))} for two samples"
+    if not all(bool(one.isfinite().all()) for one in (whole, alone)):
+        return "the outputs are not finite"
     apart = (whole[:1] - alone).abs().max()
     if apart > AGREEMENT * whole.abs().max():
         return "the outputs of a sample depend on the others in the batch"

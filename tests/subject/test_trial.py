@@ -42,6 +42,14 @@ class Mixing(nn.Module):
         return x - x.mean(0)
 
 
+class NotFinite(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.nan
+
+
 FITS: list[tuple[Callable[[], nn.Module], Shape, int | None]] = [
     (mlp, (5,), None),
     (cnn, (1, 8, 8), None),
@@ -86,6 +94,7 @@ def test_other_shapes_that_fit_are_told():
         (Mixer, "missing 2 required positional arguments"),
         (Mixing, "depend on the others in the batch"),
         (nn.PReLU, "no layer suggests a shape"),
+        (NotFinite, "the outputs are not finite"),
     ],
 )
 def test_where_none_fits_the_reason_is_told(build, reason):
