@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,12 +131,13 @@ def _plan(
     """Print what would be asked, for which share of the budget, at which expected cost."""
     from landscape.survey import check_weights, examined, plan_of
 
-    given = examined(attach(values), asked["train"])
-    check_weights(given.subject)
-    if given.not_finite is not None:
-        raise given.not_finite
-    plan = plan_of(given.subject, **asked)
-    foretold = plan.foretold(_pace(given.subject))
+    with redirect_stdout(sys.stderr):  # what the user's code prints is no plan
+        given = examined(attach(values), asked["train"])
+        check_weights(given.subject)
+        if given.not_finite is not None:
+            raise given.not_finite
+        plan = plan_of(given.subject, **asked)
+        foretold = plan.foretold(_pace(given.subject))
     rows = [(*row, foretold.seconds.get(row[0])) for row in plan.told(budget)]
     if as_json:
         keys = ("section", "budget", "expected", "seconds")
@@ -157,14 +160,13 @@ def _plan(
 
 def _pace(subject: Subject) -> Pace | None:
     """Return how fast passes are, by a short trial; None where there are none."""
-    from landscape.errors import LandscapeError
     from landscape.operators.pace import pace_of
 
     try:
         known = subject.model is not None and subject.batches is not None
         return pace_of(subject) if known else None
-    except LandscapeError:
-        return None  # the sections say why
+    except Exception:  # the network's own code may fail in any way; the sections say how
+        return None
 
 
 def _tell(plan: Plan, subject: Subject, budget: Budget | None) -> None:

@@ -207,9 +207,12 @@ def test_what_the_users_code_prints_is_no_answer(folder):
     assert planned.document["schema"] == "landscape/dry-run/1"
     assert told.document["schema"].startswith("landscape/gradients/")
     assert "loading" in planned.stderr
+    asked = f"report {asked.partition(' ')[2]} --dry-run".replace(BRIEF, "")
+    reported = done(asked)
+    assert reported.document["question"] == "report"
     for word in ("building", "forward"):
-        assert word in planned.stderr
-        assert word in told.stderr
+        for outcome in (planned, told, reported):
+            assert word in outcome.stderr
 
 
 class OnTheNet(FakeData):
