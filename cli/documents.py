@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +23,16 @@ LARGEST_BYTES = 2**28
 DAMAGE = (KeyError, TypeError, AttributeError, ValueError, IndexError, OverflowError)
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Return the JSON document in a file.
+@dataclass(frozen=True)
+class Document:
+    """A JSON document of landscape, and the SHA-256 of the bytes that it was read from."""
+
+    content: dict[str, Any]
+    sha256: str
+
+
+def read_document(path: Path) -> Document:
+    """Return the JSON document in a file, which is read once: it may be a pipe.
 
     Raises:
         InputError: There is no such file, or it does not hold a document of landscape.
@@ -36,7 +45,8 @@ def read_document(path: Path) -> dict[str, Any]:
                 why=f"it has more than {LARGEST_BYTES:,} bytes",
                 hint="give a report.json, or what --json printed",
             )
-        document = json.loads(path.read_text("utf-8-sig"))
+        data = path.read_bytes()
+        document = json.loads(data.decode("utf-8-sig"))
     except FileNotFoundError as error:
         from landscape.subject.files.sniff import did_you_mean, why_missing
 
@@ -64,7 +74,7 @@ def read_document(path: Path) -> dict[str, Any]:
             why="it has no schema",
             hint="give a report.json, or what --json printed",
         )
-    return document
+    return Document(document, hashlib.sha256(data).hexdigest())
 
 
 def read_answer(path: Path, decode: Callable[[dict[str, Any]], T]) -> T:
@@ -79,13 +89,12 @@ def read_answer(path: Path, decode: Callable[[dict[str, Any]], T]) -> T:
     """
     document = read_document(path)
     with guarded({path: document}):
-        return decode(document)
+        return decode(document.content)
 
 
-def made_by(*files: Path) -> dict[str, Any]:
+def made_by(files: Mapping[Path, str]) -> dict[str, Any]:
     """Return what a document that rests on files tells of its making: the command, their hashes."""
-    digests = {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    return {"command": command_line(), "files": digests}
+    return {"command": command_line(), "files": {str(path): told for path, told in files.items()}}
 
 
 def enveloped(
@@ -121,7 +130,7 @@ def enveloped(
 
 
 @contextmanager
-def guarded(documents: dict[Path, dict[str, Any]]) -> Iterator[None]:
+def guarded(documents: Mapping[Path, Document]) -> Iterator[None]:
     """Say that a document is damaged where what is done with it finds no number or name.
 
     Args:
@@ -140,7 +149,7 @@ def guarded(documents: dict[Path, dict[str, Any]]) -> Iterator[None]:
     except LandscapeError:
         raise
     except DAMAGE as error:
-        schemas = " or ".join({document["schema"]: None for document in documents.values()})
+        schemas = " or ".join({document.content["schema"]: None for document in documents.values()})
         raise InputError(
             f"{names} is damaged: {type(error).__name__}: {error}",
             where=names,

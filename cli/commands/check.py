@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..documents import made_by, read_answer
+from ..documents import guarded, made_by, read_document
 from ..failures import Failed
 from ..output import check_file
 from ..tables import print_table
@@ -25,13 +25,14 @@ def run(document: Path, rules: Path, junit: Path | None, *, force: bool, as_json
     from landscape.comparison.rules import read_rules
     from landscape.encode import to_text, write_atomically
 
-    asked = read_rules(rules)
+    asked, asked_sha256 = read_rules(rules)
     if junit is not None:
         check_file(junit, force=force, makes_folder=True)
-    found = read_answer(
-        document, lambda one: gate(one, asked, source=str(document), written=str(rules))
-    )
-    by = {**made_by(document, rules), **found.provenance["checked_by"]}
+    held = read_document(document)
+    with guarded({document: held}):
+        found = gate(held.content, asked, source=str(document), written=str(rules))
+    files = made_by({document: held.sha256, rules: asked_sha256})
+    by = {**files, **found.provenance["checked_by"]}
     found = replace(found, provenance={**found.provenance, "checked_by": by})
     if junit is not None:
         junit.parent.mkdir(parents=True, exist_ok=True)

@@ -77,8 +77,8 @@ _HINT = "landscape compare A.json B.json, or landscape compare A.pt B.pt --model
 
 
 def _is_document(path: Path) -> bool:
-    """Return whether a file holds JSON: by its name, else by its content."""
-    if path.suffix == ".json":
+    """Return whether a file holds JSON: by its name, else by its content; a pipe, always."""
+    if path.suffix == ".json" or path.is_fifo():
         return True
     try:
         with path.open("rb") as file:
@@ -104,8 +104,11 @@ def _documents(
     names = (str(a), str(b))
     documents = {path: read_document(path) for path in (a, b)}
     with guarded(documents):
-        found = compare_documents(documents[a], documents[b], names=names, anyway=anyway)
-    found = replace(found, provenance={**made_by(a, b), **found.provenance})
+        found = compare_documents(
+            documents[a].content, documents[b].content, names=names, anyway=anyway
+        )
+    by = made_by({path: one.sha256 for path, one in documents.items()})
+    found = replace(found, provenance={**by, **found.provenance})
     deliver(found, output=output, as_json=as_json, strict=strict)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -48,15 +49,16 @@ class Rule:
         )
 
 
-def read_rules(path: Path) -> tuple[Rule, ...]:
-    """Return the rules in a TOML file.
+def read_rules(path: Path) -> tuple[tuple[Rule, ...], str]:
+    """Return the rules in a TOML file, and the SHA-256 of its bytes.
 
     Raises:
         InputError: The file cannot be read.
         SettingError: It is not TOML, holds no rule, or one that is none.
     """
     try:
-        text = path.read_text("utf-8")
+        data = path.read_bytes()
+        text = data.decode()
     except (OSError, UnicodeDecodeError) as error:
         told = isinstance(error, OSError) and (error.strerror or str(error))
         raise InputError(
@@ -74,7 +76,7 @@ def read_rules(path: Path) -> tuple[Rule, ...]:
             why="rules are written in TOML, one table or line to a number",
             hint=f"a rule is {EXAMPLE}",
         ) from error
-    return rules_of(document, where=str(path))
+    return rules_of(document, where=str(path)), hashlib.sha256(data).hexdigest()
 
 
 def rules_of(document: Mapping[str, Any], *, where: str = "rules") -> tuple[Rule, ...]:

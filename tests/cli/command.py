@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shlex
 import signal
 from collections.abc import Callable
@@ -60,6 +61,14 @@ def done(command: str, *more: str | Path) -> Outcome:
     outcome = run(command, *more)
     assert outcome.code == 0, outcome.stderr
     return outcome
+
+
+def piped(file: Path) -> str:
+    """Return the path of a pipe that gives the bytes of a short file once, as `<(cat file)`."""
+    read, write = os.pipe()
+    os.write(write, file.read_bytes())
+    os.close(write)
+    return f"/dev/fd/{read}"
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:

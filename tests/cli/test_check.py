@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from landscape.comparison.gate import Gate
-from tests.cli.command import Outcome, run
+from tests.cli.command import Outcome, piped, run
 from tests.comparison.documents import number, report, spectrum
 
 TOP = "eigenvalues.top[0]"  # 40 ± 3
@@ -83,6 +83,17 @@ def test_one_document_under_json(check, tmp_path):
     assert one["value"] == number(40, 3)
     missing = check('"nowhere" = {max = 1}', "--json").document
     assert (missing["schema"], missing["exit"]) == ("landscape/error/1", 2)
+
+
+def test_what_is_read_once_is_hashed(check, tmp_path):
+    check(f'"{TOP}" = {{max = 50}}')
+    held, rules = (piped(tmp_path / name) for name in ("a.json", "rules.toml"))
+    files = run(f"check {held} --rules {rules} --json").document["provenance"]["checked_by"][
+        "files"
+    ]
+    assert list(files.values()) == [
+        sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.json", "rules.toml")
+    ]
 
 
 def test_junit(check, tmp_path):

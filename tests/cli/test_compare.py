@@ -13,7 +13,7 @@ import torch
 
 from landscape.comparison.result import Comparison
 from landscape.solutions.result import SolutionsResult
-from tests.cli.command import SUBJECT, Outcome, done, run
+from tests.cli.command import SUBJECT, Outcome, done, piped, run
 from tests.cli.networks import filled, mlp
 from tests.comparison.documents import number, report, spectrum, unconverged
 
@@ -150,6 +150,14 @@ def test_one_document_under_json(compare):
     assert provenance["landscape"] == version("landscape")
     assert provenance["a"] == spectrum()["provenance"]
     assert outcome.document["cost"]["seconds"] > 0
+
+
+def test_what_is_read_once_is_hashed(compare, tmp_path):
+    compare(spectrum(), spectrum())
+    made = [tmp_path / "a.json", tmp_path / "b.json"]
+    outcome = done("compare --json", *map(piped, made))
+    hashes = list(outcome.document["provenance"]["files"].values())
+    assert hashes == [sha256(one.read_bytes()).hexdigest() for one in made]
 
 
 def test_what_was_not_made_alike_is_refused(compare):
