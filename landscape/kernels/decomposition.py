@@ -21,11 +21,13 @@ class Decomposition:
         values: λ descending (k,), as they were computed, also where below the floor.
         vectors: Columns (n, k), or None for a kernel that is a sum of blocks.
         floor: Below it an eigenvalue is rounding.
+        precision: ε of the numbers that K was computed from.
     """
 
     values: np.ndarray
     vectors: np.ndarray | None
     floor: float
+    precision: float
 
     @property
     def rank(self) -> int:
@@ -112,7 +114,8 @@ def decomposition(
     else:
         found, vectors = _eigenvalues(values, counted), None
     floor = precision * abs(float(found[0])) * math.sqrt(rows)
-    return Decomposition(values=found, vectors=vectors, floor=max(floor, -float(found[-1]), 0.0))
+    floor = max(floor, -float(found[-1]), 0.0)
+    return Decomposition(values=found, vectors=vectors, floor=floor, precision=precision)
 
 
 def _entropy_rank(values: np.ndarray) -> float:

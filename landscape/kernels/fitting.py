@@ -81,7 +81,6 @@ def prediction_of(
     batches: list[Batch],
     modes: Decomposition,
     own: Decomposition,
-    traced: np.ndarray,
     found: Kernel,
     targets: Targets,
     asked: Asked,
@@ -93,7 +92,6 @@ def prediction_of(
         batches: The samples.
         modes: Of the kernel as it was asked for.
         own: Of the trace kernel.
-        traced: Trace kernel (N, N).
         found: The kernel as it was asked for.
         targets: Of the samples.
         asked: The settings.
@@ -124,7 +122,7 @@ def prediction_of(
     made = None
     if asked.kind == "full":
         with suppress(ModelError):  # what can be differentiated once only has no products
-            made = told(by_full(found.values, modes, subject, batches, others))
+            made = told(by_full(modes, subject, batches, others))
     if made is None:
-        made = told(by_trace(traced, own, cross, outputs.shape[1]))
+        made = told(by_trace(own, cross, outputs.shape[1]))
     return made, "" if made is not None else UNKNOWN

@@ -24,13 +24,11 @@ class Linearised:
     Args:
         kernel: Which, in words.
         modes: Of K; its vectors (N O, ·), or (N, ·) where every output has the same.
-        product: v ↦ K v for v (N, O).
         held_out: v ↦ K(held-out, samples) v for v (k, N, O), to (k, M, O).
     """
 
     kernel: str
     modes: Decomposition
-    product: Product
     held_out: Product
 
     @property
@@ -38,25 +36,33 @@ class Linearised:
         """Return λ_max."""
         return float(self.modes.values[0])
 
+    def among(self, values: np.ndarray) -> Product:
+        """Return v ↦ U diag(values) Uᵀ v for v (N, O), with U the eigenvectors of K."""
+        matrix = (self._vectors * values) @ self._vectors.T
+        return lambda v: (matrix @ v.reshape(len(matrix), -1)).reshape(v.shape)
+
     def regressed(self, gap: np.ndarray) -> np.ndarray:  # (M, O)
         """Return what regression of the residuals (N, O) adds to the held-out outputs.
 
         At the ridge of the least leave-one-out error.
         """
-        if self.modes.vectors is None:
-            raise ValueError("a kernel in blocks has no joint eigenvectors")
-        rows = gap.reshape(len(self.modes.vectors), -1)
+        rows = gap.reshape(len(self._vectors), -1)
         path = ridge_path(self.modes, rows)
         weights = fitted(self.modes, rows, float(path.ridge[path.best])).weights
         return self.held_out(weights.reshape(1, *gap.shape))[0]
 
+    @property
+    def _vectors(self) -> np.ndarray:
+        if self.modes.vectors is None:
+            raise ValueError("a kernel in blocks has no joint eigenvectors")
+        return self.modes.vectors
 
-def by_trace(traced: np.ndarray, own: Decomposition, cross: np.ndarray, outputs: int) -> Linearised:
+
+def by_trace(own: Decomposition, cross: np.ndarray, outputs: int) -> Linearised:
     """Return Σ_c K_cc / O for every output, which is K where there is one output.
 
     Args:
-        traced: Trace kernel (N, N).
-        own: Its decomposition.
+        own: Of the trace kernel (N, N).
         cross: With held-out samples (M, N).
         outputs: O.
     """
@@ -64,13 +70,11 @@ def by_trace(traced: np.ndarray, own: Decomposition, cross: np.ndarray, outputs:
     return Linearised(
         kernel="the mean kernel of its outputs" if outputs > 1 else "its kernel",
         modes=scaled,
-        product=lambda v: traced @ v / outputs,
         held_out=lambda v: cross @ v / outputs,
     )
 
 
 def by_full(
-    whole: np.ndarray,
     modes: Decomposition,
     subject: Subject,
     batches: list[Batch],
@@ -79,8 +83,7 @@ def by_full(
     """Return the full kernel; that with held-out samples is known by its products.
 
     Args:
-        whole: Full kernel (N O, N O), samples major.
-        modes: Its decomposition.
+        modes: Of the full kernel (N O, N O), samples major.
         subject: Network and loss.
         batches: The samples, on its device.
         others: Held-out samples.
@@ -99,6 +102,5 @@ def by_full(
     return Linearised(
         kernel="its full kernel",
         modes=modes,
-        product=lambda v: (whole @ v.ravel()).reshape(v.shape),
         held_out=held_out,
     )

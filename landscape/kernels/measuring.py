@@ -74,7 +74,7 @@ def measured(
     own = modes if asked.kind in ("trace", "sketch") else decomposition(traced, precision=eps)
     dynamics, why = descent_of(subject, batches, targets, found, asked)
     regression = regression_of(own, traced, targets, asked, places)
-    predicted, reason = prediction_of(subject, batches, modes, own, traced, found, targets, asked)
+    predicted, reason = prediction_of(subject, batches, modes, own, found, targets, asked)
     answer = NtkResult(
         status=dynamics.sharpness.status if dynamics is not None else Status.CONVERGED,
         message=_message(dynamics),

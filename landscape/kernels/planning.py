@@ -11,6 +11,8 @@ from landscape.kernels.reading import missing, precision_of
 from landscape.kernels.result import NtkResult
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
+from landscape.tangent.calling import outputs_of
+from landscape.tangent.kernel import require_room
 from landscape.tangent.plan import KernelPlan, plan
 
 PLANNED = "only the plan was asked for"
@@ -47,6 +49,20 @@ def planned(subject: Subject, asked: Asked) -> NtkResult:
         precision=precision_of(subject),
         memory=made.memory,
     )
+
+
+def require_room_for(subject: Subject, asked: Asked) -> None:
+    """Refuse a kernel that could not be held once it is formed.
+
+    Raises:
+        ResourceError: It could not.
+
+    Cost: a forward pass over a sample.
+    """
+    batches = chosen(subject, subject.batches, asked.samples)
+    outputs = asked.probes if asked.kind == "sketch" else outputs_of(subject, batches[0])
+    samples = sum(one.samples for one in batches)
+    require_room(samples**2, outputs, asked.tiled, asked.memory_bytes)
 
 
 def plan_of(

@@ -281,7 +281,7 @@ def test_held_out_accuracy():
     next(p for p in result.pictures() if p.name == "training").draw(axes)
     assert axes.has_data()
     assert Ntk.result.from_json(result.to_json()).tables() == result.tables()
-    assert any("integrating" in name for name, _ in result.trust())
+    assert any(name == "error of its training" for name, _ in result.trust())
 
 
 def test_a_plan_computes_nothing():

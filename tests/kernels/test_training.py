@@ -1,5 +1,7 @@
 """Training of the linearised network under a cross-entropy, against what it must be."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,6 @@ def dense(whole, cross):
     return Linearised(
         kernel="its full kernel",
         modes=decomposition(whole, precision=1e-16),
-        product=lambda v: (whole @ v.ravel()).reshape(v.shape),
         held_out=held_out,
     )
 
@@ -162,3 +163,41 @@ def test_the_likelihood_is_that_of_torch(layout):
     found = at.curvature(flat)(v.reshape(5, -1).numpy())
     np.testing.assert_allclose(found, bent.reshape(5, -1), atol=1e-14)
     assert float((v * bent).sum()) <= at.bend * float(v.square().sum())
+
+
+def networks():
+    yield nn.Linear(4, 3), (4,)
+    yield nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3)), (4,)
+    yield (
+        nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(27, 3)),
+        (1, 5, 5),
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_single_precision_says_how_far_it_may_be_off(number):
+    """Labels by chance, so that a linear network is trained until rounding is all that moves."""
+    torch.manual_seed(0)
+    model, shape = list(networks())[number]
+    inputs, targets = torch.randn(30, *shape), torch.randint(0, 3, (30,))
+    told = {}
+    for dtype in (torch.float32, torch.float64):
+        x = inputs.to(dtype)
+        data = {"train": [(x[:20], targets[:20])], "held_out": [(x[20:], targets[20:])]}
+        name = str(dtype).removeprefix("torch.")
+        subject = ls.Subject(deepcopy(model).to(dtype), "ce", data, dtype=name, device="cpu")
+        found = Ntk(kind="full").run(subject).prediction
+        assert found is not None
+        assert found.training is not None
+        told[dtype] = found.training
+    single, double = told[torch.float32], told[torch.float64]
+    assert double.rounded is None
+    assert single.rounded is not None or number
+    assert np.diff(single.training_loss.value).max() <= 1e-9
+    for one, exact in zip(single.path, double.path, strict=True):
+        assert one.time == pytest.approx(exact.time, rel=1e-5)
+        for left, right in ((one.training_loss, exact.training_loss), (one.loss, exact.loss)):
+            low, high = left.interval
+            assert low <= right.value <= high
+    assert single.start.training_loss.half_width < 1e-5
+    assert single.end.training_loss.half_width < 0.1
