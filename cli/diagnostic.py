@@ -109,7 +109,9 @@ def _run(diagnostic: type[Diagnostic[Any]], values: dict[str, Any]) -> Result | 
     question = diagnostic(seed=values["seed"], **settings)
     budget = values.pop("budget", None)
     if dry:
-        plan(question, attach(values), output=output, names=names, force=force, as_json=as_json)
+        with spending(budget):
+            subject = attach(values)
+            plan(question, subject, output=output, names=names, force=force, as_json=as_json)
         return None
     folder = output / "cache" if output is not None else None
     with keeping(folder), shown(quiet=quiet), spending(budget):

@@ -131,7 +131,7 @@ def _plan(
     """Print what would be asked, for which share of the budget, at which expected cost."""
     from landscape.survey import check_weights, examined, plan_of
 
-    with redirect_stdout(sys.stderr):  # what the user's code prints is no plan
+    with spending(budget), redirect_stdout(sys.stderr):  # what the user's code prints is no plan
         given = examined(attach(values), asked["train"])
         check_weights(given.subject)
         if given.not_finite is not None:

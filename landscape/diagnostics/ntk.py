@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
+from landscape import budget
 from landscape.answer import Result
 from landscape.base import HANDED_ON_LIMIT, Diagnostic, Followed, Needs, Option, Question
 from landscape.encode import require_folder
@@ -16,7 +17,7 @@ from landscape.estimate import Status, worst
 from landscape.kernels.affordable import affordable_samples
 from landscape.kernels.asked import Asked
 from landscape.kernels.measuring import measured
-from landscape.kernels.planning import planned
+from landscape.kernels.planning import planned, require_room_for
 from landscape.kernels.result import NtkResult
 from landscape.subject.subject import Subject
 from landscape.work import Work
@@ -108,9 +109,15 @@ class Ntk(Diagnostic[NtkResult]):
         return each.times(len(subject.checkpoints))
 
     def refuse(self, subject: Subject) -> None:
-        """Refuse a file for the kernel in a folder that is not there."""
+        """Refuse a file in a folder that is not there, and a kernel that could not be held.
+
+        One in a budget of time is of as many samples as that lasts for.
+        """
         if self.kernel_file:
             require_folder(self._place(subject), "the kernel")
+        formed = self.kind not in ("full", "products") and not self.plan
+        if formed and budget.left_seconds() is None:
+            require_room_for(subject, self._asked())
 
     def measure(self, subject: Subject) -> NtkResult:
         """Return the answer at the subject's checkpoint."""

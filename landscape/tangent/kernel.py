@@ -98,7 +98,7 @@ def kernel(
     given = batches if batches is not None else list(subject.device_batches())
     one = probe(subject, given[0], combine, room=room)
     outputs, samples = one.outputs, sum(batch.samples for batch in given)
-    _check_room(samples**2, outputs, kind, room)
+    require_room(samples**2, outputs, kind, room)
     layers = kept_layers(subject, samples, room) if by_layer else {}
     held = kernel_bytes(samples**2, outputs, kind) + 4 * len(layers) * samples**2
     size = block or block_size(one, kind, room, held)
@@ -174,7 +174,7 @@ def cross_kernel(
     one = probe(subject, batches[0], None, room=room)
     outputs = one.outputs
     counts = [sum(batch.samples for batch in part) for part in (others, batches)]
-    _check_room(counts[0] * counts[1], outputs, kind, room)
+    require_room(counts[0] * counts[1], outputs, kind, room)
     held = kernel_bytes(counts[0] * counts[1], outputs, kind)
     size = block or block_size(one, kind, room, held)
     above, along = (list(regrouped(part, size)) for part in (others, batches))
@@ -314,13 +314,19 @@ def fits(pairs: int, outputs: int, kind: Kind, memory_bytes: int | None = None) 
     return COPIES[kind] * kernel_bytes(pairs, outputs, kind) <= room
 
 
-def _check_room(pairs: int, outputs: int, kind: Kind, room: int) -> None:
+def require_room(pairs: int, outputs: int, kind: Kind, memory_bytes: int | None = None) -> None:
+    """Refuse the kernel of so many pairs of samples where it cannot be held.
+
+    Raises:
+        ResourceError: It cannot.
+    """
+    room = memory_bytes or int(SHARE * free_bytes(torch.device("cpu")))
     needed = COPIES[kind] * kernel_bytes(pairs, outputs, kind)
     if needed > room:
         raise ResourceError(
             f"the kernel of {pairs:,} pairs of samples and {outputs:,} outputs does not fit",
             where="tangent kernel",
-            why=f"to decompose it takes {needed / 2**30:,.1f} GiB, and {room / 2**30:,.1f} GiB are "
+            why=f"to decompose it takes {needed / 2**30:.3g} GiB, and {room / 2**30:.3g} GiB are "
             "for it",
             hint="take fewer samples, the trace over the outputs, or --kind products",
         )

@@ -28,6 +28,7 @@ def folder(tmp_path, monkeypatch) -> Path:
         (f"spectrum final.pt {SUBJECT} --precondition optimizer", 2, "preconditioner is not known"),
         (f"spectrum final.pt {SUBJECT} --precondition absent.npy", 2, "no preconditioner"),
         (f"ntk final.pt {SUBJECT} --kernel-file absent/k.npz", 3, "the kernel cannot be written"),
+        (f"ntk final.pt {SUBJECT} --max-memory 1e-7", 6, "does not fit"),
         (f"ntk final.pt {SUBJECT} --kind products --plan", 2, "forms no kernel"),
         (f"lipschitz final.pt {SUBJECT} --verify final.pt", 3, "certificate"),
         (f"lipschitz final.pt {SUBJECT} --witness absent/pair", 3, "the pair cannot be written"),
