@@ -231,7 +231,8 @@ def _training(result: NtkResult) -> Table:
         columns.insert(1, f"steps at learning rate {rate:.3g}")
         for row, one in zip(rows, found.training.path, strict=True):
             row.insert(1, one.time / rate)
-    title = f"Gradient flow of the network linearised here, {found.training.kernel}"
+    trained = found.training
+    title = f"Gradient flow of the network linearised here, {trained.kernel}{trained.doubted}"
     return Table(title, tuple(columns), tuple(map(tuple, rows)))
 
 

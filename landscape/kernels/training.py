@@ -98,6 +98,13 @@ class Training:
         return f"for 10^{DECADES} times the time of the fastest mode"
 
     @property
+    def doubted(self) -> str:
+        """Return in words from when on it is rounding that the error is of; empty: never."""
+        if self.rounded is None:
+            return ""
+        return f"; from {self.rounded:.2g} on most of the error is rounding (--dtype float64)"
+
+    @property
     def path(self) -> tuple[TrainedAt, ...]:
         """Return what is told at every time."""
         return tuple(

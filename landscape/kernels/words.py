@@ -11,7 +11,6 @@ from landscape.estimate import Estimate
 
 if TYPE_CHECKING:
     from landscape.kernels.result import NtkResult
-    from landscape.kernels.training import Training
 
 NAMES = {
     "full": "full kernel",
@@ -98,7 +97,9 @@ def trust_of(result: NtkResult) -> tuple[tuple[str, str], ...]:
         rows.append(("largest mode of the kernel", gap))
     if result.prediction is not None and (trained := result.prediction.training) is not None:
         rows.append(("linearised network", _by(trained.kernel)))
-        rows.append(("error of its training", f"{trained.error:.1e} in every loss{_from(trained)}"))
+        rows.append(
+            ("error of its training", f"{trained.error:.1e} in every loss{trained.doubted}")
+        )
     return (*rows, *_untold(result))
 
 
@@ -140,12 +141,6 @@ def _untold(result: NtkResult) -> tuple[tuple[str, str], ...]:
 def _by(kernel: str) -> str:
     apart = "; --kind full tells how they differ" if kernel.startswith("the mean") else ""
     return f"by {kernel}{apart}"
-
-
-def _from(trained: Training) -> str:
-    if trained.rounded is None:
-        return ""
-    return f"; from time {trained.rounded:.2g} on mostly rounding, which --dtype float64 lowers"
 
 
 def _untrained(result: NtkResult) -> str:

@@ -16,8 +16,9 @@ def turn(found: Eigenpairs, first: int, last: int) -> float:
     """Return by how much a computed subspace is turned from the true one, at most: sin Θ.
 
     sin Θ ≤ ‖R‖_F / δ, with R the residuals of the pairs first … last at the top, and δ from their
-    values to the nearest other eigenvalue, which lies within its own residual. One where that is
-    not known: beyond the last pair, or where pairs may have been missed.
+    values to the nearest other eigenvalue, which lies within its own residual. A residual is of the
+    products as they were computed: that of exact ones is longer by their error, `found.noise`, at
+    most. One where the gap is not known: beyond the last pair, or where pairs may have been missed.
 
     Args:
         found: The eigenpairs.
@@ -26,7 +27,7 @@ def turn(found: Eigenpairs, first: int, last: int) -> float:
 
     Source: Davis & Kahan 1970, §2.
     """
-    values, residuals = found.top.values, found.top.residuals
+    values, residuals = found.top.values, found.top.residuals + found.noise
     if not found.complete:
         return 1.0
     above = values[first - 1] - residuals[first - 1] - values[first] if first else math.inf

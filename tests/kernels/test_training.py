@@ -193,6 +193,7 @@ def test_single_precision_says_how_far_it_may_be_off(number):
     single, double = told[torch.float32], told[torch.float64]
     assert double.rounded is None
     assert single.rounded is not None or number
+    assert bool(single.doubted) == (single.rounded is not None)
     assert np.diff(single.training_loss.value).max() <= 1e-9
     for one, exact in zip(single.path, double.path, strict=True):
         assert one.time == pytest.approx(exact.time, rel=1e-5)

@@ -3,13 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+import landscape as ls
+from landscape.diagnostics.spectrum import Spectrum
 from landscape.estimate import Status
 from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs
 from landscape.linalg.operator import MatrixOperator
 from landscape.linalg.pairs import measured
 from landscape.spectra.directions import directions
+from landscape.spectra.subspace import gradient_shares
 from tests.oracles import F64, generator, orthogonal
 from tests.spectra.pairs import pairs
 
@@ -57,12 +60,12 @@ def solved(values: Tensor, seed: int, error: float) -> tuple[Eigenpairs, Tensor]
     return pairs(top.vectors, top.values.tolist(), top.residuals), basis
 
 
-def holds(found: Eigenpairs, basis: Tensor) -> tuple[int, int]:
+def holds(found: Eigenpairs, basis: Tensor, layers=LAYERS) -> tuple[int, int]:
     """Whether every interval holds the truth; how many there are, and how many say something."""
     told = [0, 0]
-    for rank, one in enumerate(directions(found, LAYERS)):
+    for rank, one in enumerate(directions(found, layers)):
         exact = basis[rank].square()
-        truth = [float(exact[start:stop].sum()) for start, stop in LAYERS]
+        truth = [float(exact[start:stop].sum()) for start, stop in layers]
         truth.append(1 / float(exact.square().sum()))
         for estimate, value in zip((*one.mass, one.participation), truth, strict=True):
             low, high = estimate.interval
@@ -139,3 +142,62 @@ def test_an_exact_search_in_single_precision():
         low, high = one.participation.interval
         assert low * (1 - 1e-6) <= 1 / float(square.square().sum()) <= high * (1 + 1e-6)
     assert np.all([one.half_width < 0.01 for one in directions(found, layers)[0].mass])
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-5, 3e-6, 1e-6, 1e-7])
+def test_the_noise_of_single_precision_is_in_the_doubt(gap):
+    """The vectors of a float64 matrix, from products with what float32 keeps of it."""
+    values = torch.cat(
+        [torch.tensor([1 + gap, 1.0, 1 - gap, 0.5], dtype=F64), torch.linspace(0.3, -0.3, 56)]
+    )
+    for seed in range(3):
+        basis = orthogonal(60, seed)
+        matrix = basis.T @ (values[:, None] * basis)
+        basis = torch.linalg.eigh(matrix)[1].T.flip(0)
+        found = eigenpairs(MatrixOperator(matrix.float()), top=4, generator=generator(seed))
+        number, narrow = holds(found, basis, [(0, 20), (20, 60)])
+        assert narrow >= number // 2 or gap < 1e-4
+        shares = gradient_shares(found, basis.sum(0).float())
+        for rank, one in enumerate(shares):
+            low, high = one.interval
+            assert low <= (rank + 1) / 60 <= high
+
+
+@pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-6])
+def test_near_eigenvectors_of_a_network_in_single_precision(gap):
+    """Two linear maps of their own inputs: the Hessian of the squared error is 2 XᵀX / (N O)."""
+    torch.manual_seed(0)
+    scales = torch.tensor([1, 1 + gap, 0.5, 0.3, 1 - gap, 0.7, 0.2, 0.1]).sqrt()
+    inputs = torch.linalg.qr(torch.randn(64, 8))[0] * scales * 8
+    first, second = (part.double() for part in inputs.split(4, 1))
+    exact = torch.block_diag(first.T @ first, second.T @ second) / 64
+    model, data = Apart(), [(inputs, torch.randn(64, 2))]
+    found = Spectrum(top=5).run(ls.Subject(model, "mse", data, dtype="float32", device="cpu"))
+    basis = torch.linalg.eigh(exact)[1].T.flip(0)
+    for rank, one in enumerate(found.participation):
+        low, high = one.interval
+        assert low - 1e-12 <= 1 / float(basis[rank].pow(4).sum()) <= high
+    weights = torch.cat([part.weight.detach().ravel() for part in (model.left, model.right)])
+    slope = exact @ weights.double()
+    slope -= (
+        torch.cat(
+            [part.T @ data[0][1][:, place].double() for place, part in enumerate((first, second))]
+        )
+        / 64
+    )
+    shares = (basis @ slope).square().cumsum(0) / slope.square().sum()
+    for one, share in zip(found.gradient_share, shares.tolist(), strict=False):
+        low, high = one.interval
+        assert low <= share <= high
+    assert found.gradient_share[0].half_width < 1e-2 or gap < 1e-3
+
+
+class Apart(nn.Module):
+    """Two outputs, each of half of the inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Linear(4, 1, bias=False), nn.Linear(4, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self.left(x[:, :4]), self.right(x[:, 4:])], 1)
