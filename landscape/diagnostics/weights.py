@@ -16,7 +16,7 @@ from landscape.base import Diagnostic, Needs, Question
 from landscape.estimate import Estimate, Status
 from landscape.figures.norms import NormsInk, draw_norms
 from landscape.linalg.norm import spectral_norm
-from landscape.pruning.thinned import Thinned, thinned_of
+from landscape.pruning.thinned import NAMED, Thinned, thinned_of
 from landscape.subject.files.checkpoint import Checkpoint, refuse_packed
 from landscape.subject.files.fingerprint import memory
 from landscape.subject.files.names import stripped
@@ -130,8 +130,8 @@ class WeightsResult(Result):
         return (Table("Weights", columns, rows), *left)
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return non-finite tensors, and what pruning has cut off."""
-        left = self.thinned.findings() if self.thinned is not None else ()
+        """Return non-finite tensors, and what pruning has cut off, or layers that are all zeros."""
+        left = self.thinned.findings() if self.thinned is not None else self._zeros()
         bad = [one for one in self.tensors if one.non_finite]
         if not bad:
             return left
@@ -145,6 +145,22 @@ class WeightsResult(Result):
                 advice="Go back to an earlier checkpoint; nothing computed from these is finite.",
             ),
             *left,
+        )
+
+    def _zeros(self) -> tuple[Finding, ...]:
+        """Return matrices of zeros in a network that shows no other sign of pruning."""
+        layers = [one for one in self.tensors if len(one.shape) > 1 and not one.buffer]
+        zeros = [one.name for one in layers if one.norm.value == 0 and math.prod(one.shape)]
+        if not zeros:
+            return ()
+        plural, more = "s" * (len(zeros) != 1), " …" * (len(zeros) > NAMED)
+        return (
+            Finding(
+                severity="notable",
+                sentence=f"All zeros: {len(zeros)} weight tensor{plural}.",
+                evidence=f"{', '.join(zeros[:NAMED])}{more}.",
+                advice="Initialised so and never trained (a zero head, LoRA's B), or pruned away.",
+            ),
         )
 
     def trust(self) -> tuple[tuple[str, str], ...]:

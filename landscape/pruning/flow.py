@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from landscape.errors import ModelError, NumericalError, SettingError
+from landscape.pruning.followed import Followed
 from landscape.pruning.positive import PositiveFlow
 from landscape.subject.batch import Batch
 from landscape.subject.graph import read_by
@@ -34,7 +35,13 @@ class Flow:
     scaled: bool = False
 
 
-def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Flow:
+def flow(
+    subject: Subject,
+    tensors: Mapping[str, Tensor],
+    names: tuple[str, ...],
+    *,
+    followed: bool = False,
+) -> Flow:
     """Return R = Σ outputs of the network with weights |w| at inputs of ones, and |w| ∂R/∂|w|.
 
     Biases are zero. In a chain of layers R = 1ᵀ Π|W_l| 1, and the flow through every layer sums to
@@ -45,10 +52,11 @@ def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]
         subject: Gives network and the shape of its inputs; the values of the data do not matter.
         tensors: Of the network, by name.
         names: Whose flow is told.
+        followed: Refuse a network in which weights on a path are not those with a flow above zero.
 
     Raises:
         SettingError: The subject has no data, so the shape of the inputs is not known.
-        ModelError: None of the weights reaches the output.
+        ModelError: None of the weights reaches the output, or paths cannot be followed.
         NumericalError: R is not finite.
 
     Cost: one forward and backward pass of two samples in float64.
@@ -57,9 +65,9 @@ def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]
     Differs from the source: nonlinearities are taken out (`PositiveFlow`), so that it passes
     normalisation and attention too.
     """
-    found = _flow(subject, _weights(tensors), names)
+    found = _flow(subject, _weights(tensors), names, followed)
     if not math.isfinite(found.total):
-        scaled = _flow(subject, _scaled(_weights(tensors), names), names)
+        scaled = _flow(subject, _scaled(_weights(tensors), names), names, followed)
         found = Flow(total=scaled.total, through=scaled.through, scaled=True)
         subject.note(
             "synaptic flow: layers were divided by the mean sum of their rows, against overflow"
@@ -74,14 +82,19 @@ def flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]
     return found
 
 
-def _flow(subject: Subject, weights: dict[str, Tensor], names: tuple[str, ...]) -> Flow:
+def _flow(
+    subject: Subject, weights: dict[str, Tensor], names: tuple[str, ...], followed: bool
+) -> Flow:
     batch = _ones(subject)
     network = Network(subject.network.model, "all")  # whatever is studied of it
     point = network.point(weights)
     theta = point.theta.requires_grad_()
-    with subject.undisturbed(0), PositiveFlow():
+    mode = Followed(batch.tensors()) if followed else PositiveFlow()
+    with subject.undisturbed(0), mode:
         outputs = network.outputs(point.moved(theta), batch, subject.criterion)
         read = read_by(subject.criterion)(outputs)
+        if isinstance(mode, Followed):
+            mode.refuse(one for one in read if one.is_floating_point())
         total = torch.stack([one.double().sum() for one in read]).sum() / batch.samples
         if not total.requires_grad:
             raise ModelError(

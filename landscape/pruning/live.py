@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from landscape.errors import InputError, NumericalError, SettingError
+from landscape.errors import LandscapeError, ModelError, out_of_memory
+from landscape.pruning.dead import dead_units, layer_of
 from landscape.pruning.flow import Flow, flow
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
+from landscape.subject.trial import Trial
+
+SHAPE = "give --data, or --data random:shape=…,classes=…"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +28,8 @@ class LayerLife:
         size: Weights.
         kept: By the mask.
         live: Kept and on a path from input to output.
-        dead_outputs: Rows of the first axis that keep nothing.
-        dead_inputs: Columns of the second axis that keep nothing.
+        dead_outputs: That nothing kept feeds.
+        dead_inputs: That nothing kept reads.
     """
 
     name: str
@@ -73,15 +78,20 @@ def life(subject: Subject, mask: Mask) -> Life:
     A weight is on a path if the flow through it is above zero in the network whose weights are the
     mask itself; units that only biases feed do not count.
 
+    Raises:
+        ModelError: Paths cannot be followed through the network.
+
     Source: effective sparsity, Vysogorets & Kempe 2021, arXiv 2107.02306.
     """
-    names = tuple(mask.kept)
+    names, model = tuple(mask.kept), subject.network.model
     tensors = subject.network.tensors(subject.point)
     ones = {name: torch.ones_like(t) if name in mask.kept else t for name, t in tensors.items()}
-    dense = flow(subject, ones, names)
-    left = flow(subject, mask.applied(ones), names)
+    dense, left = (_flow(subject, one, names) for one in (ones, mask.applied(ones)))
     return Life(
-        layers=tuple(_layer(name, mask.kept[name], left.through[name]) for name in names),
+        layers=tuple(
+            _layer(layer_of(model, name), name, mask.kept[name], left.through[name])
+            for name in names
+        ),
         paths=_counted(left),
         of_dense=_counted(dense),
     )
@@ -90,15 +100,18 @@ def life(subject: Subject, mask: Mask) -> Life:
 def lived(subject: Subject, mask: Mask) -> tuple[Life | None, str]:
     """Return what a mask leaves, and why paths cannot be told, where they cannot.
 
-    Without data the inputs are found by trial; a note of the subject says so.
+    Without data the inputs are found by trial, and a note of the subject says so; where several
+    shapes fit, none is taken, since what is on a path depends on it.
     """
     try:
-        left = life(subject if subject.batches is not None else subject.tried(), mask)
-    except (
-        InputError,
-        NumericalError,
-        SettingError,
-    ) as error:  # the flow has no rule for what the network does
+        if subject.batches is not None:
+            left = life(subject, mask)
+        elif isinstance(trial := subject.trial, Trial) and trial.others:
+            two = " and ".join("×".join(map(str, one)) for one in (trial.shape, trial.others[0]))
+            return None, f"inputs of several shapes fit, {two} for two; {SHAPE}"
+        else:
+            left = life(subject.tried(), mask)
+    except LandscapeError as error:  # no data, or no rule for what the network does
         return None, error.what
     countable = math.isfinite(left.of_dense)
     return left, "" if countable else "there are more of them than float64 can count"
@@ -109,14 +122,30 @@ def _counted(found: Flow) -> float:
     return math.inf if found.scaled and found.total > 0 else found.total
 
 
-def _layer(name: str, kept: Tensor, through: Tensor) -> LayerLife:
-    rows = kept.flatten(1).any(1)
-    columns = kept.movedim(1, 0).flatten(1).any(1)
+def _flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...]) -> Flow:
+    try:
+        return flow(subject, tensors, names, followed=True)
+    except LandscapeError:
+        raise
+    except Exception as error:  # the network's own code may fail in any way, as in its backward
+        if out_of_memory(error) is not None:
+            raise
+        text = str(error).strip().split("\n")[0]
+        raise ModelError(
+            text or type(error).__name__,
+            where="paths",
+            why="they are told by a backward pass through the network with other weights",
+            hint="densities and dead units are told all the same",
+        ) from error
+
+
+def _layer(layer: nn.Module | None, name: str, kept: Tensor, through: Tensor) -> LayerLife:
+    outputs, inputs = dead_units(kept, layer)
     return LayerLife(
         name=name,
         size=kept.numel(),
         kept=int(kept.sum()),
         live=int((through > 0).sum()),
-        dead_outputs=int((~rows).sum()),
-        dead_inputs=int((~columns).sum()),
+        dead_outputs=outputs,
+        dead_inputs=inputs,
     )

@@ -20,7 +20,7 @@ _OTHERS = (
     "dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout log_softmax "
     "instance_norm local_response_norm normalize"
 )
-_AS_IS = frozenset(f"{_ACTIVATIONS} {_OTHERS}".split())
+AS_IS = frozenset(f"{_ACTIVATIONS} {_OTHERS}".split())
 
 
 class PositiveFlow(TorchFunctionMode):
@@ -38,9 +38,9 @@ class PositiveFlow(TorchFunctionMode):
         """Call a function of PyTorch, or what stands for it."""
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "").rstrip("_")
-        if name in _AS_IS:
+        if name in AS_IS:
             return args[0] if args else kwargs["input"]
-        instead = _INSTEAD.get(name)
+        instead = INSTEAD.get(name)
         return instead(*args, **kwargs) if instead is not None else func(*args, **kwargs)
 
 
@@ -153,7 +153,7 @@ def _multi_head(  # noqa: PLR0913
     return mixed @ out_proj_weight.T, None
 
 
-_INSTEAD: dict[str, Callable[..., Any]] = {
+INSTEAD: dict[str, Callable[..., Any]] = {
     "batch_norm": _batch_norm,
     "layer_norm": _layer_norm,
     "rms_norm": _layer_norm,

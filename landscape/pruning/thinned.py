@@ -10,6 +10,7 @@ from torch import Tensor
 from landscape.answer import Finding, Table
 from landscape.errors import ModelError, NumericalError
 from landscape.estimate import Estimate
+from landscape.pruning.dead import dead_units, layer_of
 from landscape.pruning.live import lived
 from landscape.pruning.mask import Mask
 from landscape.pruning.prunable import prunable
@@ -28,8 +29,8 @@ class ThinnedLayer:
     size: int
     kept: int  # that are not zero, or that the mask keeps
     live: int | None  # of these, on a path from input to output; None: not known
-    dead_outputs: int  # along the first axis, that keep nothing
-    dead_inputs: int  # along the second
+    dead_outputs: int  # that nothing left feeds
+    dead_inputs: int  # that nothing left reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +118,7 @@ class Thinned:
 
 
 def thinned_of(subject: Subject, tensors: Mapping[str, Tensor]) -> Thinned | None:
-    """Return what is left of a network; None where hardly a weight is zero and no mask was given.
+    """Return what is left of a network; None without a mask and with hardly a layer zero in part.
 
     Args:
         subject: At its last checkpoint; without a model, paths cannot be followed.
@@ -127,7 +128,7 @@ def thinned_of(subject: Subject, tensors: Mapping[str, Tensor]) -> Thinned | Non
     """
     given = subject.network.pruned if subject.model is not None else None
     mask = _nonzero(subject, tensors) if given is None else Mask(kept=given.kept)
-    if given is None and (not mask.kept or mask.density > 1 - SOME):
+    if given is None and not _shows_pruning(mask):
         return None
     left, pathless = lived(subject, mask)
     exact = Estimate.exact
@@ -142,22 +143,34 @@ def thinned_of(subject: Subject, tensors: Mapping[str, Tensor]) -> Thinned | Non
         severed=left is not None and not left.connected,
         pathless=pathless if left is None else "",
         layers=tuple(
-            ThinnedLayer(
-                name=name,
-                size=kept.numel(),
-                kept=int(kept.sum()),
-                live=live.get(name),
-                dead_outputs=int((~kept.flatten(1).any(1)).sum()),
-                dead_inputs=int((~kept.movedim(1, 0).flatten(1).any(1)).sum()),
-            )
-            for name, kept in mask.kept.items()
+            _layer(subject, name, kept, live.get(name)) for name, kept in mask.kept.items()
         ),
     )
 
 
+def _layer(subject: Subject, name: str, kept: Tensor, live: int | None) -> ThinnedLayer:
+    layer = layer_of(subject.network.model, name) if subject.model is not None else None
+    outputs, inputs = dead_units(kept, layer)
+    return ThinnedLayer(
+        name=name,
+        size=kept.numel(),
+        kept=int(kept.sum()),
+        live=live,
+        dead_outputs=outputs,
+        dead_inputs=inputs,
+    )
+
+
+def _shows_pruning(mask: Mask) -> bool:
+    """Return whether weights are zero in part: a tensor of zeros alone may be initialised so."""
+    partly = [one for one in mask.kept.values() if one.any()]
+    zeros = sum(int((~one).sum()) for one in partly)
+    return zeros >= SOME * sum(one.numel() for one in partly) > 0
+
+
 def _nonzero(subject: Subject, tensors: Mapping[str, Tensor]) -> Mask:
-    """Return the weights of layers that are not zero: without a model, of all matrices."""
-    found = {name: one for name, one in tensors.items() if one.dim() > 1}
+    """Return the weights of layers that are not zero: without a model, of all but constants."""
+    found = {n: one for n, one in tensors.items() if one.dim() > 1 and not _constant(one)}
     if subject.model is not None:
         try:
             own = subject.network.tensors(subject.point)
@@ -165,3 +178,9 @@ def _nonzero(subject: Subject, tensors: Mapping[str, Tensor]) -> Mask:
         except (ModelError, NumericalError):  # nothing is pruned, or not to be followed
             pass
     return Mask(kept={name: (one != 0).cpu() for name, one in found.items() if one.numel()})
+
+
+def _constant(tensor: Tensor) -> bool:
+    """Return whether all entries that are not zero are one number, as in a mask: no weights."""
+    values = tensor[tensor != 0]
+    return values.numel() > 1 and bool((values == values[0]).all())

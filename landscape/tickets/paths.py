@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from torch import nn
+
 from landscape import progress
 from landscape.errors import ModelError, NumericalError, SettingError
+from landscape.pruning.dead import dead_units, layer_of
 from landscape.pruning.live import Life, life
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
@@ -23,8 +26,8 @@ class LayerPaths:
         size: Weights.
         kept: By the mask.
         live: Kept and on a path from input to output; None where paths cannot be followed.
-        dead_inputs: Columns that keep nothing.
-        dead_outputs: Rows that keep nothing.
+        dead_inputs: That nothing kept reads.
+        dead_outputs: That nothing kept feeds.
     """
 
     name: str
@@ -86,10 +89,10 @@ def paths(subject: Subject, mask: Mask) -> Paths:
         found = life(subject, mask)
     except (ModelError, NumericalError) as error:
         subject.note(f"paths through the masked network cannot be followed: {error.what}")
-        return _counted(mask)
+        return _counted(subject.network.model, mask)
     if found.of_dense == 0:
         subject.note("paths cannot be followed: not even the dense network has any")
-        return _counted(mask)
+        return _counted(subject.network.model, mask)
     return _followed(found)
 
 
@@ -140,18 +143,18 @@ def _followed(found: Life) -> Paths:
     )
 
 
-def _counted(mask: Mask) -> Paths:
+def _counted(model: nn.Module, mask: Mask) -> Paths:
     layers = []
     for name, kept in mask.kept.items():
-        columns = kept.movedim(1, 0).flatten(1).any(1)
+        outputs, inputs = dead_units(kept, layer_of(model, name))
         layers.append(
             LayerPaths(
                 name=name,
                 size=kept.numel(),
                 kept=mask.counts[name],
                 live=None,
-                dead_inputs=int((~columns).sum()),
-                dead_outputs=int((~kept.flatten(1).any(1)).sum()),
+                dead_inputs=inputs,
+                dead_outputs=outputs,
             )
         )
     return Paths(layers=tuple(layers), share=None, effective=None, broken=False)

@@ -5,8 +5,7 @@ import torch
 
 from landscape.errors import ModelError, SettingError
 from landscape.pruning.allocation import kept_of, schedule
-from landscape.pruning.live import life
-from landscape.pruning.mask import Mask
+from landscape.pruning.flow import flow
 from landscape.pruning.methods import find_mask
 from landscape.pruning.prunable import prunable
 from tests.cases import CASES
@@ -43,24 +42,16 @@ def test_the_flow_passes_every_layer_that_is_used(network):
     """Attention, normalisation and embeddings let it through; unused layers have none."""
     subject = CASES[network]().subject()
     names = {one.name for one in prunable(subject)}
-    found = life(
-        subject,
-        Mask(
-            kept={
-                n: torch.ones(t.shape, dtype=torch.bool)
-                for n, t in tensors(subject).items()
-                if n in names
-            }
-        ),
-    )
+    ones = {n: torch.ones_like(t) if n in names else t for n, t in tensors(subject).items()}
+    found = flow(subject, ones, tuple(names))
     used = {
         name
         for name, part in subject.parameters.split(subject.gradient(subject.point)).items()
         if bool(part.any())
     }
-    flowing = {one.name for one in found.layers if one.live}
+    flowing = {name for name, through in found.through.items() if bool((through > 0).any())}
     assert flowing >= used & names
-    assert found.paths == found.of_dense > 0
+    assert found.total > 0
 
 
 def tensors(subject):

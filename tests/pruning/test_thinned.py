@@ -91,10 +91,80 @@ def test_a_layer_that_is_gone_and_a_network_that_is_cut():
     assert "2.weight" in cut.evidence
     problem = CASES["residual"]()
     problem.model.first.weight.data.zero_()
+    problem.model.second.weight.data[0, 0] = 0.0
     (gone,) = studied(problem.model).findings()
     assert gone.severity == "warning"
     assert gone.sentence == "Pruning left nothing of 1 layer."
     assert "first.weight" in gone.evidence
+
+
+def test_zeros_of_a_fresh_layer_are_no_pruning():
+    """As a zero head, or the B of an adapter: nothing else shows that the network was pruned."""
+    model: Any = seeded(mlp, 0)
+    model[-1].weight.data.zero_()
+    alone = ls.Subject(checkpoints=ls.Checkpoint.of_model(model, "a"))
+    for result in (studied(model), ls.Weights().run(alone)):
+        assert result.thinned is None
+        (found,) = result.findings()
+        assert (found.severity, found.sentence) == ("notable", "All zeros: 1 weight tensor.")
+        assert found.evidence == "4.weight."
+
+
+def test_a_causal_mask_is_no_pruned_layer():
+    model: Any = seeded(mlp, 0)
+    model[0].register_buffer("triangle", torch.ones(8, 8).tril())
+    model[2].register_buffer("minus", torch.full((8, 8), -torch.inf).triu(1))
+    checkpoint = ls.Checkpoint.of_model(model, "a")
+    assert ls.Weights().run(ls.Subject(checkpoints=checkpoint)).thinned is None
+    assert studied(model).thinned is None
+
+
+def test_where_inputs_of_several_shapes_fit_paths_are_not_told():
+    """What is on a path depends on it: a 3×3 kernel reads one pixel of a 1×1 input."""
+    layers = (nn.Conv2d(1, 4, 3, padding=1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    model: Any = seeded(lambda: nn.Sequential(*layers), 0)
+    model[0].weight.data[0, 0, 0] = 0.0
+    found = thinned(studied(model))
+    assert found.effective_density is None
+    assert "inputs of several shapes fit" in found.pathless
+    assert "--data random:shape=" in found.trust[1]
+    given = [thinned(studied(model, data=f"random:shape=1x{n}x{n},classes=2")) for n in (1, 8)]
+    assert [one.layers[0].live for one in given] == [4, 33]
+
+
+class Unkind(torch.autograd.Function):
+    """Has no backward."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+        return x * 2
+
+
+class Opaque(nn.Module):
+    def forward(self, x: Tensor) -> Any:
+        return Unkind.apply(x)
+
+
+class Failing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 2
+        if y.requires_grad:
+            y.register_hook(self.fail)
+        return y
+
+    def fail(self, slope: Tensor) -> None:
+        raise NotImplementedError("no slopes here")
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"), [(Opaque, "mul runs without a gradient"), (Failing, "no slopes here")]
+)
+def test_a_network_without_backward_has_densities_and_no_paths(part, reason):
+    model = nn.Sequential(*chain(masks())[:3], part(), nn.Linear(6, 3))
+    found = thinned(studied(model))
+    assert found.effective_density is None
+    assert found.pathless == reason
+    assert sum(one.dead_outputs for one in found.layers) > 0
 
 
 def test_weights_that_are_left_on_no_path_are_told():

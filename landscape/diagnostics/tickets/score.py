@@ -11,11 +11,13 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from landscape.answer import Result
 from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.errors import ModelError, OutputError
 from landscape.estimate import Estimate, Status
+from landscape.pruning.dead import dead_units, layer_of
 from landscape.pruning.export import check_export, export
 from landscape.pruning.files import save
 from landscape.pruning.live import Life, lived
@@ -124,7 +126,7 @@ class TicketsScore(Diagnostic[TicketsScoreResult]):
             pathless=pathless,
             loss=losses[1] if losses is not None else None,
             loss_of_dense=losses[0] if losses is not None else None,
-            layers=_layers(found, left),
+            layers=_layers(subject.network.model, found, left),
         )
 
     def mask(self, subject: Subject) -> Mask:
@@ -211,19 +213,20 @@ class TicketsScore(Diagnostic[TicketsScoreResult]):
         )
 
 
-def _layers(found: Found, left: Life | None) -> tuple[ScoredLayer, ...]:
+def _layers(model: nn.Module, found: Found, left: Life | None) -> tuple[ScoredLayer, ...]:
     lives = {one.name: one.live for one in left.layers} if left is not None else {}
     layers = []
     for name, kept in found.mask.kept.items():
         scores = found.scores[name][kept]
+        outputs, inputs = dead_units(kept, layer_of(model, name))
         layers.append(
             ScoredLayer(
                 name=name,
                 size=kept.numel(),
                 kept=int(kept.sum()),
                 live=lives.get(name),
-                dead_outputs=int((~kept.flatten(1).any(1)).sum()),
-                dead_inputs=int((~kept.movedim(1, 0).flatten(1).any(1)).sum()),
+                dead_outputs=outputs,
+                dead_inputs=inputs,
                 threshold=float(scores.min()) if scores.numel() else math.nan,
             )
         )
