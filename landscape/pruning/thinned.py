@@ -59,6 +59,8 @@ class Thinned:
             text += f", compression {self.compression:.3g}×"
         if self.effective_density is not None:
             text += f", {self.effective_density.value:.3%} on a path"
+        elif self.pathless:
+            text += f"; paths not told: {self.pathless}"
         return text
 
     @property

@@ -70,6 +70,8 @@ class TicketsScoreResult(Result):
         text = f"{self.checkpoint}, {self.method}: {share} kept in {len(self.layers)} layers"
         if self.effective_density is not None:
             text += f", {self.effective_density.value:.3%} on a path"
+        elif self.pathless:
+            text += f"; paths not told: {self.pathless}"
         if self.loss is not None and self.loss_of_dense is not None:
             text += f"; loss {self.loss_of_dense} → {self.loss} without training"
         return text + (f"; empty: {len(self.empty)} layers" if self.empty else "")

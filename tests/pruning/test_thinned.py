@@ -128,6 +128,7 @@ def test_where_inputs_of_several_shapes_fit_paths_are_not_told():
     assert found.effective_density is None
     assert "inputs of several shapes fit" in found.pathless
     assert "--data random:shape=" in found.trust[1]
+    assert found.summary.endswith(f"; paths not told: {found.pathless}")
     given = [thinned(studied(model, data=f"random:shape=1x{n}x{n},classes=2")) for n in (1, 8)]
     assert [one.layers[0].live for one in given] == [4, 33]
 
