@@ -17,6 +17,7 @@ from landscape.encode import write_atomically
 from landscape.errors import InputError
 from landscape.lipschitz.chain import Chain
 from landscape.lipschitz.proof import Proof, prove
+from landscape.subject.files.sniff import did_you_mean, why_missing
 
 FORMAT = "landscape/lipschitz-certificate/1"
 POWERS = 1074  # of two, that float64 reaches down to
@@ -174,8 +175,12 @@ def read(path: Path) -> dict[str, Certificate]:
     """
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            "no such file", where=str(path), why=why_missing(path), hint=did_you_mean(path)
+        ) from error
     except OSError as error:
-        raise _unread(str(path), str(error)) from error
+        raise _unread(str(path), error.strerror or str(error)) from error
     return decoded(data, str(path))
 
 

@@ -379,6 +379,6 @@ def test_other_weights_do_not_verify(folder):
     torch.save(filled(mlp(), 1).state_dict(), "other.pt")
     flags = f"{SUBJECT} --starts 1 --steps 2 --seconds 2"
     command = f"lipschitz good.pt {flags} --verify proof.json"
-    check(folder, Refusal(1, 3, command, ("no certificates", "proof.json")))
+    check(folder, Refusal(1, 3, command, ("no such file", "where: proof.json", "check the folder")))
     Path("proof.json").write_bytes(b"{")
     check(folder, Refusal(7, 3, command, ("no certificates", "proof.json")))

@@ -31,6 +31,7 @@ def folder(tmp_path, monkeypatch) -> Path:
         (f"ntk final.pt {SUBJECT} --max-memory 1e-7", 6, "does not fit"),
         (f"ntk final.pt {SUBJECT} --kind products --plan", 2, "forms no kernel"),
         (f"lipschitz final.pt {SUBJECT} --verify final.pt", 3, "certificate"),
+        (f"lipschitz final.pt {SUBJECT} --verify finl.pt", 3, "next: did you mean final.pt?"),
         (f"lipschitz final.pt {SUBJECT} --witness absent/pair", 3, "the pair cannot be written"),
         (f"connect initial.pt final.pt {SUBJECT} --override absent.toml", 3, "override file"),
         (f"surface final.pt {SUBJECT} --directions curve", 2, "two checkpoints are needed"),

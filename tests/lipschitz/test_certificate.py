@@ -123,9 +123,11 @@ def test_what_is_no_certificate_is_told(tmp_path: Path, certificate: Certificate
     bare = tmp_path / "bare.safetensors"
     write(bare, {"chain 1": certificate})
     save_file(load_file(bare), bare, metadata={FORMAT: '{"chain 1": {}}'})
-    for path in (weights, text, cut, bare, tmp_path / "missing.safetensors"):
+    for path in (weights, text, cut, bare, tmp_path):
         with pytest.raises(InputError, match="holds no certificates"):
             read(path)
+    with pytest.raises(InputError, match=r"^no such file\n.*\n  why: its folder holds 4 other"):
+        read(tmp_path / "missing.safetensors")
 
 
 def test_the_same_certificate_is_the_same_bytes(certificate: Certificate, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ MAX_SIBLINGS = 20
 MAX_COMPARED = 2_000
 WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.ckpt", "*.bin")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
+_URL = re.compile(r"[A-Za-z][\w+.-]+:/")  # a path drops one of its two slashes
 _ZIP = b"PK\x03\x04"
 _EMPTY_ZIP = b"PK\x05\x06"
 _LEGACY_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # 0x1950A86A20F9469CFC6C
@@ -160,6 +161,8 @@ def _directory(path: Path, indices: list[Path]) -> CheckpointError:
 
 def why_missing(path: Path) -> str:
     """Return what there is instead of a file that is not there."""
+    if _URL.match(str(path)):
+        return "it is an address, and only files are read"
     try:
         present = sum(1 for _ in islice(path.parent.iterdir(), MAX_COMPARED))
     except FileNotFoundError:
@@ -172,6 +175,8 @@ def why_missing(path: Path) -> str:
 
 def did_you_mean(path: Path) -> str:
     """Return the step that names the file whose name is nearest to one that is not there."""
+    if _URL.match(str(path)):
+        return "download it first, and give the file"
     try:
         present = {entry.name: entry for entry in islice(path.parent.iterdir(), MAX_COMPARED)}
     except (OSError, ValueError):

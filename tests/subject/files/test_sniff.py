@@ -110,6 +110,12 @@ def test_missing_path_names_the_nearest(tmp_path):
     assert "check the folder" in refusal(tmp_path / "best.pt" / "x.pt").hint
 
 
+def test_what_is_on_the_net_is_to_be_fetched_first():
+    for address in ("https://nowhere.test/best.pt", "s3://bucket/best.pt"):
+        assert "download it first" in refusal(Path(address)).hint
+    assert "check the folder" in refusal(Path("nowhere/best.pt")).hint
+
+
 def test_odd_paths(tmp_path):
     assert "cannot be read" in refusal(tmp_path / ("x" * 5_000)).what
     assert "cannot be read" in refusal(Path("a\0b")).what
