@@ -143,6 +143,16 @@ class Diagnostic(ABC, Generic[R]):
 
     seed: Annotated[int, Option("seed of every random draw", at_least=0)] = 0
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Refuse a result that could not be made, before anything is computed for it."""
+        super().__init_subclass__(**more)
+        result: Any = getattr(cls, "result", None)
+        if lacking := sorted(getattr(result, "__abstractmethods__", ())):
+            raise TypeError(
+                f"{result.__name__}, the result of {cls.__name__}, lacks {', '.join(lacking)}: "
+                "define each in it, as landscape.answer.Result says what it returns"
+            )
+
     def __new__(cls, *_: Any, **settings: Any) -> Self:
         """Refuse a setting that does not exist, before a dataclass does with less to say."""
         known = [f.name for f in dataclasses.fields(cls)]

@@ -169,6 +169,19 @@ def test_a_setting_that_does_not_exist_is_told_with_the_nearest():
     assert raised.value.hint == "did you mean top?"
 
 
+def test_a_result_that_lacks_a_part_is_told_when_its_diagnostic_is_defined():
+    from landscape.answer import Result
+
+    class Brief(Result):
+        def summary(self) -> str:
+            return ""
+
+    with pytest.raises(TypeError, match=r"Brief, the result of Asking, lacks draw, tables"):
+
+        class Asking(Diagnostic[Brief]):  # pyright: ignore[reportUnusedClass]
+            result = Brief
+
+
 def test_answers_and_subjects_are_shown_in_a_line():
     import torch
 
