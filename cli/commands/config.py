@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import click
 from ..catalogue import GROUPS, load_command
 from ..configuration import Configuration, configurations
 from ..configured import COMMON, Configured, Settled, tables_of_commands
+from ..documents import enveloped
 from ..naming import check_names
 from ..options import path_or
 from ..tables import print_table
@@ -24,19 +26,20 @@ NONE = "no configuration file holds here: landscape.toml, or [tool.landscape] in
 
 def run(command: tuple[str, ...], config: Path | None, *, resolved: bool, as_json: bool) -> None:
     """Print the files, or what they and everything else come to."""
+    began = time.perf_counter()
     as_json = as_json or "--json" in command  # wherever it stands, it asks how this is printed
     command = tuple(word for word in command if word != "--json")
     if resolved or command:
         commands = [_named(command)] if command else [(one, []) for one in _configurable()]
         told = {name: _settled(name, list(rest), config) for name, rest in commands}
-        _show(told, as_json=as_json)
+        _show(told, began if as_json else None)
         return
     found = configurations(config)
     check_names(found, tables_of_commands(), COMMON)
     if found:
         for name in _configurable():
             _settled(name, [], config)  # so that a value that its command refuses is refused here
-    _list(found, as_json=as_json)
+    _list(found, began if as_json else None)
 
 
 def _named(words: tuple[str, ...]) -> tuple[str, list[str]]:
@@ -82,8 +85,9 @@ def _ask(name: str, values: Mapping[str, Any]) -> None:
         kind(**{one.name: values[one.name] for one in dataclasses.fields(kind)})
 
 
-def _show(told: dict[str, Settled], *, as_json: bool) -> None:
-    if as_json:
+def _show(told: dict[str, Settled], began: float | None) -> None:
+    """Print settings; as a document, where it is said when that began."""
+    if began is not None:
         commands: dict[str, Any] = {
             name.replace("-", " "): {
                 row.key: {"value": row.value, "from": row.origin} for row in one.rows
@@ -91,7 +95,8 @@ def _show(told: dict[str, Settled], *, as_json: bool) -> None:
             for name, one in told.items()
         }
         files = next(iter(told.values())).files
-        document = {"schema": "landscape/config/1", "files": _files(files), "commands": commands}
+        answer, said = {"files": _files(files), "commands": commands}, "What every setting is."
+        document = enveloped("config", 2, answer, said, began=began)
         click.echo(json.dumps(document, indent=1, allow_nan=False))
         return
     for name, one in told.items():
@@ -99,9 +104,11 @@ def _show(told: dict[str, Settled], *, as_json: bool) -> None:
         print_table(("setting", "value", "from"), rows, title=name.replace("-", " "))
 
 
-def _list(found: tuple[Configuration, ...], *, as_json: bool) -> None:
-    if as_json:
-        document = {"schema": "landscape/config/1", "files": _files(found)}
+def _list(found: tuple[Configuration, ...], began: float | None) -> None:
+    """Print files; as a document, where it is said when that began."""
+    if began is not None:
+        said = "The files that hold here." if found else NONE
+        document = enveloped("config", 2, {"files": _files(found)}, said, began=began)
         click.echo(json.dumps(document, indent=1, allow_nan=False))
         return
     for one in found:

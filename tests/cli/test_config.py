@@ -43,7 +43,7 @@ def write(text: str, name: str = "landscape.toml") -> None:
 def resolved(command: str = "spectrum", flags: str = "") -> dict[str, tuple[Any, str]]:
     """What `landscape config` tells of a command: value and origin of every setting."""
     document = done(f"config {flags} --resolved --json {command}").document
-    (rows,) = document["commands"].values()
+    (rows,) = document["answer"]["commands"].values()
     return {key: (row["value"], row["from"]) for key, row in rows.items()}
 
 
@@ -371,7 +371,10 @@ def test_config_lists_the_files():
     for part in ("landscape.toml", "seed", "3", "spectrum", "operator", "fisher"):
         assert part in text
     document = done("config --json").document
-    assert [one["file"] for one in document["files"]] == ["landscape.toml"]
+    assert [one["file"] for one in document["answer"]["files"]] == ["landscape.toml"]
+    assert document["schema"] == "landscape/config/2"
+    assert document["provenance"]["command"] == "landscape config --json"
+    assert list(document) == list(done("list models --json").document)
 
 
 @pytest.mark.parametrize(
@@ -415,15 +418,15 @@ def test_a_command_without_a_table_says_so(name):
 
 def test_resolved_without_a_command_tells_of_all():
     write("seed = 3\n")
-    document = done("config --resolved --json").document
-    assert {*document["commands"]} >= {name.replace("-", " ") for name in NAMES}
-    assert document["commands"]["ntk"]["seed"] == {"value": 3, "from": "landscape.toml:1"}
+    commands = done("config --resolved --json").document["answer"]["commands"]
+    assert {*commands} >= {name.replace("-", " ") for name in NAMES}
+    assert commands["ntk"]["seed"] == {"value": 3, "from": "landscape.toml:1"}
 
 
 def test_resolved_as_json_wherever_it_is_said():
-    told = done("config --json --resolved weights --seed 4").document
+    told = done("config --json --resolved weights --seed 4").document["answer"]
     assert told["commands"]["weights"]["seed"]["value"] == 4
-    assert done("config --resolved weights --seed 4 --json").document == told
+    assert done("config --resolved weights --seed 4 --json").document["answer"] == told
 
 
 @pytest.mark.parametrize("what", ["models", "data", "diagnostics", "presets"])
