@@ -18,7 +18,7 @@ class Ends:
 
 
 def eigenvalues(pairs: Pairs, found: Eigenpairs) -> tuple[Estimate, ...]:
-    """Return the eigenvalues of one end: each lies within its residual, for certain.
+    """Return the eigenvalues of one end: each lies within its residual and the error of products.
 
     Where it is not shown that none was missed, the k-th value found is a bound of the k-th
     eigenvalue alone, by Cauchy's interlacing: another may lie beyond.
@@ -32,8 +32,9 @@ def eigenvalues(pairs: Pairs, found: Eigenpairs) -> tuple[Estimate, ...]:
 
 def _eigenvalue(value: float, residual: float, found: Eigenpairs, *, upper: bool) -> Estimate:
     kind: Kind = "estimate"
-    low, high = value - residual, value + residual
-    method = "thick-restart Lanczos; an eigenvalue lies within the residual"
+    doubt = residual + found.noise
+    low, high = value - doubt, value + doubt
+    method = "thick-restart Lanczos; an eigenvalue lies within the residual and the products' noise"
     if not found.complete:
         kind = "lower_bound" if upper else "upper_bound"
         low, high = (low, math.inf) if upper else (-math.inf, high)

@@ -173,7 +173,10 @@ def test_near_eigenvectors_of_a_network_in_single_precision(gap):
     exact = torch.block_diag(first.T @ first, second.T @ second) / 64
     model, data = Apart(), [(inputs, torch.randn(64, 2))]
     found = Spectrum(top=5).run(ls.Subject(model, "mse", data, dtype="float32", device="cpu"))
-    basis = torch.linalg.eigh(exact)[1].T.flip(0)
+    values, basis = (part.T.flip(0) for part in torch.linalg.eigh(exact))
+    for one, value in zip(found.eigenvalues.top, values.tolist(), strict=False):
+        low, high = one.solver
+        assert low <= value <= high
     for rank, one in enumerate(found.participation):
         low, high = one.interval
         assert low - 1e-12 <= 1 / float(basis[rank].pow(4).sum()) <= high
