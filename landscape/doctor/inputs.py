@@ -77,13 +77,12 @@ def check_load_map(parts: Parts) -> Verdict:
         where=checkpoint.path or checkpoint.label,
     )
     unused = sorted(checkpoint.tensors.keys() - set(match.mapping.values()))
-    absent = [name for name in shapes if name not in match.mapping]
     notes = [note for note in match.notes if note.startswith(("prefix", "wrapper", "tied"))]
     whys = []
     if unused:
         whys.append(f"tensors of the file left unused ({len(unused)}): {listed(unused, SHOWN)}")
-    if absent:
-        whys.append(f"buffers not in the file ({len(absent)}): {listed(absent, SHOWN)}")
+    if match.kept:
+        whys.append(f"buffers not in the file ({len(match.kept)}): {listed(match.kept, SHOWN)}")
     return Verdict(
         "; ".join([f"{len(match.mapping)} of {len(shapes)} tensors found in the file", *notes]),
         "; ".join(whys),

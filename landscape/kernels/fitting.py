@@ -18,7 +18,7 @@ from landscape.kernels.linearised import Linearised, by_full, by_trace
 from landscape.kernels.prediction import Prediction, prediction
 from landscape.kernels.regression import fitted, ridge_path
 from landscape.kernels.result import Regression
-from landscape.kernels.targets import RAGGED, UNKNOWN, Targets, targets_of
+from landscape.kernels.targets import NONE_GIVEN, RAGGED, UNKNOWN, Targets, targets_of
 from landscape.signals.intervals import share
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
@@ -97,7 +97,7 @@ def prediction_of(
         asked: The settings.
     """
     if subject.held_out is None:
-        return None, "no held-out data were given"
+        return None, NONE_GIVEN
     if targets.values is None or own.values[0] <= 0:
         return None, UNKNOWN
     if asked.kind == "sketch":

@@ -19,6 +19,7 @@ from landscape.subject.outputs import class_axis, logits_of
 from landscape.subject.subject import Subject
 from landscape.tangent.calling import counted_outputs
 
+NONE_GIVEN = "no held-out data were given"
 UNKNOWN = "the loss has no targets of the shape of the outputs"
 RAGGED = "the loss ignores some targets, so that samples have different outputs to regress on"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landscape.estimate import Estimate
+from landscape.kernels.targets import NONE_GIVEN
 
 if TYPE_CHECKING:
     from landscape.kernels.result import NtkResult
@@ -34,9 +35,11 @@ def summary_of(result: NtkResult) -> str:
         ends = f"{result.eigenvalues[0]:.4g} to {result.eigenvalues[-1]:.4g}"
         return f"{text}{len(result.eigenvalues):,} largest eigenvalues {ends}"
     text += f"{result.rank:,} of {len(result.eigenvalues):,} eigenvalues above the floor"
-    if not math.isfinite(result.alignment_centred.value):
-        return text
-    return f"{text}; alignment with the targets {result.alignment_centred:.3g} (centred)"
+    if math.isfinite(result.alignment_centred.value):
+        text += f"; alignment with the targets {result.alignment_centred:.3g} (centred)"
+    if (reason := result.prediction_reason) and reason != NONE_GIVEN:
+        text += f"; no held-out prediction: {reason}"
+    return text
 
 
 def headline_of(result: NtkResult) -> tuple[tuple[str, Estimate], ...]:

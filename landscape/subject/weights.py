@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -97,4 +98,4 @@ def _match(network: Network, checkpoint: Checkpoint) -> NameMatch:
     weights = {n: checkpoint.tensors[match.mapping[n]] for n in network.parameter_names}
     refuse_integers(weights, network.own, where)
     own = {name: match.mapping[name] for name in network.own if name in match.mapping}
-    return NameMatch(mapping=own, notes=match.notes)
+    return replace(match, mapping=own)

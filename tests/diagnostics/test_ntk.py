@@ -254,6 +254,17 @@ def test_shares_of_layers_have_the_doubt_of_the_choice():
     assert held >= 0.8 * 20 * len(whole.by_layer)
 
 
+def test_held_out_data_of_which_nothing_can_be_told_are_spoken_of():
+    torch.manual_seed(0)
+    ids = torch.randint(7, (20, 5))
+    labels = ids.masked_fill(ids == 3, -100)
+    train, held_out = [(ids[:12], labels[:12])], [(ids[12:], labels[12:])]
+    for data, told in (({"train": train, "held_out": held_out}, True), (train, False)):
+        found = Ntk(rate=False).run(ls.Subject(Tied().eval(), "ce", data, device="cpu"))
+        assert found.prediction is None
+        assert ("no held-out prediction: the loss ignores" in found.summary()) is told
+
+
 def test_held_out_accuracy():
     inputs, labels = digits(300)
     data = {"train": [(inputs[:200], labels[:200])], "held_out": [(inputs[200:], labels[200:])]}

@@ -35,6 +35,7 @@ class NameMatch:
     """A one-to-one mapping of model names to file names, and how it came about."""
 
     mapping: dict[str, str]
+    kept: tuple[str, ...]  # buffers that the file lacks: they stay as the model has them
     notes: tuple[str, ...]
 
 
@@ -76,16 +77,15 @@ def match_names(
         raise mismatch(file, model, missing, pairing, unused, where)
     notes = [*_renaming(fits)]
     notes += [f"tied: `{cut(name)}` takes `{cut(source)}`" for name, source in tied.items()]
-    absent = [name for name in model if name not in mapping]
-    if absent:
-        notes.append(
-            f"buffers kept as the model has them ({len(absent)}): {listed(absent, MAX_SHOWN)}"
-        )
+    shared = {other for name in mapping for other in aliases.get(name, ())}
+    kept = [name for name in model if name not in mapping and name not in shared]
+    if kept:
+        notes.append(f"buffers kept as the model has them ({len(kept)}): {listed(kept, MAX_SHOWN)}")
     if unused:
         notes.append(
             f"tensors of the file left unused ({len(unused)}): {listed(unused, MAX_SHOWN)}"
         )
-    return NameMatch(mapping=mapping, notes=tuple(notes))
+    return NameMatch(mapping=mapping, kept=tuple(kept), notes=tuple(notes))
 
 
 def stripped(names: Iterable[str]) -> dict[str, str]:

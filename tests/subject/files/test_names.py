@@ -116,6 +116,15 @@ def test_tied_parameter():
         assert f"tied: `{gone}` takes `m.{kept}`" in found.notes
 
 
+def test_a_tied_parameter_that_the_file_holds_once_is_no_missing_buffer():
+    model = {"embed.weight": (9, 4), "head.weight": (9, 4), "mask": (4,)}
+    found = match(
+        {"embed.weight": (9, 4)}, model, ["embed.weight"], {"embed.weight": {"head.weight"}}
+    )
+    assert found.kept == ("mask",)
+    assert found.notes == ("buffers kept as the model has them (1): mask",)
+
+
 def test_two_parts_that_fit_equally_well():
     layer = {"weight": (3, 3), "bias": (3,)}
     file = renamed("encoder.", layer) | renamed("decoder.", layer)
