@@ -76,7 +76,8 @@ class Foretold:
 
     def sentence(self, budget: Budget | None = None) -> str:
         """Return the whole in one sentence: how long, what takes longest, what is not known."""
-        drawing = f"up to {self.figures} figures, about {told_seconds(self.drawing)}"
+        figures = f"{self.figures} figure{'s' if self.figures != 1 else ''}"
+        drawing = f"up to {figures}, about {told_seconds(self.drawing)}"
         if budget is not None:
             return f"the budget of {budget}; beyond it, drawing {drawing}"
         longest = sorted(self.seconds.items(), key=lambda one: -one[1])[:LONGEST]
