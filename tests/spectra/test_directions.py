@@ -175,6 +175,7 @@ def test_near_eigenvectors_of_a_network_in_single_precision(gap):
     found = Spectrum(top=5).run(ls.Subject(model, "mse", data, dtype="float32", device="cpu"))
     values, basis = (part.T.flip(0) for part in torch.linalg.eigh(exact))
     for one, value in zip(found.eigenvalues.top, values.tolist(), strict=False):
+        assert one.solver is not None
         low, high = one.solver
         assert low <= value <= high
     for rank, one in enumerate(found.participation):
