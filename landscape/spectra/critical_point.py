@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -164,11 +165,10 @@ def critical_point(
 
     Source: Dauphin et al. 2014, arXiv 1406.2572; Nesterov 2004, §1.2.3 (the decrease).
     """
-    curvature = abs(largest.value)
-    if smallest is not None:
-        curvature = max(curvature, abs(smallest.value))
+    sought = (largest,) if smallest is None else (largest, smallest)
+    curvature = max(abs(one.value) for one in sought)
     length = max(float(torch.linalg.vector_norm(weights, dtype=torch.float64)), 1.0)
-    decrease = _predicted_decrease(gradient_norm, curvature, largest)
+    decrease = _predicted_decrease(gradient_norm, sought)
     floor = 2 * curvature * (torch.finfo(weights.dtype).eps * length) ** 2
     verdict: Kind
     if gradient_norm * length + curvature * length**2 / 2 <= STATIONARY * abs(loss):
@@ -205,13 +205,13 @@ def _solver(estimate: Estimate) -> tuple[float, float]:
     return estimate.solver or estimate.interval
 
 
-def _predicted_decrease(gradient_norm: float, curvature: float, largest: Estimate) -> Estimate:
+def _predicted_decrease(gradient_norm: float, sought: Sequence[Estimate]) -> Estimate:
+    """Return ‖g‖² / (2 max|λ|), where every λ lies in the interval of its solver."""
     square = gradient_norm**2 / 2
-    residual = largest.residual or 0.0
-    ends = (curvature + residual, curvature - residual)
+    least, most = (max(ends) for ends in zip(*map(_magnitudes, sought), strict=True))
+    curvature = max(abs(one.value) for one in sought)
     low, value, high = (
-        square / c if c > 0 else (0.0 if not square else float("inf"))
-        for c in (ends[0], curvature, ends[1])
+        square / c if c > 0 else (0.0 if not square else math.inf) for c in (most, curvature, least)
     )
     return Estimate(
         value=value,
@@ -221,3 +221,9 @@ def _predicted_decrease(gradient_norm: float, curvature: float, largest: Estimat
         solver=(low, high),
         method="‖g‖² / (2 max|λ|), to second order",
     )
+
+
+def _magnitudes(estimate: Estimate) -> tuple[float, float]:
+    """Return the least and the largest |λ| within an interval."""
+    low, high = _solver(estimate)
+    return max(low, -high, 0.0), max(-low, high)

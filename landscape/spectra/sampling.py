@@ -142,8 +142,8 @@ def sample(
     mean = found.forms[:, len(pairs) :].mean(1)
     spread = sampling_interval(mean, found.counts, around=trace.value)
     return Sampled(
-        top=each[: len(ends.top)],
-        bottom=each[len(ends.top) :],
+        top=ordered(each[: len(ends.top)]),
+        bottom=ordered(each[len(ends.top) :], upwards=True),
         trace=with_sampling(trace, spread),
         groups=len(found.counts),
     )
@@ -166,4 +166,26 @@ def with_groups(pairs: tuple[Estimate, ...], found: GroupForms) -> tuple[Estimat
             method=f"{one.method}; {FITTED}",
         )
         for one, column in zip(pairs, found.forms.T[: len(pairs)], strict=True)
+    )
+
+
+def ordered(pairs: tuple[Estimate, ...], *, upwards: bool = False) -> tuple[Estimate, ...]:
+    """Return eigenvalues of one end, each told to lie beyond what the next one surely reaches.
+
+    The first eigenvector may rest on a few samples, so that its form says little, where that of the
+    second tells well that there is curvature of that size. (The converse, that the second is not
+    beyond the first, is left out: it would cost coverage where samples are heavy-tailed.)
+
+    Args:
+        pairs: Descending, with their intervals.
+        upwards: They are ascending, from the smallest.
+    """
+    sign, end = (-1, 1) if upwards else (1, 0)
+    near = np.array([sign * one.interval[end] for one in pairs])
+    reached = sign * np.maximum.accumulate(near[::-1])[::-1]
+    return tuple(
+        replace(
+            one, interval=(one.interval[0], float(at)) if upwards else (float(at), one.interval[1])
+        )
+        for one, at in zip(pairs, reached, strict=True)
     )

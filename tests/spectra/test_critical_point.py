@@ -211,6 +211,29 @@ def test_little_negative_curvature_counts_where_its_step_gains(decrease, kind):
     assert found.verdict == kind
 
 
+def test_the_predicted_decrease_takes_the_doubt_of_the_larger_eigenvalue_whole():
+    def pair(low: float, value: float, high: float) -> Estimate:
+        return Estimate(value=value, kind="estimate", interval=(low, high), residual=0.0)
+
+    def decrease(largest: Estimate, smallest: Estimate | None) -> Estimate:
+        return critical_point(
+            loss=1.0,
+            gradient_norm=2.0,
+            weights=torch.ones(4),
+            largest=largest,
+            smallest=smallest,
+        ).predicted_decrease
+
+    found = decrease(pair(4, 5, 8), None)  # wider than a residual: the products' noise
+    assert (found.value, found.interval) == (0.4, (0.25, 0.5))
+    found = decrease(pair(4, 5, 6), pair(-16, -10, -8))  # of λ_min, as it is the larger
+    assert (found.value, found.interval) == (0.2, (0.125, 0.25))
+    found = decrease(pair(5, 5, math.inf), pair(-1, -1, -1))  # others may lie beyond
+    assert found.interval == (0.0, 0.4)
+    found = decrease(pair(-1, 1, 2), None)
+    assert found.interval == (1.0, math.inf)
+
+
 def test_every_kind_has_criteria_that_fit_a_cell():
     assert set(CRITERIA) == set(get_args(Kind))
     assert max(len(told) for criteria in CRITERIA.values() for told in criteria) <= CELL

@@ -9,7 +9,7 @@ from landscape.diagnostics.spectrum import Spectrum
 from landscape.estimate import Estimate
 from landscape.spectra.curvature import Curvature
 from landscape.spectra.groups import data_groups, group_forms
-from landscape.spectra.sampling import sampling_interval, with_sampling
+from landscape.spectra.sampling import ordered, sampling_interval, with_sampling
 from landscape.subject.batch import Batch
 from landscape.subject.subject import Subject
 from tests.cases import CASES
@@ -101,6 +101,40 @@ def test_the_total_of_an_eigenvalue_is_the_sum_of_its_parts():
     drawn = Estimate(value=5, kind="estimate", interval=(2, 8), solver=(2, 8))
     assert with_sampling(drawn, (1.0, 9.0)).interval == pytest.approx((0.0, 10.0))
     assert with_sampling(pair, None) == pair
+
+
+def within(value: float, low: float, high: float) -> Estimate:
+    return Estimate(value=value, kind="estimate", interval=(low, high))
+
+
+def test_the_first_eigenvalue_is_told_to_lie_above_what_the_second_reaches():
+    top = (within(29.5, -41.5, 100.5), within(19, 14.1, 23.8), within(6, -3, 15))
+    told = [one.interval for one in ordered(top)]
+    assert told == [(14.1, 100.5), (14.1, 23.8), (-3, 15)]
+    bottom = tuple(within(-one.value, -one.interval[1], -one.interval[0]) for one in top)
+    mirrored = [(-high, -low) for low, high in told]
+    assert [one.interval for one in ordered(bottom, upwards=True)] == mirrored
+    assert ordered(()) == ()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("spread", [0.3, 1.0, 1.5])
+def test_intervals_that_know_their_order_cover_as_often(spread):
+    rng, truth = np.random.default_rng(0), (2.0, 1.0)
+    hits, before = np.zeros(2), np.zeros(2)
+    for _ in range(2000):
+        heavy = truth[0] * rng.lognormal(-(spread**2) / 2, spread, (16, 12)).mean(1)
+        light = truth[1] * rng.chisquare(4, (16, 12)).mean(1) / 4
+        pairs = []
+        for forms in sorted((heavy, light), key=lambda one: -one.mean()):
+            found = sampling_interval(forms, np.full(16, 12.0))
+            pairs.append(with_sampling(Estimate.exact(float(forms.mean())), found))
+        for k, (one, raw) in enumerate(zip(ordered(tuple(pairs)), pairs, strict=True)):
+            assert one.interval[0] <= one.value <= one.interval[1]
+            hits[k] += one.interval[0] <= truth[k] <= one.interval[1]
+            before[k] += raw.interval[0] <= truth[k] <= raw.interval[1]
+    assert (hits >= before - 4).all()
+    assert (hits >= 0.93 * 2000).all()
 
 
 # --- coverage: population vᵀHv of softmax regression at W = 0 ------------------------------------
