@@ -124,21 +124,25 @@ class Engine:
             self._shrink(told)  # when what the error holds on to is free
 
     def _pass(self, rows: Tensor) -> Tensor:
-        total = torch.zeros_like(rows)
         chunks = list(_chunks(len(rows), self.block))
+        total = torch.zeros_like(rows) if len(chunks) > 1 else None
         watches = {part.stop - part.start: Watch(self._device) for part in chunks}
         for place, batch in enumerate(self.micro_batches):
             for part in chunks:
                 size = part.stop - part.start
                 with watches[size].running(on=not self._trial(size).settled):
-                    total[part] += self._share(place, batch, rows[part])
+                    share = self._share(place, batch, rows[part])
+                    if total is None:  # a pass over memory less than a sum with zeros
+                        total = _owned(share, rows)
+                    else:
+                        total[part] += share
         for size, watch in watches.items():
             trial = self._trial(size)
             if watch.laps and not trial.settled:
                 trial.report(trial.next(), watch.seconds / watch.laps * len(self.micro_batches))
                 if trial.settled:
                     self._kept.drop_others(size, trial.best)
-        return total
+        return torch.zeros_like(rows) if total is None else total
 
     def _trial(self, size: int) -> Trials:
         if size not in self._trials:
@@ -239,6 +243,13 @@ class Engine:
             f"{free_bytes(self._device) / 2**20:,.1f} MiB are free: {told}",
             hint=f"study fewer parameters (--params), give {smaller}, or use another device",
         )
+
+
+def _owned(share: Tensor, rows: Tensor) -> Tensor:
+    """Return a share where it can be added to: laid out as the rows, but not in their memory."""
+    apart = share.untyped_storage().data_ptr() != rows.untyped_storage().data_ptr()
+    alone = apart and share.is_contiguous() and share.dtype == rows.dtype
+    return share if alone else torch.zeros_like(rows).copy_(share)
 
 
 def _chunks(count: int, block: int) -> Iterator[slice]:

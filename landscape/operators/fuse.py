@@ -31,6 +31,9 @@ _IN_PLACE: dict[Any, Any] = {
     aten.addmm.default: aten.addmm_.default,
     aten.baddbmm.default: aten.baddbmm_.default,
 }
+_INTO: dict[Any, tuple[Any, str]] = {  # operations that take where to write as an argument
+    aten.threshold_backward.default: (aten.threshold_backward.grad_input, "grad_input"),
+}
 _COMMUTATIVE = (aten.mul.Tensor, aten.add.Tensor)
 
 
@@ -46,7 +49,7 @@ def fuse(graph: fx.Graph) -> None:
         if node.target is aten.add.Tensor and not node.kwargs and node not in changing:
             _take_product_in(graph, node, changing)
     for node in list(graph.nodes):
-        if node.target in _IN_PLACE and node not in changing:
+        if (node.target in _IN_PLACE or node.target in _INTO) and node not in changing:
             _write_over(node, changing)
 
 
@@ -117,19 +120,28 @@ def _alike(node: fx.Node, inputs: tuple[Any, ...], elementwise: bool) -> bool:
     return same and dtype.is_floating_point and (not elementwise or (bool(whole) and all(whole)))
 
 
+def _only_here(node: fx.Node) -> bool:
+    """Return whether nothing but one operation sees the memory of a tensor, and from its start."""
+    owner = root(node)
+    seen = len(node.users) == 1 and (owner is node or (len(owner.users) == 1 and not node.args[3]))
+    return seen and owner.op == "call_function"
+
+
 def _write_over(node: fx.Node, changing: set[fx.Node]) -> None:
     """Let the result of an operation take the place of an operand that nothing else uses."""
     places = (0, 1) if node.target in _COMMUTATIVE and not node.kwargs else (0,)
     for place in places:
         operand = node.args[place]
-        if not isinstance(operand, fx.Node) or operand.op != "call_function":
-            continue
-        if len(operand.users) > 1 or root(operand) is not operand or operand in changing:
+        if not isinstance(operand, fx.Node) or not _only_here(operand) or operand in changing:
             continue
         if sum(one is operand for one in node.args) > 1:  # a + a C: it is read while written
             continue
         if operand.meta.get("layout") != node.meta["layout"]:
             continue
+        if node.target in _INTO:
+            node.target, name = _INTO[node.target]
+            node.kwargs = {**node.kwargs, name: operand}
+            return
         node.args = (operand, *(one for at, one in enumerate(node.args) if at != place))
         node.target = _IN_PLACE[node.target]
         return

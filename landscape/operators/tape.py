@@ -81,6 +81,7 @@ class Tape:
             return cls(None, recorder.constants), value
         recorder.graph.output(result)
         simplify(recorder.graph, recorder.constants)
+        prune(recorder.graph)
         fuse(recorder.graph)
         prune(recorder.graph)
         return cls(recorder.graph, recorder.constants), value

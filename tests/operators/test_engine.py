@@ -110,6 +110,25 @@ def doubled(local):
     return lambda block: 2 * torch.stack([local.forward(row) for row in block])
 
 
+class Unit:
+    """The identity, which returns its argument itself."""
+
+    def graph(self):
+        return lambda block: block
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_vectors_are_never_written_over(count, monkeypatch):
+    subject = Subject(seeded(mlp, 0), "ce", classified((9,), (5,), 3))
+    hessian = HessianOperator(subject, product="reverse")
+    monkeypatch.setattr(hessian.engine, "_local", lambda _: Unit())
+    block = torch.randn(count, hessian.shape[0], generator=generator(1))
+    before = block.clone()
+    found = hessian.unchecked(block)
+    assert torch.equal(block, before)
+    torch.testing.assert_close(found, before / 9)
+
+
 @pytest.mark.usefixtures("eager")
 def test_a_wrong_way_is_left_out_of_auto(monkeypatch):
     monkeypatch.setattr(ways, "vectorised", doubled)

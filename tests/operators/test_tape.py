@@ -314,6 +314,35 @@ def test_a_sum_with_a_product_is_one_operation():
     assert names == ["bmm.default", "baddbmm_.default", "sum.dim_IntList"]
 
 
+def test_a_view_of_all_that_nothing_else_sees_is_written_over():
+    def viewed(x: Tensor) -> Tensor:
+        return ((x @ SQUARE).view(3, 1, 4) + x.view(3, 1, 4) @ CUBE).view(3, 4)
+
+    assert operations(viewed) == ["mm.default", "baddbmm_.default"]
+
+    def seen_elsewhere(x: Tensor) -> Tensor:
+        inner = x @ SQUARE
+        return (inner.view(3, 1, 4) + x.view(3, 1, 4) @ CUBE).view(3, 4) * FIXED + inner
+
+    assert operations(seen_elsewhere)[:2] == ["mm.default", "baddbmm.default"]
+
+    def in_part(x: Tensor) -> Tensor:
+        return torch.cat([(x @ SQUARE)[:, 2:] + x[:, 2:], (x @ SQUARE.T)[:, :2] * FIXED[:2]], 1)
+
+    assert "add_.Tensor" not in operations(in_part)
+
+
+def test_the_slope_of_relu_is_taken_in_place():
+    above = torch.randn(3, 4, generator=generator(7), dtype=F64)
+
+    def masked(x: Tensor) -> Tensor:
+        return torch.ops.aten.threshold_backward(x @ SQUARE, above, 0)
+
+    assert operations(masked) == ["mm.default", "threshold_backward.grad_input"]
+    shared = operations(lambda x: masked(x) + torch.ops.aten.threshold_backward(x, above, 0))
+    assert shared[1:3] == ["threshold_backward.grad_input", "threshold_backward.default"]
+
+
 def test_what_is_needed_again_is_not_written_over():
     def again(x: Tensor) -> Tensor:
         inner = x @ SQUARE
