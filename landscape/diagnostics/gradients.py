@@ -17,6 +17,7 @@ from landscape.signals.result import GradientsResult, LayerNorms
 from landscape.signals.study import Plan, Study
 from landscape.signals.updates import last_update
 from landscape.subject.normalisation import uses_running_statistics
+from landscape.subject.rounding import gradient_error, length
 from landscape.subject.subject import Subject
 from landscape.work import Work
 
@@ -79,14 +80,16 @@ class Gradients(Diagnostic[GradientsResult]):
         if uses_running_statistics(subject):
             subject.note(EVALUATED)
         gradient = subject.gradient(point)
+        error = gradient_error(subject, point)
         gradients, weights = parameters.split(gradient), parameters.split(point.theta)
+        errors = parameters.split(error) if error is not None else {}
         updates = last_update(subject)
         layers = tuple(
             LayerNorms(
                 name=name,
                 parameters=weight.numel(),
-                gradient_norm=_norm(gradients[name]),
-                weight_norm=_norm(weight),
+                gradient_norm=length(gradients[name], errors.get(name)),
+                weight_norm=length(weight),
                 update_norm=_step_norm(updates[name]) if name in updates else None,
             )
             for name, weight in weights.items()
@@ -98,8 +101,8 @@ class Gradients(Diagnostic[GradientsResult]):
             step=subject.checkpoint.step,
             parameters=parameters.size,
             loss=Estimate.exact(subject.loss(point), "the given data"),
-            total_norm=_norm(gradient),
-            weight_norm=_norm(point.theta),
+            total_norm=length(gradient, error),
+            weight_norm=length(point.theta),
             update_norm=_step_norm(whole) if whole is not None else None,
             layers=layers,
             non_finite=tuple(n for n, g in gradients.items() if not bool(g.isfinite().all())),
@@ -130,11 +133,6 @@ class Gradients(Diagnostic[GradientsResult]):
         )
 
 
-def _norm(vector: Tensor) -> Estimate:
-    value = float(torch.linalg.vector_norm(vector, dtype=torch.float64))
-    return Estimate.exact(value, "float64 accumulation")
-
-
 def _step_norm(step: Tensor) -> Estimate:
     method = "saved moments at the saved learning rate, weight decay left out"
-    return replace(_norm(step), kind="estimate", method=method)
+    return replace(length(step), kind="estimate", method=method)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from landscape.estimate import Estimate, worst
 from landscape.linalg.density import SpectralMeasure, bulk_grid, even_grid
@@ -23,6 +22,7 @@ from landscape.spectra.sampling import Sampled
 from landscape.spectra.stability import StabilityMargin
 from landscape.spectra.subspace import gradient_shares
 from landscape.spectra.summary import Summary, condition, summarise
+from landscape.subject.rounding import gradient_error, length
 from landscape.subject.subject import Subject
 
 SHARP = ("hessian", "gauss-newton")  # whose largest eigenvalue tells how large steps may be
@@ -64,6 +64,8 @@ def answer_of(subject: Subject, found: Found) -> SpectrumResult:
     """
     curvature, pairs, measure = found.curvature, found.pairs, found.measure
     gradient = curvature.gradient(subject)
+    error = gradient_error(subject, subject.point)
+    slope = length(gradient, curvature.inward(error) if error is not None else None, DATA)
     loss = curvature.loss(subject, subject.point.theta)
     turned = directions(pairs, [(first, last) for _, first, last in found.layers])
     summary = _summary(found)
@@ -80,7 +82,7 @@ def answer_of(subject: Subject, found: Found) -> SpectrumResult:
         step=subject.checkpoint.step,
         parameters=found.operator.shape[0],
         loss=Estimate.exact(loss, DATA),
-        gradient_norm=Estimate.exact(_length(gradient), DATA),
+        gradient_norm=slope,
         complete=pairs.complete,
         eigenvalues=Ends(top=found.sampled.top, bottom=found.sampled.bottom),
         trace=found.sampled.trace,
@@ -100,9 +102,15 @@ def answer_of(subject: Subject, found: Found) -> SpectrumResult:
         stability=margin,
         stability_reason=reason,
         critical_point=kind_of_point(
-            subject, curvature, pairs, found.sampled.bottom, loss=loss, gradient=gradient
+            subject,
+            curvature,
+            pairs,
+            found.sampled.bottom,
+            loss=loss,
+            gradient=gradient,
+            gradient_norm=slope,
         ),
-        gradient_share=gradient_shares(pairs, gradient),
+        gradient_share=gradient_shares(pairs, gradient, slope.interval[1] - slope.value),
         participation=tuple(one.participation for one in turned),
         layers=_layers(found, turned),
         groups=found.sampled.groups,
@@ -147,7 +155,3 @@ def _layers(found: Found, turned: tuple[Direction, ...]) -> tuple[LayerTrace, ..
             zip(found.layers, found.traces.blocks, strict=True)
         )
     )
-
-
-def _length(vector: Tensor) -> float:
-    return float(torch.linalg.vector_norm(vector, dtype=torch.float64))

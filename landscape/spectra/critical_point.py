@@ -100,6 +100,7 @@ def kind_of_point(
     *,
     loss: float,
     gradient: Tensor,
+    gradient_norm: Estimate,
 ) -> CriticalPoint | None:
     """Return the kind of point, with a step along the lowest eigenvector where it is negative.
 
@@ -110,6 +111,7 @@ def kind_of_point(
         bottom: Its smallest eigenvalues, as they are told elsewhere: with the doubt of the samples.
         loss: L(θ), with the decay that belongs to the matrix.
         gradient: Its gradient (n,).
+        gradient_norm: Its length, with its doubt.
 
     Cost: forward passes for the step, at most twenty.
     """
@@ -129,7 +131,7 @@ def kind_of_point(
         )
     return critical_point(
         loss=loss,
-        gradient_norm=float(torch.linalg.vector_norm(gradient, dtype=torch.float64)),
+        gradient_norm=gradient_norm,
         weights=theta,
         largest=eigenvalues(pairs.top, pairs)[0],
         smallest=smallest,
@@ -141,7 +143,7 @@ def kind_of_point(
 def critical_point(
     *,
     loss: float,
-    gradient_norm: float,
+    gradient_norm: Estimate,
     weights: Tensor,
     largest: Estimate,
     smallest: Estimate | None,
@@ -171,7 +173,7 @@ def critical_point(
     decrease = _predicted_decrease(gradient_norm, sought)
     floor = 2 * curvature * (torch.finfo(weights.dtype).eps * length) ** 2
     verdict: Kind
-    if gradient_norm * length + curvature * length**2 / 2 <= STATIONARY * abs(loss):
+    if gradient_norm.value * length + curvature * length**2 / 2 <= STATIONARY * abs(loss):
         verdict = "plateau"
     elif decrease.value > max(STATIONARY * abs(loss), floor):
         verdict = "not stationary"
@@ -205,13 +207,13 @@ def _solver(estimate: Estimate) -> tuple[float, float]:
     return estimate.solver or estimate.interval
 
 
-def _predicted_decrease(gradient_norm: float, sought: Sequence[Estimate]) -> Estimate:
-    """Return ‖g‖² / (2 max|λ|), where every λ lies in the interval of its solver."""
-    square = gradient_norm**2 / 2
+def _predicted_decrease(slope: Estimate, sought: Sequence[Estimate]) -> Estimate:
+    """Return ‖g‖² / (2 max|λ|), where ‖g‖ and every λ lie in the interval of their solver."""
     least, most = (max(ends) for ends in zip(*map(_magnitudes, sought), strict=True))
     curvature = max(abs(one.value) for one in sought)
+    short, long = _solver(slope)
     low, value, high = (
-        square / c if c > 0 else (0.0 if not square else math.inf) for c in (most, curvature, least)
+        _gain(one, bend) for one, bend in ((short, most), (slope.value, curvature), (long, least))
     )
     return Estimate(
         value=value,
@@ -221,6 +223,12 @@ def _predicted_decrease(gradient_norm: float, sought: Sequence[Estimate]) -> Est
         solver=(low, high),
         method="‖g‖² / (2 max|λ|), to second order",
     )
+
+
+def _gain(slope: float, bend: float) -> float:
+    if bend > 0:
+        return slope**2 / (2 * bend)
+    return math.inf if slope else 0.0
 
 
 def _magnitudes(estimate: Estimate) -> tuple[float, float]:

@@ -40,15 +40,18 @@ def turn(found: Eigenpairs, first: int, last: int) -> float:
     return min(error / gap, 1.0) if gap > 0 else 1.0
 
 
-def gradient_shares(found: Eigenpairs, gradient: Tensor) -> tuple[Estimate, ...]:
+def gradient_shares(
+    found: Eigenpairs, gradient: Tensor, error: float = 0.0
+) -> tuple[Estimate, ...]:
     """Return ‖Vⱼᵀg‖² / ‖g‖² for the first j eigenvectors, j = 1 … k.
 
-    A share moves by no more than the sine of the angle by which the subspace is turned; where that
-    is not known, the interval is [0, 1]. Nothing for a gradient that is zero.
+    A share moves by no more than the sines of the angles by which the subspace and the gradient are
+    turned; where that is not known, the interval is [0, 1]. Nothing for a gradient that is zero.
 
     Args:
         found: The eigenpairs, of which those at the top are taken.
         gradient: g (n,).
+        error: How far it is from the true one, at most.
 
     Source: Gur-Ari, Roberts & Dyer 2018, arXiv 1812.04754; Davis & Kahan 1970.
     """
@@ -57,7 +60,10 @@ def gradient_shares(found: Eigenpairs, gradient: Tensor) -> tuple[Estimate, ...]
         return ()
     parts = torch.stack([(row.double() @ gradient.double()) / whole for row in found.top.vectors])
     shares = parts.square().cumsum(0).clamp(0, 1).cpu().numpy()
-    return tuple(_share(float(one), turn(found, 0, last)) for last, one in enumerate(shares))
+    turned = min(error / float(whole), 1.0)
+    return tuple(
+        _share(float(one), turn(found, 0, last) + turned) for last, one in enumerate(shares)
+    )
 
 
 def overlap(left: Tensor, right: Tensor) -> float:

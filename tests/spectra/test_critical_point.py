@@ -35,7 +35,7 @@ def studied(model: nn.Module, loss: str, data: tuple[Tensor, Tensor]) -> Critica
         )
     return critical_point(
         loss=value,
-        gradient_norm=float(gradient.norm()),
+        gradient_norm=Estimate.exact(float(gradient.norm())),
         weights=point.theta,
         largest=Estimate.exact(float(values[-1])),
         smallest=Estimate.exact(float(values[0])),
@@ -99,7 +99,7 @@ def test_dead_units_are_a_plateau():
 def test_a_top_is_maximum_like():
     found = critical_point(
         loss=1.0,
-        gradient_norm=0.0,
+        gradient_norm=Estimate.exact(0.0),
         weights=torch.ones(4, dtype=F64),
         largest=Estimate.exact(-1.0),
         smallest=Estimate.exact(-2.0),
@@ -116,7 +116,7 @@ def test_negative_curvature_that_is_small_against_the_largest_is_neglected():
         )
         return critical_point(
             loss=1.0,
-            gradient_norm=1e-6,
+            gradient_norm=Estimate.exact(1e-6),
             weights=torch.ones(4),
             largest=Estimate.exact(10.0),
             smallest=low,
@@ -130,7 +130,7 @@ def test_negative_curvature_that_is_small_against_the_largest_is_neglected():
 def test_without_a_smallest_eigenvalue_it_is_undecided():
     found = critical_point(
         loss=1.0,
-        gradient_norm=0.0,
+        gradient_norm=Estimate.exact(0.0),
         weights=torch.ones(4),
         largest=Estimate.exact(1.0),
         smallest=None,
@@ -144,7 +144,7 @@ def test_the_verdict_does_not_change_with_the_scale_of_the_loss():
         kinds.add(
             critical_point(
                 loss=0.5 * scale,
-                gradient_norm=0.01 * scale,
+                gradient_norm=Estimate.exact(0.01 * scale),
                 weights=torch.ones(9, dtype=F64),
                 largest=Estimate.exact(10.0 * scale),
                 smallest=Estimate.exact(-1.0 * scale),
@@ -202,7 +202,7 @@ def test_little_negative_curvature_counts_where_its_step_gains(decrease, kind):
     )
     found = critical_point(
         loss=1.0,
-        gradient_norm=1e-6,
+        gradient_norm=Estimate.exact(1e-6),
         weights=torch.ones(4),
         largest=Estimate.exact(10.0),
         smallest=Estimate.exact(-0.05),
@@ -215,10 +215,12 @@ def test_the_predicted_decrease_takes_the_doubt_of_the_larger_eigenvalue_whole()
     def pair(low: float, value: float, high: float) -> Estimate:
         return Estimate(value=value, kind="estimate", interval=(low, high), residual=0.0)
 
-    def decrease(largest: Estimate, smallest: Estimate | None) -> Estimate:
+    def decrease(
+        largest: Estimate, smallest: Estimate | None, slope: Estimate | None = None
+    ) -> Estimate:
         return critical_point(
             loss=1.0,
-            gradient_norm=2.0,
+            gradient_norm=slope or Estimate.exact(2.0),
             weights=torch.ones(4),
             largest=largest,
             smallest=smallest,
@@ -232,6 +234,8 @@ def test_the_predicted_decrease_takes_the_doubt_of_the_larger_eigenvalue_whole()
     assert found.interval == (0.0, 0.4)
     found = decrease(pair(-1, 1, 2), None)
     assert found.interval == (1.0, math.inf)
+    found = decrease(pair(4, 5, 8), None, pair(1, 2, 4))  # and that of the gradient
+    assert (found.value, found.interval) == (0.4, (1 / 16, 2.0))
 
 
 def test_every_kind_has_criteria_that_fit_a_cell():

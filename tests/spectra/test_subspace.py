@@ -30,6 +30,17 @@ def test_residuals_and_gaps_bound_the_share():
     assert high - low < 0.05
 
 
+def test_an_error_of_the_gradient_is_a_doubt_of_the_share():
+    rows = orthogonal(5)[:3]
+    gradient, off = 3 * rows[0] + 4 * rows[1], 0.05 * rows[0] - 0.05 * rows[1]
+    length = float(off.norm())
+    found = gradient_shares(pairs(rows, [4.0, 2.0, 1.0]), gradient, length)[0]
+    right = gradient_shares(pairs(rows, [4.0, 2.0, 1.0]), gradient + off)[0].value
+    assert found.value == pytest.approx(0.36)
+    assert found.interval == pytest.approx((0.36 - length / 5, 0.36 + length / 5))
+    assert found.interval[0] < right < found.interval[1]
+
+
 def test_a_closed_gap_leaves_the_share_open():
     rows = orthogonal(5)[:2]
     found = gradient_shares(pairs(rows, [2.0, 2.0], 1e-3), rows[0])

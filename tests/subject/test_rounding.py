@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from landscape.subject.rounding import gradient_error, length
+from landscape.subject.subject import Subject
+from tests.oracles import F64, generator
+
+
+def sure(samples: int, batches: int = 1) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
+    """A classifier that is sure of every sample: its loss is about 1e-4."""
+    y = torch.randint(4, (samples,), generator=generator(0))
+    noise = torch.rand(samples, 4, generator=generator(1))
+    x = nn.functional.one_hot(y, 4) * (9 + 3 * noise) + noise
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Identity())
+    model[0].weight.data = torch.eye(4)
+    return model, list(zip(x.chunk(batches), y.chunk(batches), strict=True))
+
+
+def gradients(model: nn.Module, data: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """The gradient in float32 and in float64."""
+    found = []
+    for dtype in ("float32", "float64"):
+        subject = Subject(model, "ce", data, dtype=dtype)
+        found.append(subject.gradient(subject.point).double())
+    return found[0], found[1]
+
+
+def test_the_error_of_few_samples_is_what_float64_tells():
+    model, data = sure(300)
+    subject = Subject(model, "ce", data)
+    found = gradient_error(subject, subject.point)
+    assert found is not None
+    rounded, exact = gradients(model, data)
+    last = 2e-7 * float(exact.abs().max())  # of the division by the number of samples
+    torch.testing.assert_close(found, rounded - exact, rtol=0, atol=last)
+    assert found.norm() > 1e-5 * exact.norm()  # far more than one rounding: hence this module
+
+
+@pytest.mark.parametrize(("samples", "batches"), [(3000, 1), (3000, 10), (3001, 7)])
+def test_a_part_of_the_samples_bounds_the_error_of_all(samples, batches):
+    model, data = sure(samples, batches)
+    subject = Subject(model, "ce", data)
+    error = gradient_error(subject, subject.point)
+    rounded, exact = gradients(model, data)
+    assert error is not None
+    assert (rounded - exact).norm() <= error.norm() <= 20 * (rounded - exact).norm()
+    told = length(rounded, error)
+    assert told.kind == "estimate"
+    assert told.interval[0] <= float(exact.norm()) <= told.interval[1]
+
+
+def test_in_float64_there_is_no_error():
+    model, data = sure(30)
+    subject = Subject(model, "ce", data, dtype="float64")
+    error = gradient_error(subject, subject.point)
+    assert error is not None
+    assert not error.any()
+    assert length(torch.tensor([3.0, 4.0], dtype=F64), error[:2]).kind == "exact"
+
+
+class Single(nn.Module):
+    """An operation that float64 lacks."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.dtype == torch.float64:
+            raise RuntimeError("not implemented for 'Double'")
+        return x
+
+
+def test_what_cannot_be_evaluated_in_float64_has_no_known_error():
+    model, data = sure(30)
+    model[1] = Single()  # pyright: ignore[reportIndexIssue]
+    subject = Subject(model, "ce", data)
+    before = subject.point.theta.clone()
+    assert gradient_error(subject, subject.point) is None
+    assert torch.equal(subject.point.theta, before)
+    assert length(torch.tensor([3.0, 4.0]), None).value == 5
