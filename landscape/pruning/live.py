@@ -7,37 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from landscape.errors import LandscapeError, ModelError, out_of_memory
-from landscape.pruning.dead import dead_units, layer_of
 from landscape.pruning.flow import Flow, flow
+from landscape.pruning.layers import LayerLife
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
 from landscape.subject.trial import Trial
 
 SHAPE = "give --data, or --data random:shape=…,classes=…"
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerLife:
-    """What is left of one tensor.
-
-    Args:
-        name: Of the tensor.
-        size: Weights.
-        kept: By the mask.
-        live: Kept and on a path from input to output.
-        dead_outputs: That nothing kept feeds.
-        dead_inputs: That nothing kept reads.
-    """
-
-    name: str
-    size: int
-    kept: int
-    live: int
-    dead_outputs: int
-    dead_inputs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +43,7 @@ class Life:
     @property
     def effective_density(self) -> float:
         """Return the share of all weights that is kept and on a path."""
-        return sum(one.live for one in self.layers) / sum(one.size for one in self.layers)
+        return sum(one.live or 0 for one in self.layers) / sum(one.size for one in self.layers)
 
     @property
     def connected(self) -> bool:
@@ -89,8 +68,8 @@ def life(subject: Subject, mask: Mask) -> Life:
     dense, left = (_flow(subject, one, names) for one in (ones, mask.applied(ones)))
     return Life(
         layers=tuple(
-            _layer(layer_of(model, name), name, mask.kept[name], left.through[name])
-            for name in names
+            LayerLife.of(model, name, kept, int((left.through[name] > 0).sum()))
+            for name, kept in mask.kept.items()
         ),
         paths=_counted(left),
         of_dense=_counted(dense),
@@ -137,15 +116,3 @@ def _flow(subject: Subject, tensors: Mapping[str, Tensor], names: tuple[str, ...
             why="they are told by a backward pass through the network with other weights",
             hint="densities and dead units are told all the same",
         ) from error
-
-
-def _layer(layer: nn.Module | None, name: str, kept: Tensor, through: Tensor) -> LayerLife:
-    outputs, inputs = dead_units(kept, layer)
-    return LayerLife(
-        name=name,
-        size=kept.numel(),
-        kept=int(kept.sum()),
-        live=int((through > 0).sum()),
-        dead_outputs=outputs,
-        dead_inputs=inputs,
-    )

@@ -10,7 +10,7 @@ from torch import Tensor
 from landscape.answer import Finding, Table
 from landscape.errors import ModelError, NumericalError
 from landscape.estimate import Estimate
-from landscape.pruning.dead import dead_units, layer_of
+from landscape.pruning.layers import LayerLife, layers_table
 from landscape.pruning.live import lived
 from landscape.pruning.mask import Mask
 from landscape.pruning.prunable import prunable
@@ -19,18 +19,6 @@ from landscape.subject.subject import Subject
 SOME = 0.01  # share of zeros among the weights from which on a network is thinned
 WASTED = 0.02  # share of the weights left that are on no path, from which on it is told
 NAMED = 5  # layers in a finding
-
-
-@dataclass(frozen=True, kw_only=True)
-class ThinnedLayer:
-    """What is left of one weight tensor."""
-
-    name: str
-    size: int
-    kept: int  # that are not zero, or that the mask keeps
-    live: int | None  # of these, on a path from input to output; None: not known
-    dead_outputs: int  # that nothing left feeds
-    dead_inputs: int  # that nothing left reads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +31,7 @@ class Thinned:
     effective_density: Estimate | None  # of weights on a path
     severed: bool  # whether no path is left
     pathless: str  # why paths are not told; empty when they are
-    layers: tuple[ThinnedLayer, ...]
+    layers: tuple[LayerLife, ...]
 
     @property
     def kept(self) -> int:
@@ -66,20 +54,7 @@ class Thinned:
     @property
     def table(self) -> Table:
         """Return one row per layer."""
-        columns = ("layer", "weights", "left", "density, %", "on a path", "dead outputs")
-        rows = tuple(
-            (
-                one.name,
-                one.size,
-                one.kept,
-                100 * one.kept / one.size,
-                one.live,
-                one.dead_outputs,
-                one.dead_inputs,
-            )
-            for one in self.layers
-        )
-        return Table("What pruning left of the layers", (*columns, "dead inputs"), rows)
+        return layers_table("What pruning left of the layers", self.layers)
 
     @property
     def trust(self) -> tuple[str, str]:
@@ -133,6 +108,7 @@ def thinned_of(subject: Subject, tensors: Mapping[str, Tensor]) -> Thinned | Non
     if given is None and not _shows_pruning(mask):
         return None
     left, pathless = lived(subject, mask)
+    model = subject.network.model if subject.model is not None else None
     exact = Estimate.exact
     live = {one.name: one.live for one in left.layers} if left is not None else {}
     return Thinned(
@@ -145,21 +121,8 @@ def thinned_of(subject: Subject, tensors: Mapping[str, Tensor]) -> Thinned | Non
         severed=left is not None and not left.connected,
         pathless=pathless if left is None else "",
         layers=tuple(
-            _layer(subject, name, kept, live.get(name)) for name, kept in mask.kept.items()
+            LayerLife.of(model, name, kept, live.get(name)) for name, kept in mask.kept.items()
         ),
-    )
-
-
-def _layer(subject: Subject, name: str, kept: Tensor, live: int | None) -> ThinnedLayer:
-    layer = layer_of(subject.network.model, name) if subject.model is not None else None
-    outputs, inputs = dead_units(kept, layer)
-    return ThinnedLayer(
-        name=name,
-        size=kept.numel(),
-        kept=int(kept.sum()),
-        live=live,
-        dead_outputs=outputs,
-        dead_inputs=inputs,
     )
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from landscape.answer import Finding, Result, Table
 from landscape.estimate import Estimate
 from landscape.figures.picture import Picture
-from landscape.figures.tickets import Arm, ArmsInk, DensityInk, draw_arms, draw_layers
+from landscape.figures.tickets import Arm, ArmsInk, draw_arms, draw_layers
+from landscape.pruning.layers import LayerLife, density_ink, layers_table
 from landscape.signals.intervals import over_samples, share
 from landscape.tickets.data import Judged
 from landscape.tickets.imp import Level
-from landscape.tickets.paths import LayerPaths
 from landscape.tickets.verdict import Runs
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class LevelAnswer:
     effective_density: float | None
     paths: float | None
     warning: str
-    layers: tuple[LayerPaths, ...]
+    layers: tuple[LayerLife, ...]
 
     @property
     def quality(self) -> Estimate:
@@ -189,35 +189,6 @@ def arm_of(name: str, points: list[tuple[float, Estimate]]) -> Arm:
         lower=np.array([one.interval[0] for _, one in points]),
         upper=np.array([one.interval[1] for _, one in points]),
     )
-
-
-def density_ink(layers: tuple[LayerPaths, ...]) -> DensityInk:
-    """Return what is drawn of the layers of a mask."""
-    live = [one.live for one in layers if one.live is not None]
-    return DensityInk(
-        names=tuple(one.name for one in layers),
-        sizes=np.array([one.size for one in layers]),
-        kept=np.array([one.kept for one in layers]),
-        live=np.array(live) if len(live) == len(layers) else None,
-    )
-
-
-def layers_table(title: str, layers: tuple[LayerPaths, ...]) -> Table:
-    """Return what a mask leaves of each tensor."""
-    rows = tuple(
-        (
-            one.name,
-            one.size,
-            one.kept,
-            100 * one.kept / one.size,
-            one.live,
-            one.dead_inputs,
-            one.dead_outputs,
-        )
-        for one in layers
-    )
-    columns = ("tensor", "weights", "kept", "density, %", "on a path", "dead inputs")
-    return Table(title, (*columns, "dead outputs"), rows)
 
 
 def _levels(result: FindResult) -> Table:

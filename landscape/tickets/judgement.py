@@ -10,9 +10,9 @@ from landscape.answer import Finding, Result, Table
 from landscape.estimate import Estimate
 from landscape.figures.picture import Picture
 from landscape.figures.tickets import ArmsInk, draw_arms, draw_layers
+from landscape.pruning.layers import LayerLife, density_ink
 from landscape.tickets import judgement_tables as tables
-from landscape.tickets.found import arm_of, density_ink
-from landscape.tickets.paths import LayerPaths
+from landscape.tickets.found import arm_of
 from landscape.tickets.verdict import Comparison, Word
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class TicketAnswer:
     comparisons: tuple[Comparison, ...]
     dense_gap: Estimate
     matching: str
-    layers: tuple[LayerPaths, ...]
+    layers: tuple[LayerLife, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

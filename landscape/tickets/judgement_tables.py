@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from landscape.answer import Finding, Severity, Table
+from landscape.pruning.layers import layers_table
 from landscape.tickets.arms import SAID
-from landscape.tickets.found import layers_table
 
 if TYPE_CHECKING:
     from landscape.tickets.judgement import EvalResult, TicketAnswer

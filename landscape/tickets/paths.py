@@ -9,33 +9,12 @@ from torch import nn
 
 from landscape import progress
 from landscape.errors import ModelError, NumericalError, SettingError
-from landscape.pruning.dead import dead_units, layer_of
+from landscape.pruning.layers import LayerLife
 from landscape.pruning.live import Life, life
 from landscape.pruning.mask import Mask
 from landscape.subject.subject import Subject
 
 IDLE = 0.05  # of the weights kept: more that are on no path is told
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerPaths:
-    """What is left of one tensor.
-
-    Args:
-        name: Of the tensor.
-        size: Weights.
-        kept: By the mask.
-        live: Kept and on a path from input to output; None where paths cannot be followed.
-        dead_inputs: That nothing kept reads.
-        dead_outputs: That nothing kept feeds.
-    """
-
-    name: str
-    size: int
-    kept: int
-    live: int | None
-    dead_inputs: int
-    dead_outputs: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +28,7 @@ class Paths:
         broken: Whether no path leads from input to output.
     """
 
-    layers: tuple[LayerPaths, ...]
+    layers: tuple[LayerLife, ...]
     share: float | None
     effective: float | None
     broken: bool
@@ -126,17 +105,7 @@ def refuse_broken(found: Paths, mask: Mask, where: str) -> None:
 
 def _followed(found: Life) -> Paths:
     return Paths(
-        layers=tuple(
-            LayerPaths(
-                name=one.name,
-                size=one.size,
-                kept=one.kept,
-                live=one.live,
-                dead_inputs=one.dead_inputs,
-                dead_outputs=one.dead_outputs,
-            )
-            for one in found.layers
-        ),
+        layers=found.layers,
         share=found.paths / found.of_dense if math.isfinite(found.of_dense) else None,
         effective=found.effective_density,
         broken=not found.connected,
@@ -144,17 +113,5 @@ def _followed(found: Life) -> Paths:
 
 
 def _counted(model: nn.Module, mask: Mask) -> Paths:
-    layers = []
-    for name, kept in mask.kept.items():
-        outputs, inputs = dead_units(kept, layer_of(model, name))
-        layers.append(
-            LayerPaths(
-                name=name,
-                size=kept.numel(),
-                kept=mask.counts[name],
-                live=None,
-                dead_inputs=inputs,
-                dead_outputs=outputs,
-            )
-        )
-    return Paths(layers=tuple(layers), share=None, effective=None, broken=False)
+    layers = tuple(LayerLife.of(model, name, kept, None) for name, kept in mask.kept.items())
+    return Paths(layers=layers, share=None, effective=None, broken=False)

@@ -9,7 +9,8 @@ import numpy as np
 
 from landscape.answer import Finding, Result, Table
 from landscape.estimate import Estimate
-from landscape.figures.tickets import DensityInk, draw_layers
+from landscape.figures.tickets import draw_layers
+from landscape.pruning.layers import LayerLife, density_ink, layers_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,15 +20,9 @@ MOST = 5  # layers that a finding names
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoredLayer:
-    """What a mask keeps of one weight tensor; None where no path could be followed."""
+class ScoredLayer(LayerLife):
+    """What a mask by a score keeps of one weight tensor."""
 
-    name: str
-    size: int
-    kept: int
-    live: int | None  # kept, and on a path from input to output
-    dead_outputs: int  # along the first axis, that keep nothing
-    dead_inputs: int  # along the second
     threshold: float  # lowest score that is kept; NaN where none is
 
 
@@ -87,14 +82,7 @@ class TicketsScoreResult(Result):
 
     def draw(self, axes: Axes, *, label: str | None = None, colour: str | None = None) -> None:
         """Draw the density of every layer."""
-        known = [one.live for one in self.layers if one.live is not None]
-        ink = DensityInk(
-            names=tuple(one.name for one in self.layers),
-            sizes=np.array([one.size for one in self.layers]),
-            kept=np.array([one.kept for one in self.layers]),
-            live=np.array(known) if len(known) == len(self.layers) else None,
-        )
-        draw_layers(axes, ink, label=label, colour=colour)
+        draw_layers(axes, density_ink(self.layers), label=label, colour=colour)
 
     def caption(self) -> str:
         """Return method and cost."""
@@ -108,22 +96,10 @@ class TicketsScoreResult(Result):
 
     def tables(self) -> tuple[Table, ...]:
         """Return one row per layer."""
-        columns = ("layer", "weights", "kept", "density, %", "on a path", "dead outputs")
-        columns += ("dead inputs", "lowest kept score")
-        rows = tuple(
-            (
-                one.name,
-                one.size,
-                one.kept,
-                100 * one.kept / one.size,
-                one.live,
-                one.dead_outputs,
-                one.dead_inputs,
-                one.threshold if np.isfinite(one.threshold) else None,
-            )
-            for one in self.layers
-        )
-        return (Table("Layers under the mask", columns, rows),)
+        table = layers_table("Layers under the mask", self.layers)
+        lowest = (one.threshold if np.isfinite(one.threshold) else None for one in self.layers)
+        rows = tuple((*row, one) for row, one in zip(table.rows, lowest, strict=True))
+        return (Table(table.title, (*table.columns, "lowest kept score"), rows),)
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what stands in the way of training under the mask."""

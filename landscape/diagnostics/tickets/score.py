@@ -17,7 +17,6 @@ from landscape.answer import Result
 from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.errors import ModelError, OutputError
 from landscape.estimate import Estimate, Status
-from landscape.pruning.dead import dead_units, layer_of
 from landscape.pruning.export import check_export, export
 from landscape.pruning.files import save
 from landscape.pruning.live import Life, lived
@@ -218,16 +217,6 @@ def _layers(model: nn.Module, found: Found, left: Life | None) -> tuple[ScoredLa
     layers = []
     for name, kept in found.mask.kept.items():
         scores = found.scores[name][kept]
-        outputs, inputs = dead_units(kept, layer_of(model, name))
-        layers.append(
-            ScoredLayer(
-                name=name,
-                size=kept.numel(),
-                kept=int(kept.sum()),
-                live=lives.get(name),
-                dead_outputs=outputs,
-                dead_inputs=inputs,
-                threshold=float(scores.min()) if scores.numel() else math.nan,
-            )
-        )
+        lowest = float(scores.min()) if scores.numel() else math.nan
+        layers.append(ScoredLayer.of(model, name, kept, lives.get(name), threshold=lowest))
     return tuple(layers)
