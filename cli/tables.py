@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from landscape.figures.cell import told
+
 from .terminal import LONGEST, plain
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def _drawn(
             max_width=sentence if wraps else None,
         )
     for row in rows:
-        drawn.add_row(*(Text(cell_text(cell)) for cell in row))
+        drawn.add_row(*(Text(_cell(cell)) for cell in row))
     return drawn
 
 
@@ -96,14 +98,5 @@ def _is_sentence(cell: Any) -> bool:
     return isinstance(cell, str) and len(cell) > SENTENCE // 2 and " " in cell
 
 
-def cell_text(cell: Any) -> str:
-    """Return a cell for a person: short numbers, estimates with their doubt, nothing for None."""
-    if cell is None:
-        return ""
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    if isinstance(cell, float):
-        return f"{cell:.3g}"
-    return plain(cell, longest=LONGEST if _is_sentence(cell) else SENTENCE)
+def _cell(cell: Any) -> str:
+    return plain(told(cell), longest=LONGEST if _is_sentence(cell) else SENTENCE)

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from landscape.figures.canvas import svg
+from landscape.figures.cell import told
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,13 +84,7 @@ def _worded(table: Tabular, place: int) -> bool:
 
 
 def _cell(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, bool):
-        return "yes" if cell else "no"
-    if isinstance(cell, int):
-        return f"{cell:,}"
-    text = f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+    text = told(cell)
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from landscape.estimate import Estimate
+
 ATTACK = "a\x1b[31m\x9b31m\u202egnp.\u2066b\u200b\u2028[red]x[/red]\ud800"
 REASON = "the first network has not learned: its error is 0.922, and a constant prediction's 0.898"
 NAME = "encoder.layers.11.attention.self.query.parametrizations.weight.original1"
@@ -27,6 +29,12 @@ def printed(
 ) -> list[str]:
     modules()[0].print_table(columns, rows)
     return capsys.readouterr().out.splitlines()
+
+
+def test_numbers_have_the_digits_of_estimates(capsys: pytest.CaptureFixture[str]) -> None:
+    row = (0.123456, Estimate.exact(0.123456), 1234567, True, None)
+    lines = printed(capsys, ("number", "estimate", "count", "held", "none"), row)
+    assert lines[-2].split() == ["0.1235", "0.1235", "1,234,567", "yes"]
 
 
 def test_a_sentence_goes_on_in_the_next_line(capsys: pytest.CaptureFixture[str]) -> None:
