@@ -44,16 +44,23 @@ def speaks() -> bool:
 def output_parameters() -> list[click.Parameter]:
     """Return the options that say how an answer comes out."""
     return [
+        *written_parameters(),
+        click.Option(["--strict"], is_flag=True, help="fail when a number did not converge"),
+        *verbosity_parameters(),
+    ]
+
+
+def written_parameters(what: str = "JSON and figures") -> list[click.Parameter]:
+    """Return the options that say where an answer is written, and whether stdout has its JSON."""
+    return [
         click.Option(
             ["-o", "--output"],
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="write JSON and figures here",
+            help=f"write {what} here",
         ),
         click.Option(["--force"], is_flag=True, help="write over what is there"),
         click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
-        click.Option(["--strict"], is_flag=True, help="fail when a number did not converge"),
-        *verbosity_parameters(),
     ]
 
 

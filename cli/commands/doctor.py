@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +14,7 @@ from ..attach import described, subject_parameters, tell_notes
 from ..configured import Configured, settled
 from ..failures import Failed
 from ..options import budget_option, preset_option
-from ..output import check_folder, verbosity_parameters
+from ..output import check_folder, verbosity_parameters, written_parameters
 from ..progress import shown
 from ..tables import print_table
 from ..terminal import plain
@@ -121,14 +120,7 @@ command = Configured(
         click.Option(
             ["--seed"], type=click.IntRange(min=0), default=0, help="seed of the report planned"
         ),
-        click.Option(
-            ["-o", "--output"],
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help="write doctor.json here",
-        ),
-        click.Option(["--force"], is_flag=True, help="write over what is there"),
-        click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
+        *written_parameters("doctor.json"),
         click.Option(["--strict"], is_flag=True, help="fail when a check warns"),
         *verbosity_parameters(),
     ],

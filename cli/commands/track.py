@@ -12,7 +12,7 @@ import click
 
 from ..configured import command_line
 from ..interruption import forgive
-from ..output import check_folder, deliver, verbosity_parameters
+from ..output import check_folder, deliver, verbosity_parameters, written_parameters
 from ..progress import shown
 from ..terminal import plain
 
@@ -144,14 +144,7 @@ command = click.Command(
     epilog="Example: landscape track run.jsonl -o run-figures",
     params=[
         click.Argument(["log"], type=click.Path(path_type=Path), metavar="LOG"),
-        click.Option(
-            ["-o", "--output"],
-            type=click.Path(path_type=Path),
-            metavar="DIR",
-            help="write JSON and figures here",
-        ),
-        click.Option(["--force"], is_flag=True, help="write over what is there"),
-        click.Option(["--json", "as_json"], is_flag=True, help="print one JSON document"),
+        *written_parameters(),
         click.Option(
             ["--follow/--no-follow"],
             default=None,
