@@ -233,7 +233,8 @@ def _searched(found: InputJacobian, sample: int, generator: torch.Generator) -> 
         max_products=200,
     )
     square, residual = float(pairs.top.values[0]), float(pairs.top.residuals[0])
-    low, value, high = (math.sqrt(max(square + d, 0.0)) for d in (-residual, 0.0, residual))
+    doubt = residual + pairs.noise
+    low, value, high = (math.sqrt(max(square + d, 0.0)) for d in (-doubt, 0.0, doubt))
     return Estimate(
         value=value,
         kind="estimate",

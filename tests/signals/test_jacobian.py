@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from landscape.linalg.pairs import NOISE
 from landscape.operators.jacobian import OUTPUT, InputJacobian
 from landscape.signals import jacobian as module
 from landscape.signals.jacobian import Jacobian, jacobian
@@ -118,6 +119,21 @@ def test_what_is_too_large_is_probed(monkeypatch):
     assert searched.value == pytest.approx(largest.value, rel=1e-3)
     assert searched.residual is not None
     assert found.values.size == 0
+
+
+def test_the_noise_of_products_is_in_the_doubt_of_the_largest(monkeypatch):
+    """Of eight inputs Lanczos finds all: what is left of the residual is less than rounding."""
+    monkeypatch.setattr(module, "DENSE", 10)
+    weight = torch.randn(6, 8, generator=generator(4))
+    x = torch.randn(2, 8, generator=generator(5))
+    found = of(deep([weight]), x, torch.zeros(2, 6), []).layers[-1].largest
+    assert found is not None
+    low, high = found.interval
+    noise = NOISE * torch.finfo(torch.float32).eps * found.value**2
+    assert found.residual is not None
+    assert found.residual < noise
+    assert (high**2 - low**2) / 2 >= noise
+    assert low <= float(torch.linalg.svdvals(weight.double())[0]) <= high
 
 
 def test_a_direction_that_does_not_arrive_is_told():
