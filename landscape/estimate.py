@@ -100,6 +100,30 @@ class Estimate:
         return cls(value=value, kind="exact", interval=(value, value), level=1.0, method=method)
 
     @classmethod
+    def within(
+        cls,
+        value: float,
+        interval: Interval,
+        method: str,
+        *,
+        samples: int = 1,
+        residual: float | None = None,
+        status: Status = Status.CONVERGED,
+    ) -> Estimate:
+        """Return a number of which it is certain how far the solver, or rounding, may be off."""
+        return cls(
+            value=value,
+            kind="estimate",
+            interval=interval,
+            level=1.0,
+            solver=interval,
+            samples=samples,
+            residual=residual,
+            status=status,
+            method=method,
+        )
+
+    @classmethod
     def mean(
         cls,
         draws: np.ndarray,  # (p,)

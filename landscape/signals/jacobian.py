@@ -174,15 +174,8 @@ def _condition(values: np.ndarray, rounding: float, told: str) -> Estimate:
             for change in (-rounding, 0.0, rounding)
         )
     if math.isfinite(high):
-        return Estimate(
-            value=value,
-            kind="estimate",
-            interval=(low, high),
-            level=1.0,
-            solver=(low, high),
-            samples=len(values),
-            method=f"{told}: the median; rounding of the smallest",
-        )
+        method = f"{told}: the median; rounding of the smallest"
+        return Estimate.within(value, (low, high), method, samples=len(values))
     return Estimate(
         value=low,
         kind="lower_bound",
@@ -235,14 +228,11 @@ def _searched(found: InputJacobian, sample: int, generator: torch.Generator) -> 
     square, residual = float(pairs.top.values[0]), float(pairs.top.residuals[0])
     doubt = residual + pairs.noise
     low, value, high = (math.sqrt(max(square + d, 0.0)) for d in (-doubt, 0.0, doubt))
-    return Estimate(
-        value=value,
-        kind="estimate",
-        interval=(low, high),
-        level=1.0,
-        solver=(low, high),
+    return Estimate.within(
+        value,
+        (low, high),
+        f"Lanczos on JᵀJ of {SEARCHED} samples at most: the largest of any",
         samples=min(SEARCHED, len(found.targets[OUTPUT])),
         residual=residual,
         status=pairs.status,
-        method=f"Lanczos on JᵀJ of {SEARCHED} samples at most: the largest of any",
     )
