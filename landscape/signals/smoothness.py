@@ -118,10 +118,7 @@ def _step(subject: Subject, gradient: Tensor, rate: float, length: float) -> Ste
 
 
 def _rounded(value: float, error: float, method: str) -> Estimate:
-    interval = (max(value - error, 0.0), value + error)
-    return Estimate(
-        value=value, kind="estimate", interval=interval, level=1.0, solver=interval, method=method
-    )
+    return Estimate.within(value, (max(value - error, 0.0), value + error), method)
 
 
 def _length(vector: Tensor) -> float:

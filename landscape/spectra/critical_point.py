@@ -215,14 +215,7 @@ def _predicted_decrease(slope: Estimate, sought: Sequence[Estimate]) -> Estimate
     low, value, high = (
         _gain(one, bend) for one, bend in ((short, most), (slope.value, curvature), (long, least))
     )
-    return Estimate(
-        value=value,
-        kind="estimate",
-        interval=(low, high),
-        level=1.0,
-        solver=(low, high),
-        method="‖g‖² / (2 max|λ|), to second order",
-    )
+    return Estimate.within(value, (low, high), "‖g‖² / (2 max|λ|), to second order")
 
 
 def _gain(slope: float, bend: float) -> float:

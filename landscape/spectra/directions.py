@@ -111,12 +111,5 @@ def _bounded(
 ) -> Estimate:
     residual = float(found.top.residuals[rank])
     settled = found.complete and residual <= found.tolerance
-    return Estimate(
-        value=value,
-        kind="estimate",
-        interval=interval,
-        level=1.0,
-        solver=interval,
-        status=Status.CONVERGED if settled else found.status,
-        method=method,
-    )
+    status = Status.CONVERGED if settled else found.status
+    return Estimate.within(value, interval, method, status=status)

@@ -91,10 +91,7 @@ def _predicted(slope: float, curvature: Estimate, step: float) -> Estimate:
 
 
 def _within(value: float, error: float, method: str) -> Estimate:
-    interval = (value - error, value + error)
-    return Estimate(
-        value=value, kind="estimate", interval=interval, level=1.0, solver=interval, method=method
-    )
+    return Estimate.within(value, (value - error, value + error), method)
 
 
 def _descend(

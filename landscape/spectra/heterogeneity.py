@@ -88,15 +88,12 @@ def measure_block(
     summary = BlockSpectrum(
         name=name,
         parameters=size,
-        largest=Estimate(
-            value=value,
-            kind="estimate",
-            interval=interval,
-            level=1.0,
-            solver=interval,
+        largest=Estimate.within(
+            value,
+            interval,
+            "thick-restart Lanczos on the block",
             residual=residual,
             status=Status.CONVERGED if converged else pairs.status,
-            method="thick-restart Lanczos on the block",
         ),
         trace_per_parameter=Estimate.mean(
             measure.moment(), method=f"{probes} random vectors on the block"

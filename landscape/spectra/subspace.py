@@ -78,11 +78,5 @@ def overlap(left: Tensor, right: Tensor) -> float:
 
 def _share(value: float, slack: float) -> Estimate:
     interval = (max(value - slack, 0.0), min(value + slack, 1.0))
-    return Estimate(
-        value=value,
-        kind="estimate",
-        interval=interval,
-        level=1.0,
-        solver=interval,
-        method="projection on the computed eigenvectors; the Davis-Kahan bound of their turn",
-    )
+    method = "projection on the computed eigenvectors; the Davis-Kahan bound of their turn"
+    return Estimate.within(value, interval, method)
