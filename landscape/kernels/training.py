@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
-from landscape import progress
 from landscape.estimate import Estimate
+from landscape.kernels.flows import DECADES, LEFT, ROUGH, ROUGHER, flows
 from landscape.kernels.likelihood import Likelihood
-from landscape.kernels.linearised import Linearised, Product
-from landscape.kernels.stabilised import Flow, integrated
+from landscape.kernels.linearised import Linearised
 from landscape.signals.intervals import over_samples, share
 
-LEFT = 0.05  # of the training loss, at which training ends
-DECADES = 5  # of time, from that of the fastest mode, in which it must
-TIMES = 2  # a decade
-TOLERANCE = 1e-4  # of a step, root mean square over the outputs of the samples
-ROUGHER = 10  # times that, in the runs that tell the error
-ROUGH = ROUGHER * TOLERANCE
 ROUNDED = 8  # units of ε of the largest output: how far any of the network's may be off
 
 
@@ -149,39 +142,18 @@ def training(
 
     Source: Lee et al. 2019, arXiv 1902.06720, §2.2 (the flow); Novak et al. 2020, arXiv 1912.02803.
     """
-    start = np.stack([outputs] * 3)
-    least = LEFT * float(likelihood.losses(outputs).mean())
-    modes, kept = linearised.modes, linearised.modes.positive
-    less, more = np.maximum(kept - modes.floor, 0), np.maximum(modes.values, 0) + modes.floor
-    shortest = 1 / (linearised.largest * likelihood.bend)
-    times = shortest * np.geomspace(1, 10.0**DECADES, TIMES * DECADES + 1)
-    duals, reached, learned = list[np.ndarray](), list[np.ndarray](), False
-    with progress.task("linearised training", 3 * len(times)) as task:
-        for values, tolerance in ((kept, TOLERANCE), (less, ROUGH), (more, ROUGH)):
-            act = linearised.among(values)
-            largest = float(values[0]) * likelihood.bend
-            for dual in _duals(act, largest, likelihood, outputs, times, tolerance):
-                duals.append(dual)
-                reached.append(outputs - act(dual))
-                task.advance()
-                if values is kept and likelihood.losses(reached[-1]).mean() <= least:
-                    learned = True
-                    break
-            times = times[: len(duals)]
-    within = linearised.among((kept > 0).astype(float))  # beyond it K(held-out, samples) is zero
-    rows = [within(dual) for dual in duals[: 2 * len(times)]] + duals[2 * len(times) :]
-    moved = held_outputs - linearised.held_out(np.stack(rows))
-    trained = np.stack(reached).reshape(3, len(times), *outputs.shape)
-    moved = moved.reshape(3, len(times), *held_outputs.shape)
-    told = _Told(
-        likelihood=likelihood,
-        held=held,
-        doubt=ROUNDED * modes.precision * float(max(abs(outputs).max(), abs(held_outputs).max())),
-    )
+    found = flows(linearised, likelihood, outputs)
+    moved = held_outputs - linearised.held_out(found.duals.reshape(-1, *outputs.shape))
+    moved = moved.reshape(3, -1, *held_outputs.shape)
+    largest = float(max(abs(outputs).max(), abs(held_outputs).max()))
+    doubt = ROUNDED * linearised.modes.precision * largest
+    told = _Told(likelihood=likelihood, held=held, doubt=doubt)
     method = f"gradient flow of the linearised network by {linearised.kernel}"
-    path = [told.at(0.0, start, np.stack([held_outputs] * 3), "the network itself")]
+    start = np.stack([outputs] * 3), np.stack([held_outputs] * 3)
+    path = [told.at(0.0, *start, "the network itself")]
     path += [
-        told.at(float(time), trained[:, k], moved[:, k], method) for k, time in enumerate(times)
+        told.at(float(time), found.outputs[:, k], moved[:, k], method)
+        for k, time in enumerate(found.times)
     ]
     losses = (one.solver for at in path for one in (at.training_loss, at.loss))
     return Training(
@@ -192,34 +164,10 @@ def training(
         accuracy=Band.of(at.accuracy for at in path),
         loss=Band.of(at.loss for at in path),
         error=max((high - low) / 2 for low, high in filter(None, losses)),
-        rounded=told.rounded(times, trained),
+        rounded=told.rounded(found.times, found.outputs),
         kernel=linearised.kernel,
-        learned=learned,
+        learned=found.learned,
     )
-
-
-def _duals(
-    act: Product,
-    largest: float,
-    likelihood: Likelihood,
-    outputs: np.ndarray,
-    times: np.ndarray,
-    tolerance: float,
-) -> Iterator[np.ndarray]:
-    """Yield a (N, O) at every time."""
-
-    def curvature(a: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, float]:
-        u = act(v)
-        bent = likelihood.curvature(outputs - act(a))(u)  # ∇²ℓ K is symmetric under ⟨·, K ·⟩
-        return bent, float((u * bent).sum()) / max(float((v * u).sum()), 1e-300)
-
-    flow = Flow(
-        slope=lambda a: likelihood.slopes(outputs - act(a)),
-        curvature=curvature,
-        size=lambda gap: float(np.sqrt(np.square(act(gap)).mean())),
-        largest=largest,
-    )
-    return integrated(flow, np.zeros_like(outputs), times, tolerance=tolerance)
 
 
 @dataclass(frozen=True, kw_only=True)
