@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +31,12 @@ def mlp(width: int = 16, outputs: int = 10) -> nn.Module:
     """1,210 parameters."""
     layers = nn.Sequential(nn.Linear(64, width), nn.Tanh(), nn.Linear(width, outputs))
     return filled(nn.Sequential(nn.Flatten(), *layers))
+
+
+def save_checkpoints(folder: Path) -> None:
+    """Save initial and final weights of `mlp`."""
+    torch.save(filled(mlp(), 1).state_dict(), folder / "initial.pt")
+    torch.save(mlp().state_dict(), folder / "final.pt")
 
 
 class Transformer(nn.Module):

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import torch
 from click.types import StringParamType
 
 import landscape as ls
@@ -18,7 +17,6 @@ from landscape_cli.configuration import placed
 from landscape_cli.configured import COMMON, Configured, keys_of, tables_of_commands
 from landscape_cli.source import Sketch
 from tests.cli.command import NETWORKS, contents, done, run
-from tests.cli.networks import filled, mlp
 
 NAMES = [kind.name for kind in ls.DIAGNOSTICS]
 SUBJECT = f'model = "{NETWORKS}:mlp"\ndata = "{NETWORKS}:data"\n'
@@ -26,13 +24,10 @@ ELSE = {"loss", "state_key"}  # a spec by its form, and a name inside a file
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
-    """A repository with a checkpoint in it, in which commands are run."""
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".git").mkdir()
-    torch.save(mlp().state_dict(), tmp_path / "final.pt")
-    torch.save(filled(mlp(), 1).state_dict(), tmp_path / "initial.pt")
-    return tmp_path
+def folder(folder: Path) -> Path:
+    """A repository with checkpoints in it, in which commands are run."""
+    (folder / ".git").mkdir()
+    return folder
 
 
 def write(text: str, name: str = "landscape.toml") -> None:

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from landscape.base import Diagnostic
 from tests.cli.command import SUBJECT, contents, run
-from tests.cli.networks import filled, mlp
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    torch.save(filled(mlp(), 1).state_dict(), tmp_path / "initial.pt")
-    torch.save(mlp().state_dict(), tmp_path / "final.pt")
-    return tmp_path
+from tests.cli.networks import mlp
 
 
 @pytest.mark.parametrize("flags", ["--dry-run", ""])

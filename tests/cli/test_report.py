@@ -17,7 +17,7 @@ import torch
 
 import landscape as ls
 from tests.cli.command import NETWORKS, SUBJECT, Outcome, contents, done, run
-from tests.cli.networks import filled, mlp
+from tests.cli.networks import mlp, save_checkpoints
 from tests.test_contracts import QUICK
 
 SURVEYED = [kind.name for kind in ls.DIAGNOSTICS if kind.surveyed]
@@ -29,17 +29,7 @@ PAGES = ("report.html", "report.json", "report.md")
 WHOLE = f"report final.pt {SUBJECT} --preset quick -o out"
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
-    """A working folder with two checkpoints."""
-    monkeypatch.chdir(tmp_path)
-    save_checkpoints()
-    return tmp_path
-
-
-def save_checkpoints() -> None:
-    torch.save(filled(mlp(), 1).state_dict(), "initial.pt")
-    torch.save(mlp().state_dict(), "final.pt")
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -71,7 +61,7 @@ def reported(tmp_path_factory) -> Reported:
     before, folder = Path.cwd(), tmp_path_factory.mktemp("reported")
     os.chdir(folder)
     try:
-        save_checkpoints()
+        save_checkpoints(folder)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("landscape.reports.folder.save", lambda _, path: path.touch())
             return Reported(folder / "out", done(f"{WHOLE} --seed 3"))

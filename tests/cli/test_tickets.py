@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from landscape.pruning.files import load
 from tests.cli.command import FAST, NETWORKS, SUBJECT, done, run
-from tests.cli.networks import filled, mlp, transformer
+from tests.cli.networks import filled, transformer
 
 TIED = f"--model {NETWORKS}:transformer --data {NETWORKS}:tokens"
 METHODS = ("magnitude", "random", "snip", "grasp", "synflow")
@@ -18,13 +18,10 @@ PAIRED = ("movement", "magnitude-increase", "large-final")
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    torch.save(filled(mlp(), 1).state_dict(), "initial.pt")
-    torch.save(mlp().state_dict(), "final.pt")
+def folder(folder: Path) -> Path:
     torch.save(filled(transformer(), 1).state_dict(), "first.pt")
     torch.save(transformer().state_dict(), "last.pt")
-    return tmp_path
+    return folder
 
 
 @pytest.mark.usefixtures("blank")
