@@ -83,6 +83,7 @@ def lived(subject: Subject, mask: Mask) -> tuple[Life | None, str]:
     shapes fit, none is taken, since what is on a path depends on it.
     """
     try:
+        subject.point_of(subject.checkpoint)  # where it is not finite, no inputs fit either
         if subject.batches is not None:
             left = life(subject, mask)
         elif isinstance(trial := subject.trial, Trial) and trial.others:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -137,11 +138,9 @@ def _nonzero(subject: Subject, tensors: Mapping[str, Tensor]) -> Mask:
     """Return the weights of layers that are not zero: without a model, of all but constants."""
     found = {n: one for n, one in tensors.items() if one.dim() > 1 and not _constant(one)}
     if subject.model is not None:
-        try:
+        with suppress(ModelError, NumericalError):  # no layer, or not finite: `lived` says why
             own = subject.network.tensors(subject.point)
             found = {one.name: own[one.name] for one in prunable(subject)}
-        except (ModelError, NumericalError):  # nothing is pruned, or not to be followed
-            pass
     return Mask(kept={name: (one != 0).cpu() for name, one in found.items() if one.numel()})
 
 

@@ -133,6 +133,15 @@ def test_where_inputs_of_several_shapes_fit_paths_are_not_told():
     assert [one.layers[0].live for one in given] == [4, 33]
 
 
+@pytest.mark.parametrize("data", [None, "random:shape=8,classes=3"])
+def test_where_weights_are_not_finite_that_is_why_paths_are_not_told(data):
+    model: Any = chain(masks())
+    model[0].weight.data[1, 2] = torch.nan
+    found = thinned(studied(model, data=data))
+    assert found.effective_density is None
+    assert found.pathless == "1 non-finite values in 0.weight (first at [1, 2])"
+
+
 class Unkind(torch.autograd.Function):
     """Has no backward."""
 
