@@ -218,3 +218,12 @@ def t_half_width(draws: np.ndarray, level: float = 0.95) -> float:
         return math.inf
     quantile = float(stdtrit(len(draws) - 1, (1 + level) / 2))
     return quantile * float(np.std(draws, ddof=1)) / math.sqrt(len(draws))
+
+
+def jackknife_half_width(value: float, left_out: np.ndarray, level: float = 0.95) -> float:
+    """Return the half-width of a statistic of few draws, from it with each left out (p,).
+
+    Student's t of the pseudo-values at half the tail, since the jackknife of few draws is short.
+    """
+    draws = len(left_out)
+    return t_half_width(draws * value - (draws - 1) * left_out, (1 + level) / 2)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from scipy.special import chdtri, kolmogi
 
-from landscape.estimate import Estimate, Status, t_half_width
+from landscape.estimate import Estimate, Status, jackknife_half_width
 from landscape.linalg.lanczos import Quadrature, gauss_quadratures
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.probes import spherical
@@ -147,8 +147,7 @@ class SpectralMeasure:
         index = np.arange(self.probes)
         value = log_rank(index >= 0)
         left_out = np.array([log_rank(index != i) for i in index])
-        pseudo = self.probes * value - (self.probes - 1) * left_out
-        half = t_half_width(pseudo, (1 + level) / 2)  # the jackknife of few probes is short
+        half = jackknife_half_width(value, left_out, level)
         interval = (math.exp(value - half), min(math.exp(value + half), float(self.size)))
         return Estimate(
             value=math.exp(value),

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from landscape.estimate import Estimate, t_half_width
+from landscape.estimate import Estimate, jackknife_half_width
 from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs
 from landscape.linalg.operator import LinearOperator
 from landscape.linalg.probes import rademacher
@@ -103,17 +103,16 @@ def _share(residual: np.ndarray, total: np.ndarray) -> Estimate:
     """Return √(Σ residual / Σ total) with Student's interval on the jackknife over probes."""
     if not total.any():
         return Estimate.exact(0.0, "no curvature")
-    probes = len(total)
     value = math.sqrt(residual.sum() / total.sum())
     rest = np.maximum(total.sum() - total, 1e-300)
     left_out = np.sqrt(np.maximum(residual.sum() - residual, 0) / rest)
-    half = t_half_width(probes * value - (probes - 1) * left_out, 0.975)
+    half = jackknife_half_width(value, left_out)
     interval = (max(value - half, 0.0), value + half)
     return Estimate(
         value=value,
         kind="estimate",
         interval=interval,
         solver=interval,
-        samples=probes,
+        samples=len(total),
         method="the same random signs through both matrices, jackknife over probes",
     )

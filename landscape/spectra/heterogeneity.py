@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from landscape.estimate import Estimate, Status, t_half_width
+from landscape.estimate import Estimate, Status, jackknife_half_width
 from landscape.linalg.density import SpectralMeasure, spectral_measure
 from landscape.linalg.eigenpairs import eigenpairs
 from landscape.linalg.lanczos import Quadrature
@@ -189,8 +189,7 @@ def _mean_distance(densities: Sequence[np.ndarray]) -> Estimate:
     value = distance(None)
     if probes == 1:
         return Estimate.exact(value, "dense blocks")
-    pseudo = probes * value - (probes - 1) * np.array([distance(i) for i in range(probes)])
-    half = t_half_width(pseudo, 0.975)  # the jackknife of few probes is short
+    half = jackknife_half_width(value, np.array([distance(i) for i in range(probes)]))
     interval = (max(value - half, 0.0), min(value + half, 1.0))
     return Estimate(
         value=value,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landscape.estimate import Estimate, t_half_width
+from landscape.estimate import Estimate, jackknife_half_width
 from landscape.linalg.density import SpectralMeasure
 from landscape.linalg.trace import Diagonal
 
@@ -158,17 +158,16 @@ def _negative_mass(measure: SpectralMeasure) -> Estimate:
     absolute = _means(measure, np.abs)
     if not absolute.any():
         return Estimate.exact(0.0, "no curvature")
-    probes, whole = measure.probes, float(negative.sum() / absolute.sum())
+    whole = float(negative.sum() / absolute.sum())
     left_out = (negative.sum() - negative) / np.maximum(absolute.sum() - absolute, 1e-300)
-    pseudo = probes * whole - (probes - 1) * left_out
-    half = t_half_width(pseudo, 0.975)  # the jackknife of few probes is short
+    half = jackknife_half_width(whole, left_out)
     interval = (max(whole - half, 0.0), min(whole + half, 1.0))
     return Estimate(
         value=whole,
         kind="estimate",
         interval=interval,
         solver=interval,
-        samples=probes,
+        samples=measure.probes,
         method="stochastic Lanczos quadrature, jackknife over probes",
     )
 
