@@ -11,7 +11,7 @@ from torch.fx import Node
 from torch.utils import _pytree as pytree
 
 from landscape.lipschitz.value import Value
-from landscape.subject.graph import module_of
+from landscape.subject.graph import arguments_of, module_of, name_of, shape_of
 
 
 @dataclass(frozen=True)
@@ -41,32 +41,13 @@ class Call:
 
 def call_of(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Call:
     """Return an operation with its arguments by name, defaults included."""
-    schema = getattr(node.target, "_schema", None)
-    arguments = dict(kwargs)
-    if schema is not None:
-        defaults = {one.name: one.default_value for one in schema.arguments}
-        arguments = {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
     return Call(
         name_of(node).removesuffix("_"),
         module_of(node),
-        arguments,
-        _shape(node.meta.get("val")),
+        arguments_of(node, args, kwargs),
+        shape_of(node.meta.get("val")),
         node,
     )
-
-
-def _shape(value: Any) -> Any:
-    """Return the shape of what an operation gives, or of each part."""
-    if isinstance(value, Tensor):
-        return tuple(int(size) for size in value.shape)
-    if isinstance(value, tuple | list):
-        return [_shape(one) for one in value]
-    return None
-
-
-def name_of(node: Node) -> str:
-    """Return the name of an operation, without that of its overload."""
-    return str(getattr(node.target, "__name__", node.target)).split(".")[0]
 
 
 def run(call: Call, replaced: Mapping[str, Any]) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch.fx import Node
 
-from landscape.lipschitz.call import name_of
 from landscape.lipschitz.value import NoRuleError
+from landscape.subject.graph import name_of
 
 _VIEWS = """
     view reshape _unsafe_view flatten unflatten unsqueeze squeeze transpose permute t slice select

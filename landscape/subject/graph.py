@@ -6,7 +6,7 @@ import io
 import logging
 import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -216,6 +216,29 @@ class _Recorder(TorchDispatchMode):
         self._nodes[id(tensor)] = node
         self._kept.append(tensor)
         return node
+
+
+def name_of(node: Node) -> str:
+    """Return the name of an operation, without that of its overload."""
+    return str(getattr(node.target, "__name__", node.target)).split(".")[0]
+
+
+def arguments_of(node: Node, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of an operation by the names of its schema, defaults included."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return dict(kwargs)
+    defaults = {one.name: one.default_value for one in schema.arguments}
+    return {**defaults, **dict(zip(defaults, args, strict=False)), **kwargs}
+
+
+def shape_of(value: Any) -> Any:
+    """Return the shape of what an operation gives, or of each part; None of what is no tensor."""
+    if isinstance(value, Tensor):
+        return tuple(int(size) for size in value.shape)
+    if isinstance(value, tuple | list):
+        return [shape_of(one) for one in value]
+    return None
 
 
 def module_of(node: Node) -> str:

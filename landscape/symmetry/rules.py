@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.fx import Node
 
 from landscape.errors import out_of_memory
-from landscape.subject.graph import Exported, module_of
+from landscape.subject.graph import Exported, arguments_of, module_of, name_of, shape_of
 from landscape.symmetry.axes import (
     Axes,
     Label,
@@ -217,14 +217,7 @@ def _sizes(found: Any) -> Any:
 
 
 def _call(node: Node, *, varying: bool = True, used: Collection[int] = ()) -> Call:
-    target = node.target
-    schema = getattr(target, "_schema", None)
-    name = getattr(target, "__name__", str(target)).split(".")[0]
-    arguments = dict(node.kwargs)
-    if schema is not None:
-        defaults = {each.name: each.default_value for each in schema.arguments}
-        given = dict(zip(defaults, node.args, strict=False))
-        arguments = {**defaults, **given, **node.kwargs}
+    name, arguments = name_of(node), arguments_of(node, node.args, node.kwargs)
     module = module_of(node)
     where = f"{name} in {module}" if module else name
     return Call(name, where, arguments, _shape(node), varying, used)
@@ -234,15 +227,7 @@ def _shape(node: Node) -> Any:
     value = node.meta.get("val")
     if value is None and node.op == "get_attr":
         value = getattr(node.graph.owning_module, str(node.target), None)
-    return _shape_of(value)
-
-
-def _shape_of(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return tuple(int(size) for size in value.shape)
-    if isinstance(value, tuple | list):
-        return [_shape_of(each) for each in value]
-    return None
+    return shape_of(value)
 
 
 def _labelled(shape: Any, label: Callable[[int], Label]) -> Any:
