@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from landscape.subject.spec.train import load_train
@@ -11,6 +12,11 @@ from landscape.tickets.training import OwnTraining, Trainer
 from landscape.training.plain import PlainTraining, Recipe
 
 PLAIN = "plain"  # the spec that asks for plain training in words
+
+
+def recipe_of(settings: object) -> Recipe:
+    """Return the settings of plain training among those of a diagnostic."""
+    return Recipe(**{one.name: getattr(settings, one.name) for one in fields(Recipe)})
 
 
 def trainer_of(subject: Subject, train: str, recipe: Recipe) -> Trainer:

@@ -26,9 +26,8 @@ from landscape.tickets.arms import CONTROLS, controls_of
 from landscape.tickets.imp import Plan, search
 from landscape.tickets.judgement import EvalResult
 from landscape.tickets.judging import Bench
-from landscape.tickets.trainers import PLAIN, depends_on, trainer_of
+from landscape.tickets.trainers import PLAIN, depends_on, recipe_of, trainer_of
 from landscape.tickets.trial import Terms, refuse_unfit, trials
-from landscape.training.plain import Recipe
 from landscape.work import Work
 
 FLOW_ROUNDS = 100  # of the synaptic flow, as in its source
@@ -122,7 +121,7 @@ class TicketsEval(Diagnostic[EvalResult]):
     def refuse(self, subject: Subject) -> None:
         """Refuse files that hold no mask of this network, and training that cannot be had."""
         controls_of(self.controls)
-        trainer = trainer_of(subject, self.train, self._recipe())
+        trainer = trainer_of(subject, self.train, recipe_of(self))
         refuse_unfit(trainer, self._masks(), self.rewind_step)
         if not self.mask:
             prunable(subject)
@@ -158,7 +157,7 @@ class TicketsEval(Diagnostic[EvalResult]):
             ModelError: A mask does not fit the network.
         """
         tickets = dict(sorted(masks.items(), key=lambda item: -item[1].density))
-        trainer = trainer_of(subject, self.train, self._recipe())
+        trainer = trainer_of(subject, self.train, recipe_of(self))
         terms = Terms(
             controls=controls_of(self.controls),
             seeds=self.seeds,
@@ -200,7 +199,7 @@ class TicketsEval(Diagnostic[EvalResult]):
             step=self.rewind_step,
             seed=self.seed,
         )
-        levels = search(trainer_of(subject, self.train, self._recipe()), plan)
+        levels = search(trainer_of(subject, self.train, recipe_of(self)), plan)
         provenance = {"method": "imp"}
         found = {
             f"level {one.number}": Mask(kept=one.mask.kept, provenance=provenance)
@@ -254,17 +253,6 @@ class TicketsEval(Diagnostic[EvalResult]):
                     hint="give a file that landscape tickets wrote",
                 )
         return found
-
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            steps=self.steps,
-            minibatch=self.minibatch,
-            schedule=self.schedule,
-        )
 
 
 def _masks_in(folder: Path) -> list[Path]:

@@ -22,8 +22,7 @@ from landscape.subject.subject import Subject
 from landscape.tickets import options as of
 from landscape.tickets.found import FindResult, level_answer
 from landscape.tickets.imp import Level, Plan, check, search
-from landscape.tickets.trainers import depends_on, trainer_of, training_of
-from landscape.training.plain import Recipe
+from landscape.tickets.trainers import depends_on, recipe_of, trainer_of, training_of
 
 LEVELS = "levels"  # folder of the masks of all levels
 
@@ -76,12 +75,12 @@ class TicketsFind(Diagnostic[FindResult]):
 
     def refuse(self, subject: Subject) -> None:
         """Refuse training that cannot be had, and globs that leave nothing to prune."""
-        check(trainer_of(subject, self.train, self._recipe()), self.rewind_step)
+        check(trainer_of(subject, self.train, recipe_of(self)), self.rewind_step)
         prunable(subject, dense=self.dense)
 
     def measure(self, subject: Subject) -> FindResult:
         """Return the levels of a search."""
-        trainer = trainer_of(subject, self.train, self._recipe())
+        trainer = trainer_of(subject, self.train, recipe_of(self))
         levels = search(trainer, self._plan())
         limit = budget.reached() if len(levels) <= self.rounds else None
         told = (
@@ -111,7 +110,7 @@ class TicketsFind(Diagnostic[FindResult]):
         """
         one = subject.at(subject.checkpoint) if len(subject.checkpoints) > 1 else subject
         with one.undisturbed(self.seed):
-            return search(trainer_of(one, self.train, self._recipe()), self._plan())
+            return search(trainer_of(one, self.train, recipe_of(self)), self._plan())
 
     def masks(self, subject: Subject) -> tuple[Mask, ...]:
         """Return the mask of every level, with where it comes from; after `run`, at once."""
@@ -145,17 +144,6 @@ class TicketsFind(Diagnostic[FindResult]):
             seed=self.seed,
         )
 
-    def _recipe(self) -> Recipe:
-        return Recipe(
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            steps=self.steps,
-            minibatch=self.minibatch,
-            schedule=self.schedule,
-        )
-
     def _provenance(self, subject: Subject, level: Level) -> dict[str, Any]:
         return {
             "method": "imp",
@@ -169,7 +157,7 @@ class TicketsFind(Diagnostic[FindResult]):
             "dense": self.dense,
             "rewinding": self.rewinding,
             "rewind_step": self.rewind_step,
-            "training": training_of(self.train, self._recipe()),
+            "training": training_of(self.train, recipe_of(self)),
             "seed": self.seed,
             "checkpoint": subject.checkpoint.label,
             "weights_fingerprint": subject.weights_fingerprint(subject.checkpoint),
