@@ -137,12 +137,17 @@ def _density_key(axes: Axes, drawn: list[Any], *, rows: bool) -> None:
     if rows and any((share <= 0).any() for ink, _, _ in drawn for share in _shares(ink)):
         handles.append(Line2D([], [], color=MUTED, marker="<", linestyle="none", markersize=6))
         labels.append("none")
+    legend_above(axes, _named(drawn), (handles, labels))
+
+
+def _named(drawn: list[Any]) -> tuple[list[Line2D], list[str]]:
+    """Return handles and labels of the answers that have a name."""
     answers = [(label, colour) for _, label, colour in drawn if label is not None]
-    named = [
+    handles = [
         Line2D([], [], **_mark(colour or INK, filled=turn == len(answers) - 1, path=False))
         for turn, (_, colour) in enumerate(answers)
     ]
-    legend_above(axes, (named, [label for label, _ in answers]), (handles, labels))
+    return handles, [label for label, _ in answers]
 
 
 def alike(axes: Axes, ink: AlikeInk, label: str | None, colour: str | None) -> None:
@@ -174,13 +179,8 @@ def alike(axes: Axes, ink: AlikeInk, label: str | None, colour: str | None) -> N
         Line2D([], [], **_mark(hue, filled=True, path=False)),
         Line2D([], [], color=MUTED, marker="|", markersize=9, linewidth=3.0, alpha=0.6),
     ]
-    answers = [(told, shade) for _, told, shade in drawn if told is not None]
-    named = [
-        Line2D([], [], **_mark(shade or INK, filled=turn == len(answers) - 1, path=False))
-        for turn, (_, shade) in enumerate(answers)
-    ]
     labels = ["the two masks", "independent masks of these densities (95 %)"]
-    legend_above(axes, (named, [told for told, _ in answers]), (handles, labels))
+    legend_above(axes, _named(drawn), (handles, labels))
 
 
 def overlaps(axes: Axes, ink: OverlapInk, label: str | None) -> None:
