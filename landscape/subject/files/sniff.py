@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from landscape.errors import CheckpointError
-from landscape.subject.files.formats import foreign, foreign_zip
+from landscape.subject.files.formats import Foreign, foreign, foreign_zip
 from landscape.subject.files.shards import indices_in, is_index
 
 HEAD_BYTES = 65_536
@@ -81,13 +81,7 @@ def sniff(path: Path) -> Container:
         return Container.SAFETENSORS
     if is_index(path, head):
         return Container.SHARDED
-    other = foreign(head, size)
-    raise CheckpointError(
-        f"file is {other.name}",
-        where=str(path),
-        why="expected a torch.save or safetensors file",
-        hint=other.hint.replace("FILE", path.name),
-    )
+    raise _strange(path, foreign(head, size))
 
 
 def name_note(path: Path, container: Container) -> tuple[str, ...]:
@@ -202,8 +196,11 @@ def _zip(path: Path, size: int) -> Container:
     inner = [name.partition("/")[2] for name in set(names)]  # a name that repeats is refused later
     if inner.count("data.pkl") == 1 and "constants.pkl" not in inner:
         return Container.TORCH_ZIP
-    other = foreign_zip(names)
-    raise CheckpointError(
+    raise _strange(path, foreign_zip(names))
+
+
+def _strange(path: Path, other: Foreign) -> CheckpointError:
+    return CheckpointError(
         f"file is {other.name}",
         where=str(path),
         why="expected a torch.save or safetensors file",
