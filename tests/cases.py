@@ -80,6 +80,16 @@ def mlp() -> Any:
     return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 3))
 
 
+def sure(samples: int, batches: int = 1) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
+    """A classifier that is sure of every sample: its loss is about 1e-4."""
+    y = torch.randint(4, (samples,), generator=generator(0))
+    noise = torch.rand(samples, 4, generator=generator(1))
+    x = nn.functional.one_hot(y, 4) * (9 + 3 * noise) + noise
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Identity())
+    model[0].weight.data = torch.eye(4)
+    return model, list(zip(x.chunk(batches), y.chunk(batches), strict=True))
+
+
 def with_statistics(model: Built) -> Built:
     """Give every BatchNorm statistics and affine parameters as training leaves them."""
     for i, module in enumerate(model.modules()):

@@ -94,14 +94,13 @@ def dynamics_of(
         operator, top=1, generator=generator, tolerance=TOLERANCE, max_products=MOST_PRODUCTS
     )
     value, residual = max(float(found.top.values[0]), 0.0), float(found.top.residuals[0])
-    sharpness = Estimate(
-        value=value,
-        kind="estimate",
-        interval=(max(value - residual, 0.0), value + residual),
-        level=1.0,
+    doubt = residual + found.noise
+    sharpness = Estimate.within(
+        value,
+        (max(value - doubt, 0.0), value + doubt),
+        "Lanczos on the Gauss-Newton matrix of these samples; residual and the products' noise",
         residual=residual,
         status=found.status,
-        method="Lanczos on the Gauss-Newton matrix of these samples; residual",
     )
     steps = steps_of(subject)
     rate, factor, rule = 1 / value if value else math.nan, 2.0, "gradient descent"

@@ -186,6 +186,7 @@ def solve(
         orthogonality=orthogonality,
         searches=searches,
         products=search.products + (len(known.values) if found.images is None else 0),
+        imprecision=operator.imprecision,
     )
 
 
@@ -238,6 +239,7 @@ def _exactly(operator: LinearOperator, request: Request) -> Eigenpairs:
         orthogonality=orthogonality,
         searches=1,
         products=size,
+        imprecision=operator.imprecision,
     )
 
 

@@ -44,6 +44,14 @@ class LinearOperator(ABC):
         self.device = device
         self.symmetric = symmetric
 
+    @property
+    def imprecision(self) -> float:
+        """Return how far a product is from one in float64, relative to it, where it was measured.
+
+        That is more than rounding where what is differentiated loses digits.
+        """
+        return 0.0
+
     @abstractmethod
     def _products(self, rows: Tensor) -> Tensor:
         """Return A applied to every row of a block (k, n), as rows (k, m)."""
@@ -222,6 +230,10 @@ class _Sum(LinearOperator):
         self.left, self.right = left, right
         self.preferred_block = min(left.preferred_block, right.preferred_block)
 
+    @property
+    def imprecision(self) -> float:
+        return max(self.left.imprecision, self.right.imprecision)
+
     def _products(self, rows: Tensor) -> Tensor:
         return self.left.unchecked(rows) + self.right.unchecked(rows)
 
@@ -233,6 +245,10 @@ class _Scaled(LinearOperator):
         )
         self.inner, self.factor = inner, factor
         self.preferred_block = inner.preferred_block
+
+    @property
+    def imprecision(self) -> float:
+        return self.inner.imprecision
 
     def _products(self, rows: Tensor) -> Tensor:
         return self.factor * self.inner.unchecked(rows)
@@ -246,6 +262,10 @@ class _Restricted(LinearOperator):
         )
         self.inner, self.kept = inner, kept
         self.preferred_block = inner.preferred_block
+
+    @property
+    def imprecision(self) -> float:
+        return self.inner.imprecision
 
     def _products(self, rows: Tensor) -> Tensor:
         whole = rows.new_zeros(len(rows), self.inner.shape[1])

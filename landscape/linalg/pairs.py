@@ -15,6 +15,7 @@ from landscape.linalg.products import CHUNK, combined, dots, gram
 from landscape.linalg.symmetry import symmetry_defect
 
 ROUNDING = 8 * torch.finfo(torch.float64).eps  # of a residual, in units of the largest |value|
+FEW = 4  # times the error of a product of few samples, at a random vector
 NOISE = 16  # of a product, in units of what rounding is seen to do: 3.5 times the most measured
 
 
@@ -50,17 +51,19 @@ class Eigenpairs:
     orthogonality: float  # max |VVᵀ − I|
     searches: int
     products: int
+    imprecision: float = 0.0  # of a product, relative, as the operator tells it
 
     @property
     def noise(self) -> float:
         """Return how long the error of a product of a unit vector is taken to be, at most.
 
         A few times ε λ_max + the symmetry defect, which sees as much of the error as lies within
-        the basis. On networks it is 3.5 to 30 times ‖(A₃₂ − A₆₄) v‖.
+        the basis: on networks 3.5 to 30 times ‖(A₃₂ − A₆₄) v‖. And a few times what float64 told of
+        a product of some samples, where a loss near zero leaves few digits.
         """
         largest = float(np.abs(self.known.values).max(initial=0))
         eps = torch.finfo(self.known.vectors.dtype).eps
-        return NOISE * (eps * largest + self.symmetry_defect)
+        return NOISE * (eps * largest + self.symmetry_defect) + FEW * self.imprecision * largest
 
 
 def measured(

@@ -107,6 +107,11 @@ class CurvatureOperator(LinearOperator):
         except MissingDerivativeError:
             return None
 
+    @property
+    def imprecision(self) -> float:
+        """Return how far a product of a few samples is from float64, relative to it."""
+        return self.check.precision if self.check is not None else 0.0
+
     def restricted(self, kept: Tensor) -> LinearOperator:
         """Return the diagonal block on some coordinates (k,), without computing cross terms.
 

@@ -46,5 +46,10 @@ class PreconditionedOperator(LinearOperator):
         self.preferred_block = operator.preferred_block
         self.scale = diagonal.to(operator.device, torch.float64).rsqrt().to(operator.dtype)
 
+    @property
+    def imprecision(self) -> float:
+        """Return that of A."""
+        return self.inner.imprecision
+
     def _products(self, rows: Tensor) -> Tensor:
         return self.scale * self.inner.unchecked(self.scale * rows)

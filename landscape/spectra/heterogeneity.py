@@ -83,14 +83,14 @@ def measure_block(
     measure = spectral_measure(operator, probes=probes, steps=steps, generator=generator)
     pairs = eigenpairs(operator, top=1, generator=generator, tolerance=LARGEST_TOLERANCE)
     value, residual = float(pairs.top.values[0]), float(pairs.top.residuals[0])
-    interval = (value - residual, value + residual)
+    doubt = residual + pairs.noise
     converged = pairs.complete and residual <= pairs.tolerance
     summary = BlockSpectrum(
         name=name,
         parameters=size,
         largest=Estimate.within(
             value,
-            interval,
+            (value - doubt, value + doubt),
             "thick-restart Lanczos on the block",
             residual=residual,
             status=Status.CONVERGED if converged else pairs.status,

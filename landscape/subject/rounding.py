@@ -74,14 +74,10 @@ def length(vector: Tensor, error: Tensor | None = None, told: str = SUMMED) -> E
     if error is None or not bool(error.any()):
         return Estimate.exact(value, told)
     off = _norm(error)
-    interval = (max(value - off, 0.0), value + off)
-    return Estimate(
-        value=value,
-        kind="estimate",
-        interval=interval,
-        level=1.0,
-        solver=interval,
-        method=f"{told}; against float64 on {SAMPLES} samples at most",
+    return Estimate.within(
+        value,
+        (max(value - off, 0.0), value + off),
+        f"{told}; against float64 on {SAMPLES} samples at most",
     )
 
 

@@ -6,17 +6,8 @@ from torch import Tensor, nn
 
 from landscape.subject.rounding import gradient_error, length
 from landscape.subject.subject import Subject
-from tests.oracles import F64, generator
-
-
-def sure(samples: int, batches: int = 1) -> tuple[nn.Module, list[tuple[Tensor, Tensor]]]:
-    """A classifier that is sure of every sample: its loss is about 1e-4."""
-    y = torch.randint(4, (samples,), generator=generator(0))
-    noise = torch.rand(samples, 4, generator=generator(1))
-    x = nn.functional.one_hot(y, 4) * (9 + 3 * noise) + noise
-    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Identity())
-    model[0].weight.data = torch.eye(4)
-    return model, list(zip(x.chunk(batches), y.chunk(batches), strict=True))
+from tests.cases import sure
+from tests.oracles import F64
 
 
 def gradients(model: nn.Module, data: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
