@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+EXPORTED = 400  # calls that it takes to read a network's graph, about
+BACKWARD = 3  # calls that one forward and backward takes, about
+
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
@@ -15,9 +18,11 @@ class Work:
         gradients: Of the mean loss over all of the data.
         products: Of the curvature with one vector, over all of the data.
         steps: Of training, on a minibatch.
+        calls: Of the network, beside the time that their samples take in a pass; one forward and
+            backward counts as `BACKWARD`.
         operations: Multiplications and additions of large matrices.
         seconds: Of what its own settings set a time.
-        limit: Seconds after which it ends, by its own settings.
+        limit: Seconds after which its passes end, by its own settings.
         bytes: At the peak, beside network and data; 0: not known.
     """
 
@@ -25,6 +30,7 @@ class Work:
     gradients: float = 0.0
     products: float = 0.0
     steps: float = 0.0
+    calls: float = 0.0
     operations: float = 0.0
     seconds: float = 0.0
     limit: float = math.inf
@@ -44,19 +50,19 @@ class Pace:
     gradient: float
     product: float
     step: float
+    call: float
     operation: float
 
     def seconds(self, work: Work) -> float:
         """Return how long some work takes."""
-        counted = (
+        passes = (
             work.forwards * self.forward
             + work.gradients * self.gradient
             + work.products * self.product
             + work.steps * self.step
-            + work.operations * self.operation
-            + work.seconds
+            + work.calls * self.call
         )
-        return min(counted, work.limit)
+        return min(passes, work.limit) + work.operations * self.operation + work.seconds
 
 
 def told_seconds(seconds: float) -> str:

@@ -24,7 +24,7 @@ from landscape.errors import ModelError
 from landscape.subject.normalisation import SAMPLES, uses_running_statistics
 from landscape.subject.subject import Subject
 from landscape.symmetry.override import read
-from landscape.work import Work
+from landscape.work import EXPORTED, Work
 
 GIVEN, HELD_OUT = "the given data", "held-out data"
 PAIR, FEW = 2, 3  # checkpoints of one pair, and up to which a report asks for more than the line
@@ -109,6 +109,7 @@ class Connect(Diagnostic[ConnectResult]):
         pair = Work(
             forwards=passes * (self.points * paths + curve * self.plane**2),
             steps=self.curve_steps if curve else 0,
+            calls=EXPORTED if self.path in ("any", "aligned") else 0,
         )
         return pair.times(count * (count - 1) // 2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -13,17 +14,24 @@ from landscape.answer import Result
 from landscape.base import Diagnostic, Followed, Option, Question
 from landscape.estimate import Estimate
 from landscape.signals.growth import growth
+from landscape.signals.jacobian import DENSE, LAYERS, PROBES, ROWS
+from landscape.signals.jacobian import SEARCHED as LOOKED
 from landscape.signals.result import GradientsResult, LayerNorms
+from landscape.signals.rows import Weighted
+from landscape.signals.samples import GROUPS
 from landscape.signals.study import Plan, Study
 from landscape.signals.updates import last_update
+from landscape.subject.activations import sizes
 from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.rounding import gradient_error, length
 from landscape.subject.subject import Subject
-from landscape.work import Work
+from landscape.work import BACKWARD, Work
 
-BEGINNING = 0.25  # seconds to trace what is vectorised over samples, about
-SIGNALS, SINGLE = 6, 4  # passes and gradients over the samples that are looked at, about
-JACOBIANS = 60  # passes of a few samples backward, about
+BEGINNING = 0.1  # seconds to load what vectorises over samples, about
+SIGNALS, SINGLE = 2, 8  # passes and gradients over the samples that are looked at, about
+COMPARED = 3  # mean gradients of every group of samples: plain, and clipped to two lengths
+SEARCHED = 30  # products for a largest singular value, about
+DECOMPOSED = 30  # multiplications for each entry cubed, of a decomposition, about
 EVALUATED = (
     "gradients are those of eval mode, with the running statistics of BatchNorm; training sees "
     "those of a batch (--mode train)"
@@ -62,17 +70,38 @@ class Gradients(Diagnostic[GradientsResult]):
     ] = 512
 
     def work(self, subject: Subject) -> Work:
-        """Return gradients of all data and of single samples, and Jacobians by many small steps."""
-        whole = subject.batches.samples if subject.batches else 1
-        part = min(self.samples, whole) / whole
+        """Return gradients of all data, of groups and single samples, and rows of Jacobians."""
+        if subject.batches is None:
+            return Work()
+        whole = subject.batches.samples
+        taken = min(self.samples, whole)
+        batches = math.ceil(taken * len(subject.batches) / whole)
+        layers = [(one, n, m) for one, n, m in sizes(subject) if isinstance(one, Weighted)]
+        rows, calls = self._jacobians([(n, m) for _, n, m in layers])
+        widths = [n for one, *_ in layers for n in one.weight.shape[:2] if n <= self.width]
         each = Work(
-            forwards=2 + 4 * self.steps + SIGNALS * part,
-            gradients=2 + 4 * self.steps + SINGLE * part,
-            steps=JACOBIANS if self.jacobian else 0,
-            seconds=BEGINNING,
+            forwards=1 + 4 * self.steps + SIGNALS * taken / whole,
+            gradients=1 + 4 * self.steps + (SINGLE * taken + rows) / whole,
+            calls=BACKWARD * (COMPARED * GROUPS * batches + calls),
             products=self.products,
+            operations=sum(DECOMPOSED * one**3 for one in widths),
         )
-        return each.times(len(subject.checkpoints))
+        return replace(each.times(len(subject.checkpoints)), seconds=BEGINNING)
+
+    def _jacobians(self, layers: list[tuple[int, int]]) -> tuple[float, float]:
+        """Return how many samples go backward for the Jacobians of layers, and in how many calls.
+
+        Layers are told by the numbers that enter and leave them. One of few rows goes row by row,
+        of another a few random sums of rows.
+        """
+        if not self.jacobian or not layers:
+            return 0, 0
+        entering, leaving = layers[0][0], [one[1] for one in layers]
+        whole = [size <= ROWS and size * entering <= DENSE for size in leaving]
+        rows = sum(size if one else PROBES for size, one in zip(leaving, whole, strict=True))
+        share = min(1.0, LAYERS / len(layers))
+        searched = 0 if whole[-1] else SEARCHED * LOOKED
+        return share * rows * self.jacobian + searched, share * len(layers) + searched
 
     def measure(self, subject: Subject) -> GradientsResult:
         """Return norms and signals at the subject's checkpoint."""

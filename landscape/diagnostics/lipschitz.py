@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from landscape.answer import Result
 from landscape.base import Diagnostic, Followed, Needs, Option, Question
@@ -22,13 +23,20 @@ from landscape.encode import require_folder
 from landscape.errors import ModelError, NumericalError, SettingError
 from landscape.lipschitz.attained import Attained, attained
 from landscape.lipschitz.certificate import read
+from landscape.lipschitz.certified import RATE, operations
 from landscape.lipschitz.network import NetworkBound, network_bound
+from landscape.lipschitz.pieces import DENSE_SIDE, DENSE_SIZE
+from landscape.subject.activations import sizes
 from landscape.subject.subject import Subject
 from landscape.subject.trial import Trial
-from landscape.work import Work
+from landscape.work import BACKWARD, EXPORTED, Work
 
-BEGINNING = 0.3  # seconds to read the graph of the network, about
-CLIMB = 20  # forward and backward passes at a sample, and for each step of a climb
+BEGINNING = 0.5  # seconds to load what reads the graphs of networks, about
+PASSES = 10  # forward and backward passes at a sample, and for each step of a climb
+NORMS = 200  # calls to search the norms of layers, about
+DESCENT = 100  # steps of a certificate
+WRITTEN = 40  # multiplications for each entry cubed, of maps written out and factorised, about
+SYMBOLS = 40  # and of the complex matrices of a convolution, one for two frequencies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +96,23 @@ class Lipschitz(Diagnostic[LipschitzResult]):
         )
 
     def work(self, subject: Subject) -> Work:
-        """Return what the climbs to the attaining pair take, and the certificate at most."""
-        samples = subject.batches.samples if subject.batches else self.starts
-        climbs = CLIMB * (1 + self.steps * min(self.starts, samples) / samples)
+        """Return what the climbs take, the norms of layers, and a certificate of the matrices.
+
+        How much of a network is one map is not known before it is read: every layer counts alone.
+        """
+        if subject.batches is None:
+            return Work()
+        samples, layers = subject.batches.samples, sizes(subject)
+        closed = [operations(widths) / RATE for widths in _chains(layers)]
         each = Work(
-            gradients=climbs, seconds=BEGINNING, limit=BEGINNING + self.seconds + self.pair_seconds
+            gradients=PASSES * (1 + self.steps * min(self.starts, samples) / samples),
+            calls=EXPORTED + NORMS + BACKWARD * PASSES * self.steps,
+            operations=sum(_norm_operations(*one) for one in layers),
+            seconds=sum(min(self.seconds, DESCENT * one) for one in closed if one < self.seconds),
+            limit=self.pair_seconds,
         )
-        return each.times(len(subject.checkpoints))
+        whole = each.times(len(subject.checkpoints))
+        return replace(whole, seconds=whole.seconds + BEGINNING)
 
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and whether files are to be written or read."""
@@ -178,6 +196,33 @@ class Lipschitz(Diagnostic[LipschitzResult]):
         if self.witness and isinstance(reached, Attained):
             fingerprint = subject.weights_fingerprint(subject.checkpoint)
             reached.witness.save(Path(self.witness), weights_fingerprint=fingerprint)
+
+
+def _chains(layers: Sequence[tuple[nn.Module, int, int]]) -> list[list[int]]:
+    """Return the widths of runs of several matrices of which each takes what the last gives."""
+    runs: list[list[int]] = [[]]
+    for module, entering, leaving in layers:
+        alone = isinstance(module, nn.Linear) and entering == module.in_features
+        if alone and runs[-1][-1:] == [entering]:
+            runs[-1].append(leaving)
+        else:
+            runs.append([entering, leaving] if alone else [])
+    return [one for one in runs if len(one) > 2]
+
+
+def _norm_operations(module: nn.Module, entering: int, leaving: int) -> float:
+    """Return what the norms take in which a layer has a part, about.
+
+    A small map is written out as a matrix; another convolution is a matrix at every frequency.
+    """
+    side = min(entering, leaving)
+    if side <= DENSE_SIDE and entering * leaving <= DENSE_SIZE:
+        return WRITTEN * float(side) ** 3
+    if not isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return 0.0
+    groups, (outer, inner) = module.groups, module.weight.shape[:2]
+    frequencies = leaving / outer / 2
+    return SYMBOLS * frequencies * groups * float(min(outer // groups, inner)) ** 3
 
 
 def _trial(subject: Subject) -> Trial | None:

@@ -16,11 +16,13 @@ from landscape.subject.subject import Subject
 from landscape.surfaces.plan import Plan, Statistics
 from landscape.surfaces.planes import refuse_unplaced
 from landscape.surfaces.result import SurfaceResult
+from landscape.surfaces.samples import Samples
 from landscape.surfaces.studied import Study
 from landscape.work import Work
 
 APART = ("random", "eigenvectors", "gradient")  # about each checkpoint by itself
-CHECKED, PER_EIGENVECTORS = 6, 200  # products of a sheet's checks, and of a search, about
+CHECKED, PER_EIGENVECTORS = 2, 200  # products of a sheet's checks, and of a search, about
+DIFFERENCES = 60  # losses of a sheet's checks
 RUN = 3  # checkpoints from which on a report shows their run
 
 
@@ -115,16 +117,26 @@ class Surface(Diagnostic[SurfaceResult]):
         return f"the loss at {sheets * lines * self.points:,} points, {told}"
 
     def work(self, subject: Subject) -> Work:
-        """Return a pass for every point, and one more where statistics are recomputed."""
+        """Return a pass for every point, and one more where statistics are recomputed.
+
+        A few samples of every batch take as many calls of the network as all of them.
+        """
         whole = subject.batches.samples if subject.batches else 1
-        passes = min(self.samples or whole, whole) / whole
+        share = min(self.samples or whole, whole) / whole
+        passes = share
         if self._policy == "recomputed" and uses_running_statistics(subject):
             passes += min(SAMPLES, whole) / whole
         sheets = self._sheets(subject)
         lines = self.points if self.dimensions == 2 else self.draws
+        points = sheets * lines * self.points
+        checks = 0 if self.unchecked else sheets
+        searched = PER_EIGENVECTORS * (self.directions == "eigenvectors")
         return Work(
-            forwards=sheets * lines * self.points * passes,
-            products=PER_EIGENVECTORS if self.directions == "eigenvectors" else CHECKED * sheets,
+            forwards=points * passes + checks * DIFFERENCES * share,
+            calls=(points + checks * DIFFERENCES)
+            * (1 - share)
+            * len(Samples(subject, self.samples)),
+            products=searched + CHECKED * checks,
             steps=self.curve_steps if self.directions == "curve" else 0,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -81,7 +82,7 @@ def certify(
     search = Search(
         chain, product=product, seconds=seconds, steps=steps, device=torch.device(device)
     )
-    if product > 0 and len(chain.weights) > 1 and search.affords(_operations(chain) / RATE):
+    if product > 0 and len(chain.weights) > 1 and search.affords(operations(chain.widths) / RATE):
         with progress.task("certified Lipschitz bound") as task:
             search.run(start, task)
     certificate = _certificate(chain, search)
@@ -99,9 +100,9 @@ def certify(
     )
 
 
-def _operations(chain: Chain) -> float:
-    """Return about how many operations the closed form and its proof take."""
-    first, *others = chain.widths
+def operations(widths: Sequence[int]) -> float:
+    """Return about how many operations the closed form and its proof take, from n_0 … n_L."""
+    first, *others = widths
     widths = (min(first, others[0]), *others)
     return sum(20.0 * (a + b) * a * b for a, b in pairwise(widths))
 

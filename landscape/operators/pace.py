@@ -19,6 +19,7 @@ from landscape.work import Pace
 
 MINIBATCH = 128  # samples of a step of training
 BATCHES = 2  # of the data that a trial runs over
+FEW = 2  # samples of a call that takes the least: one is not enough for BatchNorm in training
 BLOCK = 8  # vectors at a time
 LEAST, LAPS = 2, 6  # times that each is tried
 LONG = 0.3  # seconds, after which the least are enough
@@ -66,19 +67,25 @@ def pace_of(subject: Subject) -> Pace:
     size = min(BLOCK, theta.numel(), operator.preferred_block)
     rows = spherical(size, theta.numel(), like=theta, generator=torch.Generator().manual_seed(0))
     little = first[0].head(min(MINIBATCH, whole))
+    few = first[0].head(FEW)
     matrix = torch.ones(SIDE, SIDE, device=theta.device, dtype=theta.dtype)
 
     def forward() -> object:
         with torch.no_grad():
             return [operator.value(batch) for batch in first]
 
-    with subject.undisturbed(0), progress.task("how long a pass takes", 5) as task:
+    def call() -> object:
+        with torch.no_grad():
+            return operator.value(few)
+
+    with subject.undisturbed(0), progress.task("how long a pass takes", 6) as task:
         times = list[float]()
         for trial in (
             forward,
             lambda: [_gradient(subject, theta, batch) for batch in first],
             lambda: _gradient(subject, theta, little),
             lambda: operator.engine.products(rows),
+            call,
             lambda: matrix @ matrix,
         ):
             times.append(_clocked(trial, theta.device))
@@ -89,7 +96,8 @@ def pace_of(subject: Subject) -> Pace:
         gradient=times[1] * scale,
         step=times[2],
         product=times[3] / size * scale,
-        operation=times[4] / SIDE**3,
+        call=max(times[4] - times[0] * few.samples / samples, 0.0),
+        operation=times[5] / SIDE**3,
     )
 
 

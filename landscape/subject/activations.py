@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
@@ -72,6 +73,39 @@ def observing(subject: Subject, entered: Passing, left: Passing) -> Iterator[Non
     finally:
         for handle in handles:
             handle.remove()
+
+
+def sizes(subject: Subject, *, samples: int = 2) -> list[tuple[nn.Module, int, int]]:
+    """Return every call of a module that has a weight: numbers that enter and leave, for a sample.
+
+    Args:
+        subject: With data.
+        samples: How many are passed.
+
+    Cost: a forward pass of these.
+    """
+    entering, found = list[int](), list[tuple[nn.Module, int, int]]()
+
+    def entered(name: str, module: nn.Module, given: Tensor | None) -> None:
+        del name, module
+        entering.append(_each(given))
+
+    def left(name: str, module: nn.Module, output: Tensor | None) -> None:
+        del name
+        before = entering.pop()
+        if isinstance(getattr(module, "weight", None), Tensor):
+            found.append((module, before, _each(output)))
+
+    with subject.undisturbed(0), torch.no_grad():
+        batch = next(iter(subject.device_batches())).head(samples)
+        with observing(subject, entered, left):
+            subject.outputs(subject.point, batch)
+    return found
+
+
+def _each(tensor: Tensor | None) -> int:
+    """Return how many numbers there are for each sample."""
+    return tensor[0].numel() if tensor is not None and tensor.dim() and len(tensor) else 0
 
 
 def _around(module: nn.Module, name: str, entered: Passing, left: Passing) -> list[Any]:

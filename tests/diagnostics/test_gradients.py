@@ -10,6 +10,7 @@ from torch import nn
 from landscape.diagnostics.gradients import Gradients, GradientsResult
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
+from landscape.work import BACKWARD
 from tests.cases import CASES, Problem, reference
 from tests.oracles import F64
 
@@ -489,3 +490,11 @@ def test_an_accelerator_tells_the_same(name):
     assert [one.name for one in there.signals] == [one.name for one in here.signals]
     for ours, theirs in zip(here.signals, there.signals, strict=True):
         assert theirs.forward.value == pytest.approx(ours.forward.value, rel=1e-6)
+
+
+def test_the_time_of_jacobians_grows_with_rows_and_layers_not_with_the_data():
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    subject = Subject(model, "mse", [(torch.zeros(40, 6), torch.zeros(40, 3))], device="cpu")
+    without, whole = (Gradients(samples=0, jacobian=one).work(subject) for one in (0, 2))
+    assert (whole.gradients - without.gradients) * 40 == pytest.approx(2 * (5 + 3))
+    assert whole.calls - without.calls == BACKWARD * 2

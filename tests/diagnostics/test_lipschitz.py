@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import landscape as ls
+from landscape.diagnostics import lipschitz
 from landscape.diagnostics.lipschitz import Lipschitz, LipschitzResult
 from landscape.errors import InputError, SettingError
 from landscape.estimate import Status
@@ -20,6 +21,7 @@ from landscape.lipschitz import certified
 from landscape.lipschitz.witness import reevaluated
 from landscape.subject.network import Network
 from landscape.subject.trial import Trial
+from landscape.work import Pace
 from tests.cases import (
     Residual,
     Transformer,
@@ -411,3 +413,23 @@ def test_tied_layers_are_read_by_any_of_their_names():
     norm = float(torch.linalg.matrix_norm(model.first.weight.detach().double(), 2))
     assert result.network.upper.value <= norm**2 * (1 + 1e-6)
     assert result.network.lower.value <= result.network.upper.value
+
+
+def certificate_seconds(*widths: int) -> float:
+    found = Lipschitz(seconds=2.0).work(subject_of(chain(*widths), regression(widths[0], 3)))
+    return found.seconds - lipschitz.BEGINNING
+
+
+def test_the_time_of_a_certificate_is_that_of_its_descent_up_to_the_limit():
+    assert certificate_seconds(8, 3) == 0  # one matrix is no chain
+    quick = lipschitz.DESCENT * certified.operations((8, 6, 3)) / certified.RATE
+    assert certificate_seconds(8, 6, 3) == pytest.approx(quick)
+    assert certificate_seconds(8, 200, 200, 3) == pytest.approx(2.0)
+    assert certificate_seconds(8, 1024, 1024, 3) == 0  # even the closed form takes longer
+
+
+def test_the_time_of_climbs_is_limited_and_that_of_norms_is_not():
+    work = Lipschitz(pair_seconds=3.0).work(subject_of(chain(8, 6, 3), regression(8, 3)))
+    slow = Pace(forward=1, gradient=1, product=1, step=1, call=1, operation=1)
+    assert slow.seconds(work) == pytest.approx(3.0 + work.operations + work.seconds)
+    assert work.operations == lipschitz.WRITTEN * (6**3 + 3**3)

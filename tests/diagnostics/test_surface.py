@@ -524,3 +524,12 @@ def test_a_device_gives_the_same_surface():
     )
     assert device.loss == pytest.approx(host.loss, rel=1e-4)
     assert all(check.agrees for check in device.checks)
+
+
+def test_a_few_samples_of_every_batch_take_as_many_calls_as_all():
+    data = [(torch.zeros(10, 4), torch.zeros(10, 2)) for _ in range(3)]
+    subject = Subject(nn.Linear(4, 2), "mse", data, device="cpu")
+    whole, few = (Surface(points=11, samples=one, unchecked=True).work(subject) for one in (0, 6))
+    assert (whole.forwards, whole.calls) == (121, 0)
+    assert few.forwards == pytest.approx(121 / 5)
+    assert few.calls == pytest.approx(121 * 3 * 4 / 5)  # the rest of three calls

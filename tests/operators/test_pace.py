@@ -31,12 +31,14 @@ def test_what_is_timed_on_the_first_batches_is_told_of_all(monkeypatch):
     assert found.forward == found.gradient == 3.0
     assert found.product == pytest.approx(3.0 / pace.BLOCK)
     assert found.step == 1.0
+    assert found.call == 1.0 - 2 / 8  # beyond the share of two samples of the eight timed
     assert found.operation == pytest.approx(1 / pace.SIDE**3)
 
 
 def test_a_trial_takes_time():
     found = pace_of(subject(batches=1))
-    assert min(vars(found).values()) > 0
+    assert min(value for name, value in vars(found).items() if name != "call") > 0
+    assert found.call >= 0
     assert found.product > found.forward / pace.BLOCK
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from landscape.errors import ModelError
-from landscape.subject.activations import by_channel, channel_axis, watching
+from landscape.subject.activations import by_channel, channel_axis, sizes, watching
 from landscape.subject.subject import Subject
 from tests import cases
 from tests.cases import normal, seeded
@@ -164,3 +164,10 @@ def test_the_axis_of_the_channels(module: nn.Module, shape: tuple[int, ...], axi
     rows = by_channel(activation, axis)
     assert rows.shape == (activation.numel() // shape[axis], shape[axis])
     torch.testing.assert_close(rows[0], activation.movedim(axis, -1).reshape(-1, shape[axis])[0])
+
+
+def test_sizes_of_every_call_of_a_module_with_a_weight():
+    shared = nn.Linear(4, 4)
+    model = nn.Sequential(nn.Conv1d(2, 3, 3), nn.Flatten(), nn.Linear(12, 4), shared, shared)
+    found = sizes(subject_of(model, 2, 6))
+    assert found == [(model[0], 12, 12), (model[2], 12, 4), (shared, 4, 4), (shared, 4, 4)]

@@ -146,15 +146,16 @@ def test_the_expected_training_runs_are_those_that_are_made(monkeypatch):
 
 # --- how long it takes -------------------------------------------------------------------------
 
-PACE = Pace(forward=1, gradient=3, product=10, step=0.1, operation=1e-6)
+PACE = Pace(forward=1, gradient=3, product=10, step=0.1, call=0.01, operation=1e-6)
 
 
 def test_work_is_counted_at_a_pace():
-    work = Work(forwards=2, gradients=1, products=4, steps=10, operations=1e6, seconds=0.5)
-    assert PACE.seconds(work) == pytest.approx(2 + 3 + 40 + 1 + 1 + 0.5)
+    passes = Work(forwards=2, gradients=1, products=4, steps=10, calls=20)
+    work = replace(passes, operations=1e6, seconds=0.5)
+    assert PACE.seconds(work) == pytest.approx(2 + 3 + 40 + 1 + 0.2 + 1 + 0.5)
     assert PACE.seconds(work.times(3)) == pytest.approx(3 * PACE.seconds(work))
-    assert PACE.seconds(replace(work, limit=7.0)) == 7
-    assert PACE.seconds(replace(work, limit=7.0).times(2)) == 14
+    assert PACE.seconds(replace(passes, limit=7.0)) == 7
+    assert PACE.seconds(replace(work, limit=7.0).times(2)) == 2 * (7 + 1 + 0.5)
 
 
 def test_every_section_but_training_of_the_users_tells_how_long_it_takes():
@@ -173,7 +174,7 @@ def test_twice_the_points_take_four_times_as_long():
         plan_of(subject(), settings={"surface": {"points": points}}).foretold(PACE).seconds
         for points in (11, 21)
     )
-    checks = 6 * PACE.product
+    checks = 2 * PACE.product + 60 * PACE.forward
     assert (many["surface"] - checks) / (few["surface"] - checks) == pytest.approx(21**2 / 11**2)
 
 
