@@ -19,11 +19,16 @@ from landscape.kernels.asked import Asked
 from landscape.kernels.measuring import measured
 from landscape.kernels.planning import planned, require_room_for
 from landscape.kernels.result import NtkResult
+from landscape.subject.losses import BinaryCrossEntropy, CrossEntropy
 from landscape.subject.subject import Subject
 from landscape.work import Work
 
 DECOMPOSED = 30  # multiplications for each entry cubed, of a decomposition, about
-CONTRACTED = 20  # times as long as a product of matrices a contraction takes, about
+CONTRACTED = 4  # times as long as a product of matrices a contraction takes, about
+ROWS = 2  # times as long as a gradient of all data a sample's share of it takes alone, about
+PRODUCTS = 1500  # by the kernel, to train the linearised network, about
+MULTIPLIED = 10  # times as long as in a product of matrices each of their entries takes, about
+FORMED = 8  # multiplications for each entry cubed, of the kernels that it is trained by
 RATES = 15  # products for the largest stable learning rate, about
 
 
@@ -93,17 +98,29 @@ class Ntk(Diagnostic[NtkResult]):
         return f"a kernel of at most {self.samples:,} samples{times}"
 
     def work(self, subject: Subject) -> Work | None:
-        """Return the contractions of the kernel, and a decomposition, as its plan tells them."""
+        """Return the contractions of the kernel, and a decomposition, as its plan tells them.
+
+        With held-out data also those between both, and the training of the linearised network.
+        """
         if self.kind == "products" or subject.batches is None:
             return None
         with subject.undisturbed(self.seed):
             plan = planned(subject, self._asked())
         size = plan.samples * (plan.outputs if self.kind == "full" else 1)
+        share = plan.samples / subject.batches.samples
         made = sum(layer.operations for layer in plan.plan)
+        held = subject.held_out.samples if subject.held_out is not None else 0
+        if self.kind == "sketch":
+            held = 0
+        met = min(held, self.samples) / plan.samples  # held-out samples for each of the others
+        training = 0.0
+        if held and isinstance(subject.criterion, CrossEntropy | BinaryCrossEntropy):
+            entries = size * plan.samples * plan.outputs
+            training = MULTIPLIED * PRODUCTS * entries + FORMED * size**3
         each = Work(
-            operations=CONTRACTED * made + DECOMPOSED * size**3,
-            gradients=plan.outputs * plan.samples / subject.batches.samples,
-            products=RATES * self.rate,
+            operations=CONTRACTED * made * (1 + met) + DECOMPOSED * size**3 + training,
+            gradients=ROWS * plan.outputs * share * (1 + met + bool(held)),
+            products=RATES * self.rate * share,
             bytes=int(plan.memory.total) if plan.memory is not None else 0,
         )
         return each.times(len(subject.checkpoints))

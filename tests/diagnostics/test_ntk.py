@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import landscape as ls
+from landscape.diagnostics import ntk
 from landscape.diagnostics.ntk import Ntk
 from landscape.errors import ResourceError, SettingError
 from landscape.estimate import Status
@@ -472,3 +473,21 @@ def test_suspects_are_named_by_their_place_in_the_data():
     nothing = [(inputs[:4], torch.tensor([-100, 1, 2, -100]))]
     with pytest.raises(SettingError, match="has a label"):
         Ntk(samples=2, rate=False).run(ls.Subject(cnn(), "ce", nothing, device="cpu"))
+
+
+@pytest.mark.parametrize(("loss", "trained"), [("ce", True), ("mse", False)])
+def test_the_time_of_training_the_linearised_network_is_counted(loss, trained):
+    inputs, labels = torch.zeros(30, 5), torch.arange(30) % 3
+    targets = labels if loss == "ce" else torch.zeros(30, 3)
+    parts = [[(inputs[:20], targets[:20])], [(inputs[20:], targets[20:])]]
+    model = nn.Linear(5, 3)
+    alone, both = (
+        Ntk().work(ls.Subject(model, loss, data, device="cpu"))
+        for data in (parts[0], {"train": parts[0], "held_out": parts[1]})
+    )
+    assert alone is not None
+    assert both is not None
+    plan = Ntk(plan=True).run(ls.Subject(model, loss, parts[0], device="cpu"))
+    met = ntk.CONTRACTED * sum(layer.operations for layer in plan.plan) * 10 / 20
+    steps = ntk.PRODUCTS * ntk.MULTIPLIED * 20 * 20 * 3 + ntk.FORMED * 20**3
+    assert both.operations - alone.operations == pytest.approx(met + trained * steps)
