@@ -20,12 +20,13 @@ from landscape.doctor import Check, Doctor, State, examine, preflight
 from landscape.doctor.answer import Way
 from landscape.doctor.baseline import best_constant
 from landscape.doctor.parts import Parts
-from landscape.doctor.plans import judge_memory, plan_memory, plan_time, told_bytes
+from landscape.doctor.plans import judge_memory, plan_memory, plan_report, plan_time, told_bytes
 from landscape.doctor.products import judge_ways, time_ways, told_seconds
 from landscape.doctor.verdict import counted
 from landscape.errors import InputError, ModelError
 from landscape.subject.batch import Batch
 from landscape.subject.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError, ModelLoss
+from landscape.work import Pace
 from tests.cases import CASES, classified, labels, normal, seeded
 
 BATCHES = classified((9, 6), (5,), 3)
@@ -392,13 +393,17 @@ def test_no_constant_where_none_is_known():
 
 def test_the_plan_of_time_counts_the_products_of_the_preset():
     parts = Parts.of(ls.Subject(net(), "ce", BATCHES))
-    ways = (Way(name="a", seconds=1.0, block=8, block_seconds=0.5), Way(name="b", missing="no"))
-    quick, standard, full = plan_time(parts, ways)
+    pace = Pace(forward=1, gradient=0.25, product=0.5, step=0, call=0, operation=0)
+    quick, standard, full = plan_time(parts, pace)
     assert (quick.pairs, quick.density, quick.trace) == (130, 8 * 32, 128)
     assert (standard.pairs, standard.density, standard.trace) == (130, 8 * 48, 128)
     assert (full.pairs, full.density, full.trace) == (230, 16 * 75, 256)  # 75 parameters
-    assert quick.seconds == 130 + 0.5 * (256 + 128)
+    assert quick.seconds == 0.25 * 20 + 0.5 * (130 + 256 + 128)
     assert quick.at_least < quick.seconds < quick.at_most
+    sections, _ = plan_report(parts, pace, "quick", 0)
+    spectrum = next(one for one in sections if one.section == "spectrum")
+    assert spectrum.seconds == quick.seconds
+    assert f"about {130 + 256 + 128} products" in spectrum.expected
 
 
 def test_the_plan_of_memory():

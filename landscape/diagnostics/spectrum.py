@@ -103,24 +103,34 @@ class Spectrum(Diagnostic[SpectrumResult]):
 
     def expected(self, subject: Subject) -> str:
         """Return about how many products it takes at each checkpoint."""
-        size = subject.parameters.size
-        pairs = min(self.top, size) + min(self.bottom, size)
-        number = PER_PAIR * pairs + self.probes * min(self.lanczos_steps, size) + FIRST_PROBES
+        number = sum(self.products(subject.parameters.size))
         times = f" for each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
         return f"about {number:,} products{times}, more where pairs or trace converge slowly"
 
     def work(self, subject: Subject) -> Work:
         """Return products for pairs, density, traces and a few beside them; a Krylov basis."""
         n, theta = subject.parameters.size, subject.point.theta
-        pairs = min(self.top, n) + min(self.bottom, n)
-        density = self.probes * min(self.lanczos_steps, n)
-        traces = math.sqrt(FIRST_PROBES * max(self.max_probes, FIRST_PROBES))
+        pairs, density, traces = self.products(n)
         each = Work(
-            products=PER_PAIR * pairs + density + traces,
+            products=pairs + density + traces,
             gradients=GRADIENTS,
             bytes=theta.nbytes * min(density, n),
         )
         return each.times(len(subject.checkpoints))
+
+    def products(self, size: int) -> tuple[int, int, int]:
+        """Return about how many products pairs, density and traces take, of so many parameters.
+
+        Ten for each pair, and for the traces the geometric mean of the fewest and the most probes.
+        """
+        pairs = min(self.top, size) + min(self.bottom, size)
+        density = self.probes * min(self.lanczos_steps, size)
+        return PER_PAIR * pairs, density, round(math.sqrt(FIRST_PROBES * self.most_probes))
+
+    @property
+    def most_probes(self) -> int:
+        """Return how many probes the traces take at most."""
+        return max(self.max_probes, FIRST_PROBES)
 
     def depends(self) -> Mapping[str, Any]:
         """Return the settings, and what is in the file of the preconditioner."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,12 @@ from landscape.doctor.answer import (
 from landscape.doctor.parts import Parts
 from landscape.doctor.verdict import NotGiven, Verdict
 from landscape.errors import LandscapeError, out_of_memory
+from landscape.operators.pace import pace_of
 from landscape.reports.plan import Preset
 from landscape.subject.cost import measuring
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
+from landscape.work import Pace
 
 Question = Callable[[Parts], Verdict]
 
@@ -153,12 +156,17 @@ class _Examination:
         return plans.judge_memory(self.memory)
 
     def _time(self, parts: Parts) -> Verdict:
-        self.time = plans.plan_time(parts, self.ways)
+        self.time = plans.plan_time(parts, self._pace)
         return plans.judge_time(self.time)
 
     def _report(self, parts: Parts) -> Verdict:
-        self.report, verdict = plans.plan_report(parts, self.preset, self.seed)
+        self.report, verdict = plans.plan_report(parts, self._pace, self.preset, self.seed)
         return verdict
+
+    @cached_property
+    def _pace(self) -> Pace:
+        """Return how fast passes and products are: one trial for all that is foretold."""
+        return pace_of(self.parts.subject)
 
     def _stands(self, name: str) -> bool:
         return self.checks[name].status in (State.OK, State.WARN)

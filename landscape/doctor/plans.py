@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from landscape.diagnostics.spectrum import Spectrum
-from landscape.doctor.answer import MemoryPlan, SectionPlan, TimePlan, Way
+from landscape.diagnostics.spectrum import FIRST_PROBES, Spectrum
+from landscape.doctor.answer import MemoryPlan, SectionPlan, TimePlan
 from landscape.doctor.parts import Parts
 from landscape.doctor.products import told_seconds
 from landscape.doctor.verdict import Verdict, counted
@@ -13,12 +14,12 @@ from landscape.linalg.memory import basis_budget
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.memory import VECTORS, free_bytes
 from landscape.operators.microbatches import LIVE
-from landscape.operators.pace import pace_of
 from landscape.reports.plan import Preset, plan_of
+from landscape.subject.subject import Subject
+from landscape.work import Pace
 
 PRESETS = ("quick", "standard", "full")
-PER_PAIR = (5, 10, 30)  # products for each eigenpair: at least, about, at most
-FIRST_PROBES = 32  # of the trace, before its width is looked at
+EARLY, LATE = 1 / 2, 3  # times the products for eigenpairs, at least and at most
 TIMING = 1.5  # factor by which the time of a product may be off, either way
 LEAST_VECTORS = 64  # below which a basis restarts too often
 
@@ -72,17 +73,13 @@ def judge_memory(plan: MemoryPlan) -> Verdict:
     return Verdict(text)
 
 
-def plan_time(parts: Parts, ways: tuple[Way, ...]) -> tuple[TimePlan, ...]:
-    """Return what `spectrum` will cost at each preset, by the way that is the fastest.
+def plan_time(parts: Parts, pace: Pace) -> tuple[TimePlan, ...]:
+    """Return what `spectrum` will cost at each preset, as the report's plan counts it.
 
-    About ten products are counted for each eigenpair (five to thirty), all of the density's, and
-    the geometric mean of the fewest and the most probes for the traces. Eigenpairs are counted at
-    the price of single products, the others at that of a block; a time may be off by half.
+    Eigenpairs may take half to three times as many products, the traces the fewest or the most
+    probes, and a time may be off by half.
     """
-    there = [way for way in ways if not way.missing]
-    single = min(way.seconds or 0.0 for way in there)
-    block = min(way.block_seconds or 0.0 for way in there)
-    return tuple(_planned(parts, preset, single, block) for preset in PRESETS)
+    return tuple(_planned(parts.subject, preset, pace) for preset in PRESETS)
 
 
 def judge_time(plans: tuple[TimePlan, ...]) -> Verdict:
@@ -95,10 +92,12 @@ def judge_time(plans: tuple[TimePlan, ...]) -> Verdict:
     return Verdict(f"spectrum: {', '.join(told)}; estimates from the number of products")
 
 
-def plan_report(parts: Parts, preset: Preset, seed: int) -> tuple[tuple[SectionPlan, ...], Verdict]:
+def plan_report(
+    parts: Parts, pace: Pace, preset: Preset, seed: int
+) -> tuple[tuple[SectionPlan, ...], Verdict]:
     """Return what every section of a report will take, and the whole in words."""
     plan = plan_of(parts.subject, preset=preset, seed=seed)
-    foretold = plan.foretold(pace_of(parts.subject))
+    foretold = plan.foretold(pace)
     work = {one.name: one.work for one in plan.asked if one.work is not None}
     sections = tuple(
         SectionPlan(
@@ -122,22 +121,22 @@ def told_bytes(number: int) -> str:
     return f"{number / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB')[unit]}"
 
 
-def _planned(parts: Parts, preset: str, single: float, block: float) -> TimePlan:
-    question = Spectrum.preset(preset).fitted(parts.subject)
-    pairs = question.top + question.bottom
-    density = question.probes * min(question.lanczos_steps, parts.subject.parameters.size)
-    most = max(question.max_probes, FIRST_PROBES)
-    trace = round(math.sqrt(FIRST_PROBES * most))
-    low, middle, high = (
-        each * pairs * single + (density + probes) * block
-        for each, probes in zip(PER_PAIR, (FIRST_PROBES, trace, most), strict=True)
+def _planned(subject: Subject, preset: str, pace: Pace) -> TimePlan:
+    question = Spectrum.preset(preset).fitted(subject)
+    work = question.work(subject)
+    pairs, density, trace = question.products(subject.parameters.size)
+    least, most = (
+        times * pairs + density + probes
+        for times, probes in ((EARLY, FIRST_PROBES), (LATE, question.most_probes))
     )
+    count = len(subject.checkpoints)
+    low, high = (pace.seconds(replace(work, products=count * each)) for each in (least, most))
     return TimePlan(
         preset=preset,
-        pairs=PER_PAIR[1] * pairs,
-        density=density,
-        trace=trace,
-        seconds=middle,
+        pairs=count * pairs,
+        density=count * density,
+        trace=count * trace,
+        seconds=pace.seconds(work),
         at_least=low / TIMING,
         at_most=high * TIMING,
     )
