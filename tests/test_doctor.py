@@ -395,15 +395,15 @@ def test_the_plan_of_time_counts_the_products_of_the_preset():
     parts = Parts.of(ls.Subject(net(), "ce", BATCHES))
     pace = Pace(forward=1, gradient=0.25, product=0.5, step=0, call=0, operation=0)
     quick, standard, full = plan_time(parts, pace)
-    assert (quick.pairs, quick.density, quick.trace) == (130, 8 * 32, 128)
+    assert (quick.pairs, quick.density, quick.trace) == (130, 8 * 32, 32)
     assert (standard.pairs, standard.density, standard.trace) == (130, 8 * 48, 128)
     assert (full.pairs, full.density, full.trace) == (230, 16 * 75, 256)  # 75 parameters
-    assert quick.seconds == 0.25 * 20 + 0.5 * (130 + 256 + 128)
+    assert quick.seconds == 0.25 * 20 + 0.5 * (130 + 256 + 32)
     assert quick.at_least < quick.seconds < quick.at_most
     sections, _ = plan_report(parts, pace, "quick", 0)
     spectrum = next(one for one in sections if one.section == "spectrum")
     assert spectrum.seconds == quick.seconds
-    assert f"about {130 + 256 + 128} products" in spectrum.expected
+    assert f"about {130 + 256 + 32} products" in spectrum.expected
 
 
 def test_the_plan_of_memory():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Self
@@ -12,13 +11,13 @@ from landscape.base import Diagnostic, Needs, Option, Question
 from landscape.connectivity.labels import distinct
 from landscape.errors import SettingError
 from landscape.estimate import Estimate, Status, worst
+from landscape.linalg.trace import expected_probes
 from landscape.solutions.result import SolutionsResult
 from landscape.solutions.study import Plan, Study
 from landscape.subject.normalisation import uses_running_statistics
 from landscape.subject.subject import Subject
 from landscape.work import Work
 
-FIRST_PROBES = 32  # of the trace, before its width is looked at
 PER_SHARPNESS = 30  # products for λ₁, about
 SINGLE = 4  # gradients over the samples whose noise is looked at, about
 FEW = 4  # checkpoints, beyond which a report leaves barriers to `connect`
@@ -74,7 +73,7 @@ class Solutions(Diagnostic[SolutionsResult]):
         """Return products and gradients at every network, and the points between every two."""
         count = len(subject.checkpoints)
         whole = subject.batches.samples if subject.batches else 1
-        traces = math.sqrt(FIRST_PROBES * max(self.max_probes, FIRST_PROBES))
+        traces = expected_probes(tolerance=self.trace_tolerance, most=self.max_probes)
         pairs = self.barriers * count * (count - 1) // 2
         return Work(
             products=count * self.curvature * (PER_SHARPNESS + traces),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from landscape.linalg.density import LEAST_STEPS, SpectralMeasure, spectral_meas
 from landscape.linalg.eigenpairs import Eigenpairs, eigenpairs, refuse_more_than
 from landscape.linalg.krylov import krylov
 from landscape.linalg.operator import LinearOperator
-from landscape.linalg.trace import Traces, estimate_traces
+from landscape.linalg.trace import FIRST_PROBES, Traces, estimate_traces, expected_probes
 from landscape.operators.extremes import hand_on
 from landscape.spectra.answering import SHARP, Found, answer_of
 from landscape.spectra.comparison import Comparison, compare
@@ -52,7 +51,6 @@ from landscape.work import Work
 
 PER_PAIR = 10  # products that an eigenpair takes, about
 FOR_PAIRS = 4 / 3  # by which a budget is divided for density and pairs: the rest has a quarter
-FIRST_PROBES = 32  # of the trace, before its width is looked at
 GRADIENTS = 20  # over all data, of the point itself and of groups of the samples
 COMPARED = 32  # random vectors through both Hessian and Gauss-Newton matrix
 
@@ -121,11 +119,15 @@ class Spectrum(Diagnostic[SpectrumResult]):
     def products(self, size: int) -> tuple[int, int, int]:
         """Return about how many products pairs, density and traces take, of so many parameters.
 
-        Ten for each pair, and for the traces the geometric mean of the fewest and the most probes.
+        Ten for each pair, and for the traces as many as their tolerance asks for.
         """
         pairs = min(self.top, size) + min(self.bottom, size)
         density = self.probes * min(self.lanczos_steps, size)
-        return PER_PAIR * pairs, density, round(math.sqrt(FIRST_PROBES * self.most_probes))
+        return (
+            PER_PAIR * pairs,
+            density,
+            expected_probes(tolerance=self.trace_tolerance, most=self.max_probes),
+        )
 
     @property
     def most_probes(self) -> int:

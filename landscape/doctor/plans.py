@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from landscape.diagnostics.spectrum import FIRST_PROBES, Spectrum
+from landscape.diagnostics.spectrum import Spectrum
 from landscape.doctor.answer import MemoryPlan, SectionPlan, TimePlan
 from landscape.doctor.parts import Parts
 from landscape.doctor.products import told_seconds
 from landscape.doctor.verdict import Verdict, counted
 from landscape.linalg.memory import basis_budget
+from landscape.linalg.trace import FIRST_PROBES
 from landscape.operators.hessian import HessianOperator
 from landscape.operators.memory import VECTORS, free_bytes
 from landscape.operators.microbatches import LIVE

@@ -122,6 +122,16 @@ class _Draws:
         return Traces(replace(trace, status=status), squared, tuple(parts), diagonal)
 
 
+def expected_probes(*, tolerance: float, most: int) -> int:
+    """Return about how many probes a trace takes: as 1 / tolerance².
+
+    At a tolerance of a tenth, the geometric mean of the fewest and the most.
+    """
+    most = max(most, FIRST_PROBES)
+    about = math.sqrt(FIRST_PROBES * most) * (0.1 / tolerance) ** 2
+    return round(min(max(about, FIRST_PROBES), most))
+
+
 def estimate_traces(
     operator: LinearOperator,
     *,

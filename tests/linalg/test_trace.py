@@ -12,7 +12,7 @@ from landscape.budget import Budget, spending
 from landscape.estimate import Status
 from landscape.linalg.eigenpairs import Pairs
 from landscape.linalg.operator import MatrixOperator
-from landscape.linalg.trace import Traces, estimate_traces
+from landscape.linalg.trace import Traces, estimate_traces, expected_probes
 from landscape.subject.cost import count_products
 from tests.oracles import F64, generator, orthogonal, symmetric
 
@@ -317,3 +317,11 @@ def test_a_budget_is_kept_down_to_two_probes(products, taken):
     with spending(Budget(products=products)):
         estimate_traces(operator, blocks=[], generator=generator(0))
     assert len(operator.draws) == taken
+
+
+def test_the_probes_expected_are_bounded_and_grow_as_the_tolerance_shrinks():
+    assert expected_probes(tolerance=0.1, most=512) == 128  # √(32 · 512)
+    assert expected_probes(tolerance=0.2, most=512) == 32
+    assert expected_probes(tolerance=0.05, most=2048) == 4 * 256
+    assert expected_probes(tolerance=0.01, most=512) == 512
+    assert expected_probes(tolerance=1.0, most=8) == 32
