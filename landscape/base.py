@@ -210,7 +210,7 @@ class Diagnostic(ABC, Generic[R]):
         Raises:
             LandscapeError: It cannot be asked.
 
-        Cost: one forward pass over the data.
+        Cost: one forward pass over the data, and one over those held out.
         """
         if not isinstance(subject, Subject):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise SettingError(
@@ -238,7 +238,7 @@ class Diagnostic(ABC, Generic[R]):
         with subject.ranks.together(self.name):
             _ = subject.batches, subject.held_out
             if self.needs.data and subject.batches is not None:
-                _ = subject.count
+                _ = subject.count, subject.counted_held_out
             if self.needs.model:
                 for checkpoint in subject.checkpoints:
                     _ = subject.at(checkpoint).point

@@ -19,6 +19,8 @@ Each class has a searchable code; each error has four parts: what, where, why, n
 from __future__ import annotations
 
 import errno
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import ClassVar
 
 DEFECT_EXIT = 70
@@ -131,6 +133,16 @@ class ResourceError(LandscapeError):
 
     code = "L600"
     exit = 6
+
+
+@contextmanager
+def about(subject: str) -> Generator[None]:
+    """Return a block whose errors say of what they speak."""
+    try:
+        yield
+    except LandscapeError as error:
+        error.what = f"{subject}: {error.what}"
+        raise
 
 
 _FULL = ("out of memory", "can't allocate memory")  # on CUDA, and on the CPU

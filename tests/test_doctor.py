@@ -30,6 +30,7 @@ from landscape.work import Pace
 from tests.cases import CASES, classified, labels, normal, seeded
 
 BATCHES = classified((9, 6), (5,), 3)
+NOT_FINITE = (torch.full((2, 5), math.nan), torch.zeros(2).long())
 
 
 def net() -> nn.Module:
@@ -54,7 +55,7 @@ def good() -> Doctor:
     checkpoint = replace(
         ls.Checkpoint.of_model(model), optimizer=optimizer.state_dict(), learning_rate=3e-2
     )
-    return examine(ls.Subject(net(), "ce", BATCHES, checkpoint))
+    return examine(ls.Subject(net(), "ce", {"train": BATCHES, "held_out": BATCHES[1]}, checkpoint))
 
 
 def check(found: Doctor, name: str) -> Check:
@@ -75,7 +76,7 @@ def examined(model: nn.Module, **settings: Any) -> Doctor:
 
 def test_all_is_well(good):
     assert set(states(good).values()) == {"ok"}
-    assert (good.status, good.exit_code, good.message) == (State.OK, 0, "18 checks passed")
+    assert (good.status, good.exit_code, good.message) == (State.OK, 0, "19 checks passed")
     assert "Adam, learning rate 0.03, step 120" in check(good, "optimizer").found
     assert good.cost.products > 0
     assert good.cost.samples == 15
@@ -98,6 +99,16 @@ def test_one_is_told_in_the_singular(good):
     assert Doctor(checks=(*checks, bad)).message == "1 check passed, 1 failed; first failure: a: b"
     told = [one.found for one in good.checks]
     assert not [line for line in told if re.search(r"(?<![\d.,])1 (\S+s|such vectors)\b", line)]
+
+
+def test_held_out_data_are_told_with_their_loss(good):
+    model, _ = trained()
+    x, y = BATCHES[1]
+    told = (
+        f"6 samples in 1 batch; the first: float32 6×5, int64 6; {F.cross_entropy(model(x), y):.4g}"
+    )
+    assert check(good, "held-out").found == f"{told} per label"
+    assert check(examined(net()), "held-out").status is State.SKIPPED
 
 
 def test_the_loss_is_that_of_the_network(good):
@@ -313,6 +324,10 @@ def test_prefixes_and_leftovers_are_told(file):
         ({"params": "nothing.*"}, "parameters", 3),
         ({"data": "nowhere.py:data"}, "data", 3),
         ({"data": []}, "data", 3),
+        ({"data": {"train": BATCHES, "held_out": "nowhere.py:data"}}, "held-out", 3),
+        ({"data": {"train": BATCHES, "held_out": classified((9,), (4,), 3)}}, "held-out", 3),
+        ({"data": {"train": BATCHES, "held_out": classified((99,), (5,), 9)}}, "held-out", 3),
+        ({"data": {"train": BATCHES, "held_out": NOT_FINITE}}, "held-out", 5),
         ({"loss": "cross-entropie"}, "data", 2),
         ({"device": "cuda:99"}, "device", 3),
     ],
@@ -322,6 +337,7 @@ def test_a_part_that_fails_leaves_the_others(file, wrong, name, code):
     found = preflight(**given)
     assert [one.name for one in found.checks if one.status is State.FAIL] == [name]
     assert found.exit_code == code
+    assert name != "held-out" or check(found, name).found.startswith("held-out data: ")
     ok = {one.name for one in found.checks if one.status is State.OK}
     alone = {"device", "checkpoint", "model", "data"} - {name}
     assert ok >= (alone - {"data"} if name == "device" else alone)

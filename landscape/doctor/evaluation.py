@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from landscape.doctor.baseline import best_constant
+from landscape.doctor.inputs import described
 from landscape.doctor.parts import Parts
-from landscape.doctor.verdict import Verdict, counted
+from landscape.doctor.verdict import NotGiven, Verdict, counted
 from landscape.errors import NumericalError
 from landscape.subject.faithful import refuse_unfaithful
 from landscape.subject.files.wording import listed
@@ -72,6 +73,19 @@ def check_loss(parts: Parts) -> tuple[Verdict, float]:
     why = "the network does worse than one that ignores its inputs"
     hint = "fine before training; else check labels, scaling of inputs, and the load map"
     return Verdict(text, why, hint), seconds
+
+
+def check_held_out(parts: Parts) -> Verdict:
+    """Say what the held-out data hold; they must fit network and loss as the others do."""
+    batches = parts.held_out
+    if batches is None:
+        raise NotGiven("no held-out data were given", "give --held-out")
+    text = described(batches)
+    found = parts.subject.counted_held_out
+    if found is None:
+        return Verdict(text)
+    unit = UNITS.get(parts.subject.criterion.name, "item")
+    return Verdict(f"{text}; {found.total / found.items:.4g} per {unit}")
 
 
 def check_gradient(parts: Parts) -> Verdict:

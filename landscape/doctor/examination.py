@@ -134,6 +134,7 @@ class _Examination:
         self._ask("forward", ("load map", "weights", "data"), evaluation.check_forward)
         self._ask("determinism", ("forward",), evaluation.check_determinism)
         self._ask("loss", ("determinism",), self._loss)
+        self._ask("held-out", ("loss",), evaluation.check_held_out)
         self._ask("gradient", ("loss",), evaluation.check_gradient)
 
     def _products(self) -> None:

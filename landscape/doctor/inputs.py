@@ -10,6 +10,7 @@ from torch import nn
 
 from landscape.doctor.parts import DATA, Parts
 from landscape.doctor.verdict import NotGiven, Verdict, counted
+from landscape.subject.batches import Batches
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.files.names import match_names
 from landscape.subject.files.wording import cut, listed
@@ -158,13 +159,18 @@ def check_data(parts: Parts) -> Verdict:
     batches = parts.batches
     if batches is None:
         raise NotGiven("no data were given", DATA)
-    first = next(iter(batches))
-    samples, cut_into = counted(batches.samples, "sample"), counted(len(batches), "batch")
-    text = f"{samples} in {cut_into}; the first: {first.described}"
+    text = described(batches)
     if parts.synthetic:
         hint = "read no number about them as one about the training data"
         return Verdict(text, "they are random numbers", hint)
     return Verdict(text)
+
+
+def described(batches: Batches) -> str:
+    """Return how many samples there are, and of what shape."""
+    first = next(iter(batches))
+    samples, cut_into = counted(batches.samples, "sample"), counted(len(batches), "batch")
+    return f"{samples} in {cut_into}; the first: {first.described}"
 
 
 def _described(checkpoint: Checkpoint) -> str:

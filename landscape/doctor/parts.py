@@ -14,6 +14,7 @@ from landscape.subject.attach import (
     READING,
     attach_checkpoints,
     attach_data,
+    attach_held_out,
     attach_loss,
     attach_model,
 )
@@ -80,10 +81,9 @@ class Parts:
 
     @cached_property
     def source(self) -> tuple[DataSource | None, Loss | None]:
-        """Return where the data come from, and the loss; None: to be chosen."""
+        """Return where the training data come from, and the loss; None: to be chosen."""
         loss = attach_loss(self._given.get("loss", "auto"))
-        data = attach_data(self._given.get("data"), allow_download=self._downloads)
-        return data, loss
+        return attach_data(self._apart[0], allow_download=self._downloads), loss
 
     @cached_property
     def subject(self) -> Subject:
@@ -96,6 +96,30 @@ class Parts:
         _ = self.source
         attached = self.__dict__.get("subject") or self._subject(None, ())
         return attached.batches
+
+    @cached_property
+    def held_out(self) -> Batches | None:
+        """Return the held-out data, read and verified to fit; from then on the subject has them.
+
+        Raises:
+            LandscapeError: They cannot be used; the subject is left without any.
+        """
+        subject, given = self.subject, self._apart[1]
+        self.subject = subject.with_held_out(None)
+        if given is not None:
+            held_out = attach_held_out(given, allow_download=self._downloads)
+            subject = subject.with_held_out(held_out)
+        _ = subject.counted_held_out
+        self.subject = subject
+        return subject.held_out
+
+    @property
+    def _apart(self) -> tuple[object, object]:
+        """Return the training data and those held out, as they were given."""
+        given = self._given.get("data")
+        if isinstance(given, Mapping) and "train" in given:
+            return given["train"], given.get("held_out")
+        return given, None
 
     @property
     def synthetic(self) -> bool:

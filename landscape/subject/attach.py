@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from torch import Tensor, nn
 
-from landscape.errors import ModelError, SettingError, SpecError
+from landscape.errors import ModelError, SettingError, SpecError, about
 from landscape.subject.custom_loss import CustomLoss
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.losses import BUILT_IN, Loss
@@ -20,6 +20,7 @@ from landscape.subject.spec.data import DataSource, load_data
 from landscape.subject.spec.grammar import parse_spec
 from landscape.subject.spec.models import load_model
 
+HELD_OUT = "held-out data"
 READING = ("state_key", "ema", "trust_pickle")
 SUBJECT = (
     "checkpoints",
@@ -57,19 +58,22 @@ def attach_data(data: object, *, allow_download: bool = False) -> DataSource | N
     if isinstance(data, str):
         return load_data(data, allow_download=allow_download)
     parts = data if isinstance(data, Mapping) and "train" in data else {"train": data}
-    held_out = parts.get("held_out")
-    if isinstance(held_out, str):
-        held_out = load_data(held_out, allow_download=allow_download).source
-    if isinstance(parts["train"], str):
-        known = load_data(parts["train"], allow_download=allow_download)
-        return replace(known, held_out=known.held_out if held_out is None else held_out)
-    return DataSource(
-        source=parts["train"],
-        held_out=held_out,
-        synthetic=False,
-        description=type(parts["train"]).__name__,
-        text="",
+    train = parts["train"]
+    known = (
+        load_data(train, allow_download=allow_download)
+        if isinstance(train, str)
+        else DataSource(source=train, description=type(train).__name__, text="")
     )
+    held_out = attach_held_out(parts.get("held_out"), allow_download=allow_download)
+    return known if held_out is None else replace(known, held_out=held_out)
+
+
+def attach_held_out(held_out: object, *, allow_download: bool = False) -> object:
+    """Return the held-out data, loaded where a spec string names them."""
+    if not isinstance(held_out, str):
+        return held_out
+    with about(HELD_OUT):
+        return load_data(held_out, allow_download=allow_download).source
 
 
 def attach_loss(loss: Loss | str | Callable[[Any, Any], Tensor]) -> Loss | None:

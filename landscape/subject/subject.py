@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from landscape import budget
-from landscape.errors import NumericalError, SettingError
+from landscape.errors import NumericalError, SettingError, about
 from landscape.subject.attach import (
+    HELD_OUT,
     attach_checkpoints,
     attach_data,
     attach_loss,
@@ -200,7 +202,8 @@ class Subject:
     @cached_property
     def held_out(self) -> Batches | None:
         """Return the held-out data, read once; None when there are none."""
-        return self._read(self._data.held_out) if self._data is not None else None
+        with about(HELD_OUT):
+            return self._read(self._data.held_out) if self._data is not None else None
 
     @cached_property
     def criterion(self) -> Loss:
@@ -266,7 +269,13 @@ class Subject:
 
     def without_data(self) -> Subject:
         """Return the same subject without its data, which nothing stands in for."""
-        return self._with(anew=("batches",), _data=None, _stands_in=False)
+        anew = ("batches", "held_out", "counted_held_out")
+        return self._with(anew=anew, _data=None, _stands_in=False)
+
+    def with_held_out(self, source: object) -> Subject:
+        """Return the same subject with other held-out data; None: without any."""
+        data = replace(self._data, held_out=source) if self._data is not None else None
+        return self._with(anew=("held_out", "counted_held_out"), _data=data)
 
     @property
     def trial(self) -> Trial | str:
@@ -288,7 +297,7 @@ class Subject:
             )
         self.note(trial.told)
         return self._with(
-            anew=("batches", "criterion", "counted"),
+            anew=("batches", "held_out", "criterion", "counted", "counted_held_out"),
             _data=load_data(trial.spec),
             _loss=unread(self._loss),
         )
@@ -344,6 +353,16 @@ class Subject:
         The pass that counts also verifies that network, targets and loss fit together.
         """
         return count_all(self, self._needed())
+
+    @cached_property
+    def counted_held_out(self) -> Counted | None:
+        """Return the same of held-out data; None: there are none, or train mode uses none."""
+        batches = self.held_out if self.mode == "eval" else None
+        if batches is None or self.batches is None:
+            return None
+        _ = self.counted
+        with about(HELD_OUT):
+            return count_all(self, batches)
 
     def share(self, batches: Iterable[Batch]) -> Iterable[Batch]:
         """Return the part of some batches that this rank sums over; all of them on one rank.

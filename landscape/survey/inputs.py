@@ -47,9 +47,10 @@ def examined(subject: Subject, train: str = "") -> Examined:
     except NumericalError as error:
         return Examined(subject.without_data(), lost=error, not_finite=error)
     try:
-        _ = subject.count, subject.held_out
+        _ = subject.count
     except NumericalError as error:
         return Examined(subject, not_finite=error)
+    _ = subject.counted_held_out
     return Examined(subject)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from tests.cli.command import NETWORKS, run
+from tests.cli.command import NETWORKS, SUBJECT, run
 from tests.cli.networks import filled, mlp
 
 
@@ -40,3 +41,20 @@ def test_an_answer_is_not_taken_for_that_on_other_data(tmp_path):
         figure.unlink()
     second = run(f"{command} --held-out {NETWORKS}:shuffled_loader").document
     assert second["answer"]["samples"] != first["answer"]["samples"]
+
+
+@pytest.mark.parametrize("command", ["spectrum", "report"])
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        (f"{NETWORKS}:absent", "has no attribute"),
+        ("random:shape=32,classes=10,samples=4", "the model could not be called"),
+        ("random:shape=64,classes=90,samples=40", "but the model has 10 outputs"),
+    ],
+)
+def test_what_is_wrong_with_held_out_data_is_told_of_them(tmp_path, command, spec, what):
+    torch.save(filled(mlp()).state_dict(), tmp_path / "0.pt")
+    outcome = run(f"{command} {tmp_path}/0.pt {SUBJECT} --held-out {spec} --dry-run")
+    assert outcome.code == 3
+    assert outcome.stderr.startswith("error[L330]: held-out data: ")
+    assert what in outcome.stderr
