@@ -90,9 +90,11 @@ class Lipschitz(Diagnostic[LipschitzResult]):
     def expected(self, subject: Subject) -> str:
         """Return how long the searches may take at each checkpoint."""
         times = f" for each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
+        trial = _trial(subject)
+        tried = f"; on {trial.named} found by trial" if trial is not None else ""
         return (
             f"at most {self.seconds:g} s for every feed-forward part and {self.pair_seconds:g} s "
-            f"for a pair{times}"
+            f"for a pair{times}{tried}"
         )
 
     def work(self, subject: Subject) -> Work:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ SIDES: Mapping[int, tuple[int, ...]] = {  # of the inputs of convolutions, by th
     2: (32, 28, 64, 224, 16, 8),
     3: (16, 32, 8),
 }
+WIDEST: Mapping[int, int] = {1: 256, 2: 128, 3: 32}  # side, where no usual one fits
 LENGTHS = SIDES[1]  # of sequences
 AGREEMENT = 1e-2  # relative, of the outputs of a sample alone with those in a batch
 SAMPLES = 32  # that stand in for data
@@ -55,14 +56,19 @@ class Trial:
         return f"random:shape={shape},samples={SAMPLES}{tokens if self.tokens else ''}"
 
     @property
+    def named(self) -> str:
+        """Return what the inputs are."""
+        kind = "" if self.tokens is None else f", token ids below {self.tokens},"
+        return f"inputs of shape {_by(self.shape)}{kind}"
+
+    @property
     def told(self) -> str:
         """Return what the inputs are, how they were found, and what else would do."""
-        kind = "" if self.tokens is None else f", token ids below {self.tokens},"
         alike = ", ".join(_by(one) for one in self.others[:LISTED])
         more = f" and {len(self.others) - LISTED} more" if len(self.others) > LISTED else ""
         fit = f"{alike}{more} would fit too, and the numbers depend on which"
         return (
-            f"inputs of shape {_by(self.shape)}{kind} were found by trial; "
+            f"{self.named} were found by trial; "
             f"{fit if alike else 'no other that was tried fits'}; "
             "--data random:shape=… fixes another"
         )
@@ -94,7 +100,8 @@ def inputs_of(network: Network) -> Trial | str:
     """Return inputs that a network takes, of a shape that its first layers suggest.
 
     A shape fits if the outputs have one entry for each sample, and that of a sample alone is that
-    of the sample in a batch.
+    of the sample in a batch. Where no usual side of images fits, and the reason depends on the
+    side, as with a linear layer behind flattened features, every side is tried.
 
     Returns:
         The first that fits; the reason why the first tried does not, where none does.
@@ -103,18 +110,17 @@ def inputs_of(network: Network) -> Trial | str:
     """
     first = ""
     with undisturbed(network.model, 0), torch.no_grad(), warnings.catch_warnings(action="ignore"):
-        for tokens, shapes in _candidates(network.model):
-            found = list[Shape]()
-            for shape in shapes:
-                reason = _misfit(network, Trial(shape=shape, tokens=tokens))
-                first = first or reason
-                found += [] if reason else [shape]
-            if found:
+        for tokens, usual, more in _candidates(network.model):
+            reasons = _misfits(network, tokens, usual)
+            if all(reasons.values()) and len({*reasons.values()}) > 1:
+                reasons |= _misfits(network, tokens, more)
+            first = first or next(iter(reasons.values()))
+            if found := [shape for shape, reason in reasons.items() if not reason]:
                 return Trial(shape=found[0], tokens=tokens, others=tuple(found[1:]))
     return first or "no layer suggests a shape"
 
 
-Candidates = tuple[int | None, tuple[Shape, ...]]
+Candidates = tuple[int | None, tuple[Shape, ...], tuple[Shape, ...]]  # tokens, usual, all others
 
 
 def _candidates(model: nn.Module) -> Iterator[Candidates]:
@@ -125,16 +131,24 @@ def _candidates(model: nn.Module) -> Iterator[Candidates]:
 
 def _suggested(module: nn.Module) -> list[Candidates]:
     if isinstance(module, nn.Embedding | nn.EmbeddingBag):
-        return [(module.num_embeddings, tuple((length,) for length in LENGTHS))]
+        return [(module.num_embeddings, tuple((length,) for length in LENGTHS), ())]
     if isinstance(module, nn.modules.conv._ConvNd):
-        sides, axes = SIDES[len(module.kernel_size)], len(module.kernel_size)
-        return [(None, tuple((module.in_channels, *(side,) * axes) for side in sides))]
+        axes, channels = len(module.kernel_size), module.in_channels
+        every = sorted(range(1, WIDEST[axes] + 1), key=lambda side: (-(side & -side), side))
+        usual, more = (
+            tuple((channels, *(side,) * axes) for side in sides) for sides in (SIDES[axes], every)
+        )
+        return [(None, usual, more)]
     if isinstance(module, nn.Linear):
         width = module.in_features
-        return [(None, ((width,),)), (None, tuple((length, width) for length in LENGTHS))]
+        return [(None, ((width,),), ()), (None, tuple((length, width) for length in LENGTHS), ())]
     if isinstance(module, nn.RNNBase):
-        return [(None, tuple((length, module.input_size) for length in LENGTHS))]
+        return [(None, tuple((length, module.input_size) for length in LENGTHS), ())]
     return []
+
+
+def _misfits(network: Network, tokens: int | None, shapes: Iterable[Shape]) -> dict[Shape, str]:
+    return {shape: _misfit(network, Trial(shape=shape, tokens=tokens)) for shape in shapes}
 
 
 def _misfit(network: Network, trial: Trial) -> str:

@@ -202,6 +202,12 @@ def test_a_dry_run_tells_the_section_that_will_fail(folder):
     assert "fails: no preconditioner could be read" in outcome.stdout
 
 
+def test_a_dry_run_names_the_inputs_found_by_trial():
+    told = done(f"report final.pt --model {NETWORKS}:mlp --dry-run --json").document["sections"]
+    rows = {one["section"]: one["expected"] for one in told}
+    assert rows["lipschitz"].endswith("; on inputs of shape 64 found by trial")
+
+
 @pytest.mark.parametrize("command", ["report", "weights"])
 def test_a_dry_run_mentions_an_answer_that_is_there(folder, command):
     name = f"{command}.json"

@@ -42,6 +42,26 @@ class Mixing(nn.Module):
         return x - x.mean(0)
 
 
+class Flattened(nn.Sequential):
+    """A linear layer behind flattened features says which sides fit: 20 and 21."""
+
+    def __init__(self) -> None:
+        pooled = nn.Conv2d(3, 2, 3, padding=1), nn.MaxPool2d(2)
+        super().__init__(*pooled, nn.Flatten(), nn.Linear(2 * 10 * 10, 4))
+
+
+class Viewed(nn.Module):
+    """Two poolings, and a view that takes another side for another number of samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(1, 2, 5), nn.Linear(2 * 9 * 9, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.max_pool2d(self.stem(x), 4)
+        return self.head(x.view(-1, 2 * 9 * 9))
+
+
 class NotFinite(nn.Linear):
     def __init__(self) -> None:
         super().__init__(4, 3)
@@ -55,6 +75,8 @@ FITS: list[tuple[Callable[[], nn.Module], Shape, int | None]] = [
     (cnn, (1, 8, 8), None),
     (Residual, (1, 32, 32), None),
     (HeadFirst, (2, 32, 32), None),
+    (Flattened, (3, 20, 20), None),
+    (Viewed, (1, 40, 40), None),
     (Recurrent, (32, 3), None),
     (Encoder, (32, 4), None),
     (Transformer, (4,), 7),
