@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import traceback
 from collections.abc import Sequence
@@ -83,12 +84,23 @@ def usage_error(error: click.ClickException) -> SettingError:
     hint = f"see `{command} --help`"
     if isinstance(parameter, click.Option):
         given = isinstance(parameter.default, int | float | str)
-        default = f", default {parameter.default}" if given else ""
-        hint = f"{parameter.opts[-1]}: {parameter.help}{default}; see `{command} --help`"
+        default = f" (default {parameter.default})" if given else ""
+        hint = f"{parameter.opts[-1]}{default}: {parameter.help}; {hint}"
+    if isinstance(parameter, click.Parameter) and (near := _nearest(parameter, error.message)):
+        hint = f"did you mean {near}? See `{command} --help`"
     if isinstance(error, click.NoSuchOption) and (told := _setting_elsewhere(error, command)):
         return told
     what, why = _said(error)
     return SettingError(what, where=command, why=why, hint=hint)
+
+
+def _nearest(parameter: click.Parameter, refused: str) -> str:
+    """Return the choice that a misspelt one is nearest to; empty where there is none."""
+    said, quoted, _ = refused.partition(" is not ")
+    if not quoted or not isinstance(parameter.type, click.Choice):
+        return ""
+    choices = [str(one) for one in parameter.type.choices]
+    return next(iter(difflib.get_close_matches(said.strip("'\"").lower(), choices, 1)), "")
 
 
 def _said(error: click.ClickException) -> tuple[str, str]:
