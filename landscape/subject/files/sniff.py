@@ -14,10 +14,12 @@ from pathlib import Path
 from landscape.errors import CheckpointError
 from landscape.subject.files.formats import Foreign, foreign, foreign_zip
 from landscape.subject.files.shards import indices_in, is_index
+from landscape.subject.files.wording import listed
 
 HEAD_BYTES = 65_536
 MAX_SIBLINGS = 20
 MAX_COMPARED = 2_000
+CLOSE = 0.5  # likeness of names without their endings, from which one is suggested
 WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.ckpt", "*.bin")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 _URL = re.compile(r"[A-Za-z][\w+.-]+:/")  # a path drops one of its two slashes
@@ -143,12 +145,11 @@ def _directory(path: Path, indices: list[Path]) -> CheckpointError:
         hint = f"pass one file that holds weights; {alone[0].name} cannot be opened"
     if shards and not (alone or whole):
         hint = f"put the index of the shards (*.safetensors.index.json) beside {shards[0].name}"
-    listed = ", ".join(entry.name for entry in present[:10]) or "nothing"
-    more = f" and {len(present) - 10:,} more" if len(present) > 10 else ""
+    found = listed([entry.name for entry in present]) or "nothing"
     return CheckpointError(
         "path is a directory, not a checkpoint file",
         where=str(path),
-        why=f"looked for {', '.join(WEIGHTS)}; found {listed}{more}",
+        why=f"looked for {', '.join(WEIGHTS)}; found {found}",
         hint=hint,
     )
 
@@ -168,15 +169,26 @@ def why_missing(path: Path) -> str:
 
 
 def did_you_mean(path: Path) -> str:
-    """Return the step that names the file whose name is nearest to one that is not there."""
+    """Return the step that names the file whose name is close to one that is not there.
+
+    Endings do not make names alike. Where none is close, all with its ending are named.
+    """
     if _URL.match(str(path)):
         return "download it first, and give the file"
     try:
-        present = {entry.name: entry for entry in islice(path.parent.iterdir(), MAX_COMPARED)}
+        present = sorted(islice(path.parent.iterdir(), MAX_COMPARED))
     except (OSError, ValueError):
         return f"check the folder: {path.parent}"
-    nearest = difflib.get_close_matches(path.name, present, n=1)
-    return f"did you mean {present[nearest[0]]}?" if nearest else f"check the folder: {path.parent}"
+    close = difflib.get_close_matches(path.stem, {one.stem for one in present}, n=1, cutoff=CLOSE)
+    if close:
+        names = [one.name for one in present if one.stem == close[0]]
+        (nearest,) = difflib.get_close_matches(path.name, names, n=1, cutoff=0.0)
+        return f"did you mean {path.parent / nearest}?"
+    patterns = (f"*{path.suffix}",) if path.suffix else WEIGHTS
+    alike = [one.name for one in present if any(one.match(pattern) for pattern in patterns)]
+    if len(alike) == 1:
+        return f"did you mean {path.parent / alike[0]}?"
+    return f"{path.parent} holds {listed(alike)}" if alike else f"check the folder: {path.parent}"
 
 
 def _zip(path: Path, size: int) -> Container:

@@ -110,6 +110,16 @@ def test_missing_path_names_the_nearest(tmp_path):
     assert "check the folder" in refusal(tmp_path / "best.pt" / "x.pt").hint
 
 
+def test_a_missing_path_far_from_every_name_lists_those_with_its_ending(tmp_path):
+    for name in ("noback.pt", "other.pt", "nope.json"):
+        (tmp_path / name).write_bytes(b"x")
+    assert refusal(tmp_path / "zero.pt").hint == f"{tmp_path} holds noback.pt, other.pt"
+    assert refusal(tmp_path / "zero").hint == f"{tmp_path} holds noback.pt, other.pt"
+    assert refusal(tmp_path / "othr").hint == f"did you mean {tmp_path / 'other.pt'}?"
+    (tmp_path / "nope.json").unlink()
+    assert refusal(tmp_path / "nope.pt").hint == f"{tmp_path} holds noback.pt, other.pt"
+
+
 def test_what_is_on_the_net_is_to_be_fetched_first():
     for address in ("https://nowhere.test/best.pt", "s3://bucket/best.pt"):
         assert "download it first" in refusal(Path(address)).hint
