@@ -79,14 +79,21 @@ class Comparison(Result):
             parts.append(f"no number of {self.of} that has a better side is in both")
         return "; ".join(parts)
 
+    @property
+    def same(self) -> bool:
+        """Return whether both say the same, number by number."""
+        apart = (*self.changed, *self.only_a, *self.only_b, *self.sections_left_out, *self.unlike)
+        return bool(self.numbers) and not apart and all(one.a == one.b for one in self.numbers)
+
     def summary(self) -> str:
         """Return how many numbers have which verdict, in one line."""
         count = Counter(one.verdict for one in self.numbers)
         told = ", ".join(f"{count[word]} {word}" for word in WORDS if count[word])
         data = "the same batches" if self.same_data else "DIFFERENT data"
+        same = "the same, " if self.same else ""
         return (
-            f"{self.of}: B ({self.b.label}) beside A ({self.a.label}): {told or 'no number'}; "
-            f"on {data}, every number by itself"
+            f"{self.of}: B ({self.b.label}) beside A ({self.a.label}): "
+            f"{same}{told or 'no number'}; on {data}, every number by itself"
         )
 
     def headline(self) -> tuple[tuple[str, Estimate], ...]:
@@ -122,15 +129,20 @@ class Comparison(Result):
         )
 
     def tables(self) -> tuple[Table, ...]:
-        """Return the numbers, gravest first; of layers only those that are told apart."""
+        """Return the numbers, gravest first; of layers only those that are told apart.
+
+        Where both say the same, only what is undecided.
+        """
+        words = WORDS if not self.same else ("undecided",)
         listed = [
-            one for word in WORDS for one in self.having(word) if word in APART or not one.listed
+            one for word in words for one in self.having(word) if word in APART or not one.listed
         ]
         rows = tuple(
             (one.path, one.a, one.b, shown(one.difference), one.verdict, one.reason)
             for one in listed
         )
-        made = [Table("Numbers", ("number", "A", "B", "B − A", "B is", "why undecided"), rows)]
+        columns = ("number", "A", "B", "B − A", "B is", "why undecided")
+        made = [Table("Numbers", columns, rows)] if rows else []
         if self.changed:
             plain = tuple((one.path, _cell(one.a), _cell(one.b)) for one in self.changed)
             made.append(Table("Without an interval", ("what", "A", "B"), plain))

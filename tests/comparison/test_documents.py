@@ -43,6 +43,18 @@ def test_the_same_document_is_indistinguishable_from_itself():
     assert (found.same_data, found.same_weights, found.worse) == (True, True, False)
     assert not found.changed
     assert not found.unlike
+    assert f"the same, {len(found.numbers)} indistinguishable; " in found.summary()
+    assert not found.tables()
+
+
+def test_of_two_that_are_the_same_only_what_is_undecided_has_a_row():
+    a = spectrum(unconverged(40, 3))
+    found = compare_documents(a, a)
+    (table,) = found.tables()
+    assert [row[0] for row in table.rows] == ["eigenvalues.top[0]"]
+    other = compare_documents(a, spectrum(unconverged(41, 3)))
+    assert len(other.tables()[0].rows) > 1
+    assert "the same, " not in other.summary()
 
 
 def test_the_difference_is_b_minus_a_with_its_interval():
