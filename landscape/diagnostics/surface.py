@@ -113,8 +113,9 @@ class Surface(Diagnostic[SurfaceResult]):
         """Return at how many points the loss is evaluated."""
         sheets = self._sheets(subject)
         lines = self.points if self.dimensions == 2 else self.draws
-        told = f"on {self.samples:,} samples" if self.samples else "on all samples"
-        return f"the loss at {sheets * lines * self.points:,} points, {told}"
+        whole = subject.batches.samples if subject.batches else self.samples
+        told = f"{self.samples:,}" if 0 < self.samples < whole else f"all {whole:,}"
+        return f"the loss at {sheets * lines * self.points:,} points, on {told} samples"
 
     def work(self, subject: Subject) -> Work:
         """Return a pass for every point, and one more where statistics are recomputed.
