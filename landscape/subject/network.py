@@ -137,6 +137,12 @@ class Network:
         hint = "check that the data yield what forward expects, in that shape and dtype"
         if self.model.training and batch.samples < 2:
             hint = "give at least two samples: train mode normalises by the batch"
+        if "for argument #1 'indices'" in str(error):  # an embedding was given real numbers
+            kinds = nn.Embedding | nn.EmbeddingBag
+            sizes = [one.num_embeddings for one in self.model.modules() if isinstance(one, kinds)]
+            tokens = sizes[0] if sizes else "…"
+            hint = "token ids are integers: return int64, or give --data random:shape=…,tokens="
+            hint += f"{tokens}"
         frames = "" if misfit else f"\n{user_traceback(error)}"
         return DataError(
             f"the model could not be called on a batch: {first_line(error)}",

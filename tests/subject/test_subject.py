@@ -20,7 +20,7 @@ from landscape.errors import (
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.files.checkpoint import Checkpoint
 from landscape.subject.subject import Subject
-from tests.cases import CASES, labels, mlp, normal, reference, seeded
+from tests.cases import CASES, Transformer, labels, mlp, normal, reference, seeded
 
 
 def pairs() -> list[tuple[Tensor, Tensor]]:
@@ -276,6 +276,15 @@ def test_a_forward_that_does_not_fit_the_data_shows_both():
     with pytest.raises(DataError, match="could not be called") as raised:
         subject.loss(subject.point)
     assert "float32 4×6" in raised.value.why
+
+
+def test_real_numbers_for_tokens_show_what_data_fit():
+    subject = Subject(
+        seeded(Transformer, 0), "ce", (normal(4, 6, seed=0), labels(4, classes=3, seed=0))
+    )
+    with pytest.raises(DataError, match="could not be called") as raised:
+        subject.loss(subject.point)
+    assert "--data random:shape=…,tokens=7" in raised.value.hint
 
 
 def test_an_unknown_keyword_shows_what_the_batch_holds():
