@@ -36,6 +36,11 @@ class Work:
     limit: float = math.inf
     bytes: int = 0
 
+    @property
+    def derivatives(self) -> bool:
+        """Return whether any of the loss is taken."""
+        return bool(self.gradients or self.products or self.steps)
+
     def times(self, count: int) -> Work:
         """Return the same, so many times one after another."""
         taken = {one.name: count * getattr(self, one.name) for one in fields(self)}

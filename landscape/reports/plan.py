@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from landscape.base import Diagnostic
 from landscape.budget import Budget
 from landscape.diagnostics import DIAGNOSTICS
-from landscape.errors import LandscapeError, SettingError
+from landscape.errors import LandscapeError, SettingError, not_differentiable
 from landscape.reports.report import Skipped
 from landscape.subject.subject import Subject
 from landscape.work import Pace, Work, told_seconds
@@ -191,16 +191,18 @@ def _planned(question: Diagnostic[Any], subject: Subject, train: str) -> Planned
         skipped = Skipped(section=question.name, reason=missing[0], unlock=missing[1])
         return Planned(question=question, skipped=skipped)
     part = question.part(subject)
-    fitted = question.fitted(part)
+    fitted, refused = question.fitted(part), None
     try:
         fitted.check(part)
         work = fitted.work(part)
+        if not question.needs.shape and work is not None and work.derivatives:
+            refused = part.undifferentiable
     except LandscapeError as error:
         return Planned(question=question, skipped=None, refused=error)
-    except Exception:  # the network's own code may fail in any way: the section will say how
-        work = None
+    except Exception as error:  # the network's own code may fail in any way: the section says how
+        work, refused = None, not_differentiable(error)
     expected = fitted.expected(part)
-    return Planned(question=question, skipped=None, expected=expected, work=work)
+    return Planned(question=question, skipped=None, refused=refused, expected=expected, work=work)
 
 
 def _share(share: float, budget: Budget | None) -> str:

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from landscape import budget
-from landscape.errors import NumericalError, SettingError, about
+from landscape.errors import (
+    ModelError,
+    NumericalError,
+    SettingError,
+    about,
+    not_differentiable,
+)
 from landscape.subject.attach import (
     HELD_OUT,
     attach_checkpoints,
@@ -363,6 +369,20 @@ class Subject:
         _ = self.counted
         with about(HELD_OUT):
             return count_all(self, batches)
+
+    @cached_property
+    def undifferentiable(self) -> ModelError | None:
+        """Return why the loss has no gradient, by that of two samples; None where it has one."""
+        batch = next(iter(self._on_device())).head(2)
+        theta = self.point.theta.detach().requires_grad_()
+        try:
+            with self.undisturbed(0):
+                loss = self.objective(self.point, batch)(theta)
+                if loss.requires_grad:
+                    torch.autograd.grad(loss, theta)
+        except Exception as error:  # the network's own code may fail in any way on few samples
+            return not_differentiable(error)
+        return None
 
     def share(self, batches: Iterable[Batch]) -> Iterable[Batch]:
         """Return the part of some batches that this rank sums over; all of them on one rank.

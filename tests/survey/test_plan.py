@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 import landscape as ls
 from landscape import budget
 from landscape.budget import Budget, spending
 from landscape.survey import plan_of, survey
 from landscape.work import Pace, Work
+from tests.cli.networks import data, mlp
 from tests.test_contracts import QUICK
 from tests.test_survey import ALONE, FAST, answering, asked, failing, saved, subject, told
 
@@ -184,3 +187,35 @@ def test_a_section_that_will_fail_is_told_before():
     assert found.refused is not None
     assert "spectrum" not in plan.foretold(PACE).names
     assert {n: cost for n, _, cost in plan.told()}["spectrum"].startswith("fails: no precondition")
+
+
+class Opaque(torch.autograd.Function):
+    """Has no backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Tensor) -> Tensor:
+        del ctx
+        return inputs[0].round()
+
+
+class Rounding(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = mlp()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Opaque.apply(self.body(x))
+
+
+def test_a_network_without_a_gradient_is_told_before():
+    found = {one.name: one for one in plan_of(ls.Subject(Rounding(), "ce", data())).asked}
+    refused = {name for name, one in found.items() if one.refused is not None}
+    assert refused == {"gradients", "spectrum", "surface", "ntk"}
+    assert all("cannot be differentiated" in str(found[name].refused) for name in refused)
+    assert {"lipschitz", "weights"} <= found.keys() - refused
+
+
+def test_no_more_samples_are_told_than_there_are():
+    cost = {name: told for name, _, told in planned().told()}
+    assert cost["surface"].endswith(" points, on all 23 samples")
+    assert cost["ntk"].startswith("a kernel of at most 23 samples")
