@@ -156,7 +156,8 @@ def _selected(owned: Mapping[str, nn.Parameter], select: str | None) -> list[str
 
 def _no_match(select: str, trainable: list[str]) -> ModelError:
     layers = list(dict.fromkeys(_layer(name) for name in trainable))
-    near = difflib.get_close_matches(select, [*layers, *trainable], n=3, cutoff=NEAR)
+    names = dict.fromkeys([*layers, *trainable])  # a parameter of the network itself is a layer too
+    near = difflib.get_close_matches(select, names, n=3, cutoff=NEAR)
     why = f"the layers are {listed(layers, SHOWN)}"
     return ModelError(
         f"no trainable parameter matches {select!r}",

@@ -218,6 +218,12 @@ def test_a_glob_without_match_shows_near_names():
     assert "2.weight" in raised.value.why
 
 
+def test_no_name_is_told_twice():
+    with pytest.raises(ModelError, match="no trainable parameter matches") as raised:
+        Parameters(nn.Linear(3, 2), "wieght")
+    assert raised.value.why.endswith("nearest names: weight")
+
+
 def test_a_glob_without_match_shows_every_layer():
     model = nn.ModuleDict(
         {"stem": nn.Linear(3, 3), "blocks": nn.ModuleList([seeded(mlp, 0) for _ in range(2)])}
