@@ -95,8 +95,7 @@ class Ntk(Diagnostic[NtkResult]):
     def expected(self, subject: Subject) -> str:
         """Return the size of the kernel."""
         times = f" at each of {len(subject.checkpoints)}" if len(subject.checkpoints) > 1 else ""
-        most = min(self.samples, subject.batches.samples) if subject.batches else self.samples
-        return f"a kernel of at most {most:,} samples{times}"
+        return f"a kernel of at most {self.samples:,} samples{times}"
 
     def work(self, subject: Subject) -> Work | None:
         """Return the contractions of the kernel, and a decomposition, as its plan tells them.

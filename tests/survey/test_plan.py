@@ -218,4 +218,3 @@ def test_a_network_without_a_gradient_is_told_before():
 def test_no_more_samples_are_told_than_there_are():
     cost = {name: told for name, _, told in planned().told()}
     assert cost["surface"].endswith(" points, on all 23 samples")
-    assert cost["ntk"].startswith("a kernel of at most 23 samples")
