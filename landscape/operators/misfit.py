@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from landscape.operators.local import Local
 
 STEPS = {  # relative to the size of the weights; kinks want small ones, rounding wants large ones
-    torch.float64: (1e-4, 1e-5, 1e-6, 1e-7),
+    torch.float64: (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9),
     torch.float32: (1e-2, 1e-3, 1e-4, 1e-5),
 }
 LIMITS = {torch.float64: 1e-3, torch.float32: 3e-2}  # relative: rounding and kinks explain less
@@ -17,23 +19,28 @@ LIMITS = {torch.float64: 1e-3, torch.float32: 3e-2}  # relative: rounding and ki
 def misfit(local: Local, vector: Tensor, image: Tensor, precision: torch.dtype) -> float:
     """Return the smallest relative difference over some steps.
 
+    Among many units one may stand so near to its kink that all but the smallest steps pass it. A
+    step that rounding drowns tells nothing, and ends the search.
+
     Args:
         local: The share of a micro-batch.
         vector: What it is applied to (n,).
         image: Its product with the vector (n,).
         precision: In which the network computes: float32 or float64.
 
-    Cost: two gradients a step.
+    Cost: two gradients a step, until one agrees to rounding.
     """
     coarser = torch.finfo(precision).eps / torch.finfo(vector.dtype).eps
-
-    def relative(step: float) -> float:
+    smallest = math.inf
+    for step in STEPS[precision]:
         difference, noise = local.difference(vector, step)
         scale = max(length(image), length(difference))
+        drowned = coarser * noise > LIMITS[precision] * scale
+        if not smallest or (drowned and smallest < math.inf):
+            break
         beyond = max(length(image - difference) - coarser * noise, 0.0)
-        return beyond / scale if scale > 0 else 0.0
-
-    return min(relative(step) for step in STEPS[precision])
+        smallest = min(smallest, beyond / scale if scale > 0 else 0.0)
+    return smallest
 
 
 def length(vector: Tensor) -> float:
