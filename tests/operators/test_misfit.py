@@ -35,11 +35,11 @@ def test_a_wrong_product_is_told(at, factor):
     assert found >= 0.99 * min(abs(factor - 1) / max(abs(factor), 1), 1)
 
 
-def test_a_step_that_rounding_drowns_is_no_evidence():
-    """Beside a slope of 1e9 the curvature of small steps is lost in rounding."""
+def test_a_fine_step_that_rounding_drowns_is_no_evidence():
+    """Beside a slope of 1e7 the curvature of the finest steps is lost in rounding."""
 
     def function(theta: Tensor) -> Tensor:
-        return theta.pow(4).sum() + 1e9 * (theta @ VECTOR)
+        return theta.pow(4).sum() + 1e7 * (theta @ VECTOR)
 
     local = LocalHessian(function, THETA)
     assert misfit(local, VECTOR, 2 * IMAGE, F64) > 100 * LIMITS[F64]
