@@ -74,7 +74,7 @@ def by_force(subject: ls.Subject, mask: Mask) -> dict[str, int]:
     return found
 
 
-def lives(found: Life) -> dict[str, int]:
+def lives(found: Life) -> dict[str, int | None]:
     return {one.name: one.live for one in found.layers}
 
 
