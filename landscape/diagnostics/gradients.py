@@ -23,7 +23,7 @@ from landscape.signals.study import Plan, Study
 from landscape.signals.updates import last_update
 from landscape.subject.activations import sizes
 from landscape.subject.normalisation import uses_running_statistics
-from landscape.subject.rounding import gradient_error, length
+from landscape.subject.rounding import gradient_error, length, rounded_length
 from landscape.subject.subject import Subject
 from landscape.work import BACKWARD, Work
 
@@ -117,7 +117,7 @@ class Gradients(Diagnostic[GradientsResult]):
             LayerNorms(
                 name=name,
                 parameters=weight.numel(),
-                gradient_norm=length(gradients[name], errors.get(name)),
+                gradient_norm=rounded_length(gradients[name], errors.get(name)),
                 weight_norm=length(weight),
                 update_norm=_step_norm(updates[name]) if name in updates else None,
             )
@@ -130,7 +130,7 @@ class Gradients(Diagnostic[GradientsResult]):
             step=subject.checkpoint.step,
             parameters=parameters.size,
             loss=Estimate.exact(subject.loss(point), "the given data"),
-            total_norm=length(gradient, error),
+            total_norm=rounded_length(gradient, error),
             weight_norm=length(point.theta),
             update_norm=_step_norm(whole) if whole is not None else None,
             layers=layers,

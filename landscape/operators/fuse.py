@@ -124,7 +124,14 @@ def _only_here(node: fx.Node) -> bool:
     """Return whether nothing but one operation sees the memory of a tensor, and from its start."""
     owner = root(node)
     seen = len(node.users) == 1 and (owner is node or (len(owner.users) == 1 and not node.args[3]))
-    return seen and owner.op == "call_function"
+    return seen and owner.op == "call_function" and not _shows(owner)
+
+
+def _shows(node: fx.Node) -> bool:
+    """Return whether an operation returns the memory of an argument that it does not write to."""
+    schema = getattr(node.target, "_schema", None)
+    returned = [one.alias_info for one in schema.returns] if schema is not None else []
+    return any(one is not None and not one.is_write for one in returned)
 
 
 def _write_over(node: fx.Node, changing: set[fx.Node]) -> None:

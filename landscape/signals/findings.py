@@ -85,8 +85,8 @@ def _dead(result: GradientsResult) -> Finding | None:
     worst = max(dead, key=lambda one: float(one.dead or 0.0))
     return Finding(
         severity="warning",
-        sentence=f"In {len(dead)} layers more than {DEAD:.0%} of the units are flat for every "
-        "sample that was looked at.",
+        sentence=f"In {len(dead)} layer{'s' * (len(dead) != 1)} more than {DEAD:.0%} of the units "
+        "are flat for every sample that was looked at.",
         evidence=f"Most in {worst.name}: {float(worst.dead or 0.0):.0%} of its units, on "
         f"{worst.forward.samples:,} samples.",
         advice="Lower the learning rate or the bias, or use an activation function that leaks.",

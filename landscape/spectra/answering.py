@@ -22,7 +22,7 @@ from landscape.spectra.sampling import Sampled
 from landscape.spectra.stability import StabilityMargin
 from landscape.spectra.subspace import gradient_shares
 from landscape.spectra.summary import Summary, condition, summarise
-from landscape.subject.rounding import gradient_error, length
+from landscape.subject.rounding import gradient_error, rounded_length
 from landscape.subject.subject import Subject
 
 SHARP = ("hessian", "gauss-newton")  # whose largest eigenvalue tells how large steps may be
@@ -65,7 +65,8 @@ def answer_of(subject: Subject, found: Found) -> SpectrumResult:
     curvature, pairs, measure = found.curvature, found.pairs, found.measure
     gradient = curvature.gradient(subject)
     error = gradient_error(subject, subject.point)
-    slope = length(gradient, curvature.inward(error) if error is not None else None, DATA)
+    off = curvature.inward(error) if error is not None else None
+    slope = rounded_length(gradient, off, DATA)
     loss = curvature.loss(subject, subject.point.theta)
     turned = directions(pairs, [(first, last) for _, first, last in found.layers])
     summary = _summary(found)

@@ -170,22 +170,24 @@ def with_groups(pairs: tuple[Estimate, ...], found: GroupForms) -> tuple[Estimat
 
 
 def ordered(pairs: tuple[Estimate, ...], *, upwards: bool = False) -> tuple[Estimate, ...]:
-    """Return eigenvalues of one end, each told to lie beyond what the next one surely reaches.
+    """Return eigenvalues of one end, each told to lie beyond what a later one surely reaches.
 
     The first eigenvector may rest on a few samples, so that its form says little, where that of the
-    second tells well that there is curvature of that size. (The converse, that the second is not
-    beyond the first, is left out: it would cost coverage where samples are heavy-tailed.)
+    second tells well that there is curvature of that size. Surely is twice as far from its value as
+    its interval ends: intervals of eigenvalues that lie close together miss at this end rather than
+    at the other.
 
     Args:
         pairs: Descending, with their intervals.
         upwards: They are ascending, from the smallest.
     """
-    sign, end = (-1, 1) if upwards else (1, 0)
-    near = np.array([sign * one.interval[end] for one in pairs])
-    reached = sign * np.maximum.accumulate(near[::-1])[::-1]
-    return tuple(
-        replace(
-            one, interval=(one.interval[0], float(at)) if upwards else (float(at), one.interval[1])
-        )
-        for one, at in zip(pairs, reached, strict=True)
-    )
+    found, reached = list[Estimate](), -math.inf
+    for one in reversed(pairs):
+        low, high = one.interval
+        if upwards:
+            found.append(replace(one, interval=(low, min(high, -reached))))
+            reached = max(reached, one.value - 2 * high)
+        else:
+            found.append(replace(one, interval=(max(low, reached), high)))
+            reached = max(reached, 2 * low - one.value)
+    return tuple(reversed(found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,7 @@ from landscape.subject.point import Point
 from landscape.subject.pruned import MaskLike, Pruned, attach_mask
 from landscape.subject.traces import user_position, user_traceback
 from landscape.subject.trial import Trial, inputs_of
+from landscape.subject.undisturbed import differentiable_attention
 
 CHECKPOINTING = "activations are recomputed in the backward pass"
 
@@ -120,8 +122,11 @@ class Network:
             kwargs[batch.target_key] = own.targets
         tensors = self.tensors(point)
         tensors |= {name: tensors[name].clone() for name in self._buffers}
+        # a fused kernel reads a mask in float32 as if it were in the queries' float64
+        double = point.theta.dtype == torch.float64
+        attention = differentiable_attention() if double else nullcontext()
         try:
-            with disable_saved_tensors_hooks(CHECKPOINTING):
+            with disable_saved_tensors_hooks(CHECKPOINTING), attention:
                 return functional_call(self.model, tensors, own.args, kwargs)
         except LandscapeError:
             raise

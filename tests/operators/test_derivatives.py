@@ -11,7 +11,7 @@ from landscape.operators.derivatives import DerivativeCheck
 from landscape.operators.gauss_newton import GaussNewtonOperator
 from landscape.operators.hessian import HessianOperator
 from landscape.subject.subject import Subject
-from tests.cases import CASES, Transformer, classified, cnn, labels, normal, seeded
+from tests.cases import CASES, Transformer, classified, cnn, labels, normal, seeded, sure
 from tests.oracles import generator, relative
 
 
@@ -425,3 +425,13 @@ def test_a_fault_that_shows_late_in_the_data_is_seen(batch):
     data = [(part, torch.zeros(len(part), 1)) for part in inputs.split(batch)]
     with pytest.raises(NumericalError, match="second derivative"):
         _ = HessianOperator(Subject(model, "mse", data)).check
+
+
+@pytest.mark.parametrize("surer", [1.8, 2.0])
+def test_a_loss_that_float32_rounds_away_is_noted_and_not_called_wrong(surer):
+    model, data = sure(64)
+    subject = Subject(model, "ce", [(surer * x, y) for x, y in data])
+    found = HessianOperator(subject).check
+    assert found is not None
+    assert found.precision > 0.05
+    assert any("differ by" in note for note in subject.provenance()["notes"])

@@ -343,6 +343,23 @@ def test_the_slope_of_relu_is_taken_in_place():
     assert shared[1:3] == ["threshold_backward.grad_input", "threshold_backward.default"]
 
 
+def test_what_shows_the_memory_of_a_tensor_in_another_form_is_not_written_over():
+    above = torch.randn(3, 2, 2, generator=generator(7), dtype=F64)
+
+    def seen_again(x: Tensor) -> Tensor:
+        z = torch.view_as_complex((x @ SQUARE).view(3, 2, 2)) * (1 + 2j)
+        shown = torch.view_as_real(z)
+        slope = torch.ops.aten.threshold_backward(shown, above, 0)
+        return (slope + torch.view_as_real(z * z.new_tensor(3j))).flatten(1)
+
+    def scaled(x: Tensor) -> Tensor:
+        z = torch.view_as_complex((x @ SQUARE).view(3, 2, 2)) * (1 + 2j)
+        return (torch.view_as_real(z) * above + torch.view_as_real(2j * z)).flatten(1)
+
+    operations(seen_again)
+    operations(scaled)
+
+
 def test_what_is_needed_again_is_not_written_over():
     def again(x: Tensor) -> Tensor:
         inner = x @ SQUARE

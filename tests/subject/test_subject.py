@@ -39,6 +39,30 @@ def test_outputs_are_those_of_the_module_in_eval_mode():
     torch.testing.assert_close(subject.outputs(subject.point, batch), expected)
 
 
+class Masked(nn.Module):
+    """Attention under a mask that its forward makes in the default precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.out = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q = self.into(x).unflatten(2, (2, 4)).transpose(1, 2)
+        mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu(1)
+        seen = F.scaled_dot_product_attention(q, q, q, attn_mask=mask)
+        return self.out(seen.transpose(1, 2).flatten(2).mean(1))
+
+
+def test_a_mask_in_float32_means_the_same_in_float64():
+    """PyTorch 2.15 reads it in the wrong precision, without an error, from 16 places on."""
+    model = seeded(Masked, 0)
+    data = [(normal(5, 16, 4, seed=1), labels(5, classes=3, seed=2))]
+    single, double = (Subject(model, "ce", data, dtype=dtype) for dtype in ("float32", "float64"))
+    assert double.loss(double.point) == pytest.approx(single.loss(single.point), rel=1e-5)
+    slope = single.gradient(single.point).double()
+    torch.testing.assert_close(double.gradient(double.point), slope, rtol=1e-4, atol=1e-6)
+
+
 def test_another_point_gives_the_loss_of_a_module_with_those_weights():
     subject = CASES["mlp"]().subject()
     theta = subject.point.theta + 0.1 * normal(123, seed=0)

@@ -19,7 +19,7 @@ from landscape.subject.files.wording import listed
 HEAD_BYTES = 65_536
 MAX_SIBLINGS = 20
 MAX_COMPARED = 2_000
-CLOSE = 0.5  # likeness of names without their endings, from which one is suggested
+CLOSE = 0.6  # likeness of names without their endings, from which one is suggested
 WEIGHTS = ("*.safetensors", "*.pt", "*.pth", "*.ckpt", "*.bin")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 _URL = re.compile(r"[A-Za-z][\w+.-]+:/")  # a path drops one of its two slashes

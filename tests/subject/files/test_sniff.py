@@ -117,6 +117,7 @@ def test_a_missing_path_far_from_every_name_lists_those_with_its_ending(tmp_path
     assert refusal(tmp_path / "zero").hint == f"{tmp_path} holds noback.pt, other.pt"
     assert refusal(tmp_path / "othr").hint == f"did you mean {tmp_path / 'other.pt'}?"
     (tmp_path / "nope.json").unlink()
+    (tmp_path / "one.sh").write_bytes(b"x")
     assert refusal(tmp_path / "nope.pt").hint == f"{tmp_path} holds noback.pt, other.pt"
 
 
