@@ -13,6 +13,7 @@ from torch import Tensor
 from landscape.answer import Result
 from landscape.base import Diagnostic, Followed, Option, Question
 from landscape.estimate import Estimate
+from landscape.operators.engine import imports
 from landscape.signals.growth import growth
 from landscape.signals.jacobian import DENSE, LAYERS, PROBES, ROWS
 from landscape.signals.jacobian import SEARCHED as LOOKED
@@ -27,7 +28,6 @@ from landscape.subject.rounding import gradient_error, length, rounded_length
 from landscape.subject.subject import Subject
 from landscape.work import BACKWARD, Work
 
-BEGINNING = 0.1  # seconds to load what vectorises over samples, about
 SIGNALS, SINGLE = 2, 8  # passes and gradients over the samples that are looked at, about
 COMPARED = 3  # mean gradients of every group of samples: plain, and clipped to two lengths
 SEARCHED = 30  # products for a largest singular value, about
@@ -86,7 +86,7 @@ class Gradients(Diagnostic[GradientsResult]):
             products=self.products,
             operations=sum(DECOMPOSED * one**3 for one in widths),
         )
-        return replace(each.times(len(subject.checkpoints)), seconds=BEGINNING)
+        return replace(each.times(len(subject.checkpoints)), seconds=imports())
 
     def _jacobians(self, layers: list[tuple[int, int]]) -> tuple[float, float]:
         """Return how many samples go backward for the Jacobians of layers, and in how many calls.

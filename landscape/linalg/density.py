@@ -129,7 +129,8 @@ class SpectralMeasure:
     def effective_rank(self, level: float = 0.95) -> Estimate:
         """Return (Σ|λ|)² / Σλ²: how many equal eigenvalues would spread as much.
 
-        The interval is Student's on the jackknife over probes of the logarithm.
+        The interval is Student's on the jackknife over probes of the logarithm; all there is after
+        too few steps, as a few nodes stand for |λ| with a bias that probes do not tell.
         """
         absolute, square = self.moment(np.absolute), self.moment(power=2)
         if not square.any() or self.probes < 2:
@@ -149,6 +150,8 @@ class SpectralMeasure:
         left_out = np.array([log_rank(index != i) for i in index])
         half = jackknife_half_width(value, left_out, level)
         interval = (math.exp(value - half), min(math.exp(value + half), float(self.size)))
+        if not self.status.settled:
+            interval = (1.0, float(self.size))
         return Estimate(
             value=math.exp(value),
             kind="estimate",

@@ -40,7 +40,7 @@ from landscape.subject.undisturbed import differentiable_attention, exact_arithm
 
 RECORDING = 0.1  # seconds that recording one micro-batch may take
 UNTIMED = 2 * 2**20  # bytes of a forward pass over the data, below which no clock is asked
-IMPORTS = 1.0  # seconds more, if PyTorch has to load what its forward mode needs
+IMPORTS = 1.0  # seconds to load what PyTorch's forward mode and vectorisation need, about
 AUTO = ("cached", "linearize")
 
 
@@ -154,8 +154,7 @@ class Engine:
         """Return the seconds that setting up another way may take."""
         if self._device.type == "cpu" and self.micro_batches.bytes < UNTIMED:
             return math.inf
-        imports = 0.0 if "torch._dynamo" in sys.modules else IMPORTS
-        return RECORDING * len(self.micro_batches) + imports
+        return RECORDING * len(self.micro_batches) + imports()
 
     def _share(self, place: int, batch: Batch, rows: Tensor) -> Tensor:
         """Return the share of a micro-batch, by the way whose turn it is."""
@@ -243,6 +242,11 @@ class Engine:
             f"{free_bytes(self._device) / 2**20:,.1f} MiB are free: {told}",
             hint=f"study fewer parameters (--params), give {smaller}, or use another device",
         )
+
+
+def imports() -> float:
+    """Return the seconds that PyTorch's own imports take once more in this process, about."""
+    return 0.0 if "torch._dynamo" in sys.modules else IMPORTS
 
 
 def _owned(share: Tensor, rows: Tensor) -> Tensor:

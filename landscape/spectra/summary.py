@@ -142,12 +142,15 @@ def _effective_dimension(measure: SpectralMeasure, ridge: float) -> Estimate:
     draws = measure.size * _means(measure, share)
     found = Estimate.mean(draws, method="stochastic Lanczos quadrature")
     interval = (max(found.interval[0], 0.0), min(found.interval[1], float(measure.size)))
+    if not measure.status.settled:
+        interval = (0.0, float(measure.size))
     return Estimate(
         value=found.value,
         kind="estimate",
         interval=interval,
         solver=interval,
         samples=measure.probes,
+        status=measure.status,
         method=f"Σ|λ|/(|λ| + {ridge:.3g}), stochastic Lanczos quadrature",
     )
 
@@ -162,12 +165,15 @@ def _negative_mass(measure: SpectralMeasure) -> Estimate:
     left_out = (negative.sum() - negative) / np.maximum(absolute.sum() - absolute, 1e-300)
     half = jackknife_half_width(whole, left_out)
     interval = (max(whole - half, 0.0), min(whole + half, 1.0))
+    if not measure.status.settled:
+        interval = (0.0, 1.0)
     return Estimate(
         value=whole,
         kind="estimate",
         interval=interval,
         solver=interval,
         samples=measure.probes,
+        status=measure.status,
         method="stochastic Lanczos quadrature, jackknife over probes",
     )
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from landscape.estimate import Estimate
-from landscape.linalg.density import spectral_measure
+from landscape.estimate import Estimate, Status
+from landscape.linalg.density import SpectralMeasure, spectral_measure
 from landscape.linalg.operator import MatrixOperator
 from landscape.linalg.trace import Diagonal, estimate_traces
 from landscape.spectra.summary import Summary, summarise
@@ -25,6 +27,32 @@ def summary(values: np.ndarray, *, ridge: float | None = None, probes: int = 16)
         ridge=ridge,
         floor=1e-9,
     )
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7])
+def test_after_too_few_steps_a_density_leaves_everything_open(steps):
+    operator = MatrixOperator(symmetric(VALUES))
+    made = spectral_measure(operator, probes=16, steps=60, generator=generator(0))
+    short = spectral_measure(operator, probes=16, steps=steps, generator=generator(0))
+    ended = SpectralMeasure(tuple(replace(q, cut=True) for q in short.quadratures), short.size)
+    ranks, dimensions, masses = [], [], []
+    for measure in (made, ended):
+        found = summarise(
+            measure,
+            largest=Estimate.exact(20.0),
+            frobenius_squared=Estimate.exact(float(np.square(VALUES).sum())),
+            diagonal=estimate_traces(operator, blocks=(), generator=generator(1)).diagonal,
+            ridge=0.5,
+            floor=1e-9,
+        )
+        ranks.append(measure.effective_rank())
+        dimensions.append(found.effective_dimension)
+        masses.append(found.negative_mass)
+    for told, whole in ((ranks, (1, 91)), (dimensions, (0, 91)), (masses, (0, 1))):
+        assert told[0].status is Status.CONVERGED
+        assert told[1].status is Status.BUDGET_SPENT
+        assert told[1].interval == whole
+        assert told[0].interval != whole
 
 
 def within(estimate: Estimate, truth: float) -> bool:
